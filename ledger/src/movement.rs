@@ -1,0 +1,73 @@
+//! What happened, told unit by unit: the feed, the audit and the history are made of movements.
+
+use crate::{
+    command::Context,
+    types::{Document, PoolKey, Position, Reason, ReservationId, TimeMs},
+};
+
+/// Why units moved. Tags are permanent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum MovementKind {
+    /// Units arrived.
+    Receive = 1,
+    /// Corrected by hand.
+    Adjust = 2,
+    /// available -> held.
+    Reserve = 3,
+    /// held -> sold or committed.
+    Commit = 4,
+    /// held -> available by the caller's wish.
+    Release = 5,
+    /// held -> available by time.
+    Expire = 6,
+    /// A later deadline; no unit moved.
+    Extend = 7,
+}
+
+/// Signed change of each account of a pool, in units. Conservation: on_hand + short changes by just as much as
+/// available + held + committed + unavailable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Physically there by the books.
+    pub on_hand: i64,
+    /// Free to hold.
+    pub available: i64,
+    /// Held by live reservations.
+    pub held: i64,
+    /// Sold but not shipped.
+    pub committed: i64,
+    /// Damaged, quality, quarantine.
+    pub unavailable: i64,
+    /// Reality below the books.
+    pub short: i64,
+}
+
+/// One change of one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// Where in the ledger it stands.
+    pub position: Position,
+    /// The ledger's clock.
+    pub time: TimeMs,
+    /// Why.
+    pub kind: MovementKind,
+    /// Whose units.
+    pub pool: PoolKey,
+    /// For which reservation, if for one.
+    pub reservation: Option<ReservationId>,
+    /// What changed.
+    pub delta: Delta,
+    /// Units of a commit that were sold beyond on hand (the pool was short).
+    pub sold_short: u64,
+    /// The movement before this one of the same pool.
+    pub previous_of_pool: Option<Position>,
+    /// The movement before this one of the same reservation.
+    pub previous_of_reservation: Option<Position>,
+    /// Who asked. Expiry has the context of the reserve's own principal left out: it is nobody's request.
+    pub context: Context,
+    /// Delivery note of a receipt.
+    pub document: Document,
+    /// Reason of an adjustment.
+    pub reason: Reason,
+}
