@@ -1,1 +1,6 @@
-//! placeholder
+//! The Earmark server.
+
+#![forbid(unsafe_code)]
+
+pub mod shard;
+pub mod storage;

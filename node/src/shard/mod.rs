@@ -1,0 +1,4 @@
+//! One Raft shard on this node.
+
+pub mod raft;
+pub mod runtime;

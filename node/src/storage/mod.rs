@@ -1,0 +1,1 @@
+//! What is durable on a node.
