@@ -1,1 +1,4 @@
-//! placeholder
+//! The public wire contract of Earmark.
+#![forbid(unsafe_code)]
+
+pub mod wire;
