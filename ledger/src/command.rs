@@ -85,6 +85,9 @@ pub struct Reserve {
     pub owner: Owner,
     /// How long; none: the policy's choice, made by the proposer and noted here before it enters the log.
     pub ttl: DurationMs,
+    /// The policy chose `ttl`, not the caller. A chosen time is no part of the request: the same request sent again may
+    /// have been given another.
+    pub ttl_chosen: bool,
     /// Hold what is there instead of all or nothing.
     pub best_effort: bool,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     command::Context,
-    types::{Document, PoolKey, Position, Reason, ReservationId, TimeMs},
+    types::{Document, Epoch, LogIndex, Owner, PoolKey, Position, Reason, ReservationId, ShardId, TimeMs},
 };
 
 /// Why units moved. Tags are permanent.
@@ -23,6 +23,27 @@ pub enum MovementKind {
     Expire = 6,
     /// A later deadline; no unit moved.
     Extend = 7,
+}
+
+impl MovementKind {
+    /// The kind of that tag.
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        Some(match tag {
+            1 => Self::Receive,
+            2 => Self::Adjust,
+            3 => Self::Reserve,
+            4 => Self::Commit,
+            5 => Self::Release,
+            6 => Self::Expire,
+            7 => Self::Extend,
+            _ => return None,
+        })
+    }
+
+    /// Its permanent tag.
+    pub fn tag(self) -> u8 {
+        self as u8
+    }
 }
 
 /// Signed change of each account of a pool, in units. Conservation: on_hand + short changes by just as much as
@@ -70,4 +91,22 @@ pub struct Movement {
     pub document: Document,
     /// Reason of an adjustment.
     pub reason: Reason,
+    /// When the hold ends, told by a reserve and an extend.
+    pub deadline: Option<TimeMs>,
+    /// For whom, told by a reserve.
+    pub owner: Owner,
+}
+
+/// A position without its shard, which everything in one state has in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) epoch: u32,
+    pub(crate) ordinal: u32,
+    pub(crate) index: u64,
+}
+
+impl Spot {
+    pub(crate) fn at(self, shard: ShardId) -> Position {
+        Position { shard, epoch: Epoch(self.epoch), index: LogIndex(self.index), ordinal: self.ordinal }
+    }
 }

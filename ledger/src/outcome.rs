@@ -63,6 +63,10 @@ pub struct LineGot {
 
 /// Why a command had no effect. The order of the variants is the order of precedence: of several reasons, the first
 /// is told.
+///
+/// First what the id alone decides, then the request itself, then whether this shard and this moment are right for it,
+/// then what it names, then the state of what it names, then the rules of the sale, and stock last. A true shortage
+/// comes before [`Contended`](Self::Contended): asking again would not help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The id was used for another request.
@@ -71,12 +75,12 @@ pub enum Refusal {
     IdempotencyTooOld,
     /// Bad values, all of them at once.
     InvalidArgument(Vec<BadField>),
+    /// The bucket of the command is not of this shard.
+    WrongShard,
     /// The entry came after the caller's `not_after`.
     Late,
     /// No such SKU, never stocked at that location, or no such reservation.
     NotFound(Missing),
-    /// The bucket of the command is not of this shard.
-    WrongShard,
     /// The hold is over.
     ReservationExpired {
         /// When it ended.
@@ -112,10 +116,10 @@ pub enum Refusal {
     LimitExceeded,
     /// No allocation satisfies the policy.
     PolicyUnsatisfiable,
+    /// Not enough units, overdue ones counted in.
+    InsufficientStock(Vec<Shortage>),
     /// Units that are overdue, undecided or unsettled stand in the way: ask again soon.
     Contended,
-    /// Not enough units.
-    InsufficientStock(Vec<Shortage>),
 }
 
 /// One bad field.
@@ -147,7 +151,7 @@ pub struct Shortage {
     pub line: u32,
     /// Units asked for.
     pub asked: Quantity,
-    /// Units that could be held.
+    /// Units that could be held; of a partial commit or release, units that are held; of an adjust, units on hand.
     pub sellable: Quantity,
 }
 
@@ -169,6 +173,27 @@ pub enum ReservationState {
     Released = 6,
     /// Nothing held, nothing committed, by time.
     Expired = 7,
+}
+
+impl ReservationState {
+    /// The state of that tag; tags are permanent.
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        Some(match tag {
+            1 => Self::Open,
+            2 => Self::Rejected,
+            3 => Self::Held,
+            4 => Self::PartlyCommitted,
+            5 => Self::Committed,
+            6 => Self::Released,
+            7 => Self::Expired,
+            _ => return None,
+        })
+    }
+
+    /// Its permanent tag.
+    pub fn tag(self) -> u8 {
+        self as u8
+    }
 }
 
 /// A reservation as it is told.

@@ -1,0 +1,52 @@
+//! What time ends: overdue holds give their units back.
+//!
+//! Every entry ends some, oldest first; a command that lacks units ends those of its own pool; and a command that
+//! names an overdue hold ends that one. Each hold is over from its deadline on, whether or not it was swept: sweeping
+//! is only the bookkeeping.
+
+use super::{
+    Entry,
+    settle::{Split, Why},
+};
+use crate::{
+    state::{EndedBy, PoolRef},
+    types::ReservationId,
+};
+
+impl Entry<'_> {
+    /// Ends overdue holds, oldest first, as far as the entry's bound goes.
+    pub(super) fn sweep_oldest(&mut self) {
+        while self.sweeps_left > 0 {
+            match self.ledger.deadlines.first() {
+                Some(due) if due.deadline() <= self.clock() => {
+                    let id = due.id();
+                    self.sweep(id);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Ends overdue holds of one pool, oldest first, until it can give `needed` units, none is left, or the bound is
+    /// reached.
+    pub(super) fn sweep_pool(&mut self, pool: PoolRef, needed: u64) {
+        while self.sweeps_left > 0 && self.ledger.stock.sellable_now(pool) < needed {
+            match self.ledger.stock.pool(pool).first_due() {
+                Some(due) if due.deadline() <= self.clock() => self.sweep(due.id()),
+                _ => return,
+            }
+        }
+    }
+
+    fn sweep(&mut self, id: ReservationId) {
+        let lines = self.ledger.reservations.get(&id).map_or(1, |found| found.lines.as_slice().len());
+        self.sweeps_left = self.sweeps_left.saturating_sub(u32::try_from(lines).unwrap_or(u32::MAX));
+        self.expire(id);
+    }
+
+    /// Ends one overdue hold.
+    pub(super) fn expire(&mut self, id: ReservationId) {
+        let why = Why { by: crate::journal::By::Nobody, ended: EndedBy::Expiry };
+        self.settle(id, why, |_, line| Split { expire: line.held, ..Split::default() });
+    }
+}

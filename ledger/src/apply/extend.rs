@@ -1,0 +1,73 @@
+//! Extend: a later deadline, up to a ceiling on the whole life of the hold.
+
+use super::{Effect, Entry};
+use crate::{
+    command::{Command, Extend},
+    journal::{By, Posting},
+    limits::LIFE_MAX,
+    movement::{Delta, MovementKind},
+    outcome::Refusal,
+    state::{Due, EndedBy, stop},
+};
+use bytes::Bytes;
+
+impl Entry<'_> {
+    pub(super) fn extend(&mut self, command: &Command, extend: &Extend) -> Result<Effect, Refusal> {
+        self.ledger.must_know_reservation(extend.id);
+        self.may_end(command, extend.id)?;
+        if let Some((since, EndedBy::Expiry)) = self.ended(extend.id) {
+            return Err(Refusal::ReservationExpired { since });
+        }
+        self.must_be_live(extend.id)?;
+        let reservation = &self.ledger.reservations[&extend.id];
+        let life = reservation.first_deadline.since(reservation.created).max(LIFE_MAX);
+        let latest = reservation.created.plus(life);
+        let wanted = self.clock().plus(extend.ttl);
+        if wanted > latest {
+            return Err(Refusal::ExtensionLimit { latest });
+        }
+        // Nothing can fail from here on.
+        let before = reservation.deadline;
+        let last = if wanted > before { self.move_deadline(command, extend, wanted) } else { None };
+        Ok((self.told(extend.id), last))
+    }
+
+    fn move_deadline(
+        &mut self,
+        command: &Command,
+        extend: &Extend,
+        deadline: crate::types::TimeMs,
+    ) -> Option<crate::movement::Spot> {
+        let id = extend.id;
+        let ledger = &mut *self.ledger;
+        let reservation = ledger.reservations.get_mut(&id)?;
+        let before = Due::new(reservation.deadline, id);
+        let after = Due::new(deadline, id);
+        let mut last = None;
+        for line in reservation.lines.iter().filter(|line| line.held > 0) {
+            let held = u64::from(line.held);
+            let pool = ledger.stock.pool_mut(line.pool);
+            pool.take_hold(before, held, 0);
+            pool.add_hold(after, held);
+            let posting = Posting {
+                kind: MovementKind::Extend,
+                by: By::Request(&command.context),
+                reservation: Some((id, Some(last.unwrap_or(reservation.last)))),
+                delta: Delta::default(),
+                sold_short: 0,
+                document: Bytes::new(),
+                reason: Bytes::new(),
+                deadline: Some(deadline),
+                owner: Bytes::new(),
+            };
+            last = Some(ledger.stock.post(&mut self.block, line.pool, posting));
+        }
+        reservation.last = last.unwrap_or(reservation.last);
+        reservation.deadline = deadline;
+        ledger.dirty.reservation(id, reservation);
+        if !ledger.deadlines.remove(&before) || !ledger.deadlines.insert(after) {
+            stop(format_args!("reservation {id} was not among the deadlines once"));
+        }
+        last
+    }
+}

@@ -1,0 +1,174 @@
+//! The only writer: applies one entry of the log to the state.
+//!
+//! First the clock, then what is overdue, then the commands in order. Every handler has three parts: it refuses, it
+//! computes, it writes; a comment marks the place after which nothing can fail. Whatever an entry says, it gets an
+//! outcome; only a broken equation of our own stops the shard.
+
+mod adjust;
+mod commit;
+mod expiry;
+mod extend;
+mod forget;
+mod meta;
+mod receive;
+mod release;
+pub(crate) mod reserve;
+mod settle;
+
+use crate::{
+    command::{Batch, Body, Command, Meta},
+    digest::Digest,
+    idempotency::Known,
+    journal::{BlockHash, Writer},
+    limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY},
+    movement::Spot,
+    outcome::{Done, Missing, Outcome, Refusal, Verdict},
+    records::{may_be_forgotten, reservation_too_old},
+    state::{Intent, Ledger, stop_unless_supported},
+    types::{LogIndex, OperationId, ReservationId, ShardId, TimeMs},
+    validate::validate,
+};
+use bytes::Bytes;
+
+/// What came of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// One per command, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The journal block of the entry; none if nothing moved.
+    pub journal: Option<Bytes>,
+    /// The digest after the entry, if it asked for it.
+    pub digest: Option<Digest>,
+}
+
+impl Ledger {
+    /// Applies one entry. Entries are applied in the order of the log, each once; the node makes sure of both, that
+    /// this build [supports](Self::supports) the entry's rules, and that cold records are
+    /// [given back](Self::cold_keys) first.
+    pub fn apply(&mut self, index: LogIndex, batch: &Batch) -> Applied {
+        stop_unless_supported(batch);
+        self.header.rules = batch.rules;
+        self.header.clock = self.header.clock.max(batch.time);
+        self.dirty.header = true;
+        let serial = self.next_serial();
+        let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
+        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, ledger: self };
+        entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
+        entry.sweep_oldest();
+        entry.sweeps_left = EXPIRY_ON_DEMAND;
+        let outcomes = batch.commands.iter().map(|command| entry.command(command)).collect();
+        let Entry { block, .. } = entry;
+        let journal = block.finish(self.header.journal);
+        if let Some(block) = &journal {
+            self.header.journal = BlockHash::of(block);
+        }
+        let digest = batch.digest.then(|| self.digest());
+        Applied { outcomes, journal, digest }
+    }
+}
+
+/// One entry while it is applied.
+struct Entry<'a> {
+    index: LogIndex,
+    block: Writer,
+    /// How many more lines of overdue holds may be ended.
+    sweeps_left: u32,
+    ledger: &'a mut Ledger,
+}
+
+/// What a handler that took effect has to tell: the answer, and its last movement if there was one.
+type Effect = (Done, Option<Spot>);
+
+impl Entry<'_> {
+    fn command(&mut self, command: &Command) -> Outcome {
+        match &command.body {
+            Body::Reserve(reserve) => self.reserve(command, reserve),
+            Body::Commit(commit) => self.commit(command, commit),
+            Body::Release(release) => self.release(command, release),
+            Body::Extend(extend) => self.once(extend.operation, command, |entry| entry.extend(command, extend)),
+            Body::Receive(receive) => self.once(receive.operation, command, |entry| entry.receive(command, receive)),
+            Body::Adjust(adjust) => self.once(adjust.operation, command, |entry| entry.adjust(command, adjust)),
+            Body::Forget(forget) => self.forget(forget),
+            Body::Meta(Meta::Form(form)) => self.form(command, form),
+        }
+    }
+
+    fn clock(&self) -> TimeMs {
+        self.ledger.header.clock
+    }
+
+    fn outcome(&self, result: Result<Effect, Refusal>) -> Outcome {
+        let (verdict, last) = match result {
+            Ok((done, last)) => (Verdict::Done(done), last),
+            Err(refusal) => (Verdict::Refused(refusal), None),
+        };
+        let of_entry = Spot { epoch: self.ledger.header.epoch.0, index: self.index.0, ordinal: 0 };
+        Outcome {
+            verdict,
+            replayed: false,
+            position: last.unwrap_or(of_entry).at(self.ledger.shard),
+            time: self.clock(),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        self.outcome(Err(refusal))
+    }
+
+    /// Carries out an operation that is remembered under its id, at most once.
+    fn once(
+        &mut self,
+        id: OperationId,
+        command: &Command,
+        run: impl FnOnce(&mut Self) -> Result<Effect, Refusal>,
+    ) -> Outcome {
+        let print = crate::idempotency::fingerprint(&command.body);
+        match self.ledger.known_operation(id, print, command) {
+            Known::Outcome(outcome) => return outcome,
+            Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
+            Known::New => {}
+        }
+        if may_be_forgotten(id.time(), self.clock()) {
+            return self.refused(Refusal::IdempotencyTooOld);
+        }
+        let intent = Intent::Operation(id);
+        match run(self) {
+            Ok(effect) => {
+                let outcome = self.outcome(Ok(effect));
+                self.ledger.drop_refusal(intent);
+                self.ledger.remember_operation(id, print, &outcome);
+                outcome
+            }
+            Err(refusal) => {
+                let outcome = self.refused(refusal);
+                self.ledger.remember_refusal(intent, print, command, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// The refusals every stock command has in common.
+    fn admit(&self, command: &Command) -> Result<(), Refusal> {
+        let bad = validate(command, self.clock());
+        if !bad.is_empty() {
+            return Err(Refusal::InvalidArgument(bad));
+        }
+        if self.ledger.shard == ShardId::META {
+            return Err(Refusal::WrongShard);
+        }
+        self.in_time(command)
+    }
+
+    fn in_time(&self, command: &Command) -> Result<(), Refusal> {
+        if self.clock() > command.not_after { Err(Refusal::Late) } else { Ok(()) }
+    }
+
+    /// Why a reservation that is not there is not there.
+    fn absent(&self, id: ReservationId) -> Refusal {
+        if reservation_too_old(id, self.clock()) {
+            Refusal::IdempotencyTooOld
+        } else {
+            Refusal::NotFound(Missing::Reservation(id))
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Reserve: available -> held, all or nothing, or what is there.
+
+use super::{Effect, Entry};
+use crate::{
+    command::{Command, Reserve},
+    idempotency::{Known, fingerprint},
+    journal::{By, Posting},
+    movement::{Delta, MovementKind, Spot},
+    outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
+    records::reservation_too_old,
+    state::{Due, Intent, Line, Lines, Map, Mark, PoolRef, Reservation, Stock},
+    types::{Quantity, TimeMs},
+};
+use bytes::Bytes;
+
+/// What one line wants, after lines of the same pool were summed.
+pub(crate) struct Want {
+    pool: PoolRef,
+    /// Index in the request of the first line of that pool.
+    line: u32,
+    asked: u32,
+    /// All of it, or the minimum with best effort.
+    required: u32,
+}
+
+/// The pools of all lines, in the order of their first mention. The request must be valid.
+pub(crate) fn wants(stock: &Stock, reserve: &Reserve) -> Result<Vec<Want>, Missing> {
+    let mut wants: Vec<Want> = Vec::with_capacity(reserve.lines.len());
+    // Looking back over all lines before is quickest for a few.
+    let mut places = (reserve.lines.len() > 16).then(Map::<PoolRef, usize>::default);
+    for (at, line) in reserve.lines.iter().enumerate() {
+        let Some(pool) = stock.find(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot) else {
+            return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
+                Missing::Sku(line.sku.detached())
+            } else {
+                Missing::Pool(pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot))
+            });
+        };
+        // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
+        let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
+        let asked = units(line.quantity);
+        let required = if reserve.best_effort { units(line.minimum) } else { asked };
+        let before = match &mut places {
+            Some(places) => {
+                let place = *places.entry(pool).or_insert(wants.len());
+                (place < wants.len()).then_some(place)
+            }
+            None => wants.iter().position(|want| want.pool == pool),
+        };
+        match before {
+            Some(place) => {
+                wants[place].asked = wants[place].asked.saturating_add(asked);
+                wants[place].required = wants[place].required.saturating_add(required);
+            }
+            None => wants.push(Want { pool, line: u32::try_from(at).unwrap_or(u32::MAX), asked, required }),
+        }
+    }
+    Ok(wants)
+}
+
+/// How many units each line would get at `now`, or what is lacking. Units of overdue holds count as free.
+pub(crate) fn grants(stock: &Stock, wants: &[Want], now: TimeMs) -> Result<Vec<u32>, Vec<Shortage>> {
+    let mut grants = Vec::with_capacity(wants.len());
+    let mut short = false;
+    let mut any = false;
+    for want in wants {
+        let grant = sellable(stock, want, now).min(want.asked);
+        short |= grant < want.required;
+        any |= grant > 0;
+        grants.push(grant);
+    }
+    if !short && any {
+        return Ok(grants);
+    }
+    // Nothing at all is never a success, so with best effort every line lacks its first unit.
+    let lacks = |want: &&Want| sellable(stock, want, now) < want.required.max(u32::from(!any));
+    let shortage = |want: &Want| Shortage {
+        line: want.line,
+        asked: quantity(want.asked),
+        sellable: quantity(sellable(stock, want, now)),
+    };
+    Err(wants.iter().filter(lacks).map(shortage).collect())
+}
+
+/// Units a pool can give, as far as they matter to a line.
+fn sellable(stock: &Stock, want: &Want, now: TimeMs) -> u32 {
+    u32::try_from(stock.sellable_at(want.pool, now)).unwrap_or(u32::MAX)
+}
+
+fn quantity(units: u32) -> Quantity {
+    Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
+}
+
+impl Entry<'_> {
+    pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Outcome {
+        let print = fingerprint(&command.body);
+        match self.ledger.known_reserve(reserve.id, print, command) {
+            Known::Outcome(outcome) => return outcome,
+            Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
+            Known::New => {}
+        }
+        if reservation_too_old(reserve.id, self.clock()) {
+            return self.refused(Refusal::IdempotencyTooOld);
+        }
+        let intent = Intent::Reserve(reserve.id);
+        match self.judge(command, reserve) {
+            Ok((wants, grants)) => {
+                // Nothing can fail from here on.
+                let effect = self.hold(command, reserve, &wants, &grants, print);
+                self.ledger.drop_refusal(intent);
+                self.outcome(Ok(effect))
+            }
+            Err(refusal) => {
+                let outcome = self.refused(refusal);
+                self.ledger.remember_refusal(intent, print, command, &outcome);
+                outcome
+            }
+        }
+    }
+
+    fn judge(&mut self, command: &Command, reserve: &Reserve) -> Result<(Vec<Want>, Vec<u32>), Refusal> {
+        self.admit(command)?;
+        let wants = wants(&self.ledger.stock, reserve).map_err(Refusal::NotFound)?;
+        let grants = grants(&self.ledger.stock, &wants, self.clock()).map_err(Refusal::InsufficientStock)?;
+        // The units are there once what is overdue is swept, if the entry's bound allows it.
+        for (want, grant) in wants.iter().zip(&grants) {
+            let grant = u64::from(*grant);
+            if self.ledger.stock.sellable_now(want.pool) < grant {
+                self.sweep_pool(want.pool, grant);
+            }
+            if self.ledger.stock.sellable_now(want.pool) < grant {
+                return Err(Refusal::Contended);
+            }
+        }
+        Ok((wants, grants))
+    }
+
+    fn hold(&mut self, command: &Command, reserve: &Reserve, wants: &[Want], grants: &[u32], print: u64) -> Effect {
+        let clock = self.clock();
+        let deadline = clock.plus(reserve.ttl);
+        let due = Due::new(deadline, reserve.id);
+        let ledger = &mut *self.ledger;
+        let mut last: Option<Spot> = None;
+        let mut lines = Vec::with_capacity(wants.len());
+        let mut told = Vec::with_capacity(wants.len());
+        for (want, grant) in wants.iter().zip(grants) {
+            if *grant > 0 {
+                let units = i64::from(*grant);
+                let posting = Posting {
+                    kind: MovementKind::Reserve,
+                    by: By::Request(&command.context),
+                    reservation: Some((reserve.id, last)),
+                    delta: Delta { available: -units, held: units, ..Delta::default() },
+                    sold_short: 0,
+                    document: Bytes::new(),
+                    reason: Bytes::new(),
+                    deadline: Some(deadline),
+                    owner: reserve.owner.to_shared(),
+                };
+                last = Some(ledger.stock.post(&mut self.block, want.pool, posting));
+                ledger.stock.pool_mut(want.pool).add_hold(due, u64::from(*grant));
+            }
+            told.push(LineGot {
+                pool: ledger.stock.pool(want.pool).key.clone(),
+                asked: quantity(want.asked),
+                got: quantity(*grant),
+            });
+            lines.push(Line {
+                pool: want.pool,
+                asked: want.asked,
+                held: *grant,
+                committed: 0,
+                released: 0,
+                expired: 0,
+            });
+        }
+        let last = last.expect("at least one line got a unit");
+        let mut reservation = Box::new(Reservation {
+            lines: Lines::new(lines),
+            owner: reserve.owner.as_bytes().into(),
+            fingerprint: print,
+            created: clock,
+            deadline,
+            first_deadline: deadline,
+            since: clock,
+            reserved_at: last,
+            last,
+            revision: 1,
+            ended: None,
+            mark: Mark::default(),
+        });
+        ledger.dirty.reservation(reserve.id, &mut reservation);
+        ledger.deadlines.insert(due);
+        ledger.reservations.insert(reserve.id, reservation);
+        let all = wants.iter().zip(grants).all(|(want, grant)| want.asked == *grant);
+        (Done::Reserved(Reserved { id: reserve.id, lines: told, all, deadline }), Some(last))
+    }
+}

@@ -1,0 +1,467 @@
+//! Bytes of the records a state is made of.
+//!
+//! These messages are also what the digest is computed from: two replicas must write the same record as the same
+//! bytes, so a change in how a record is written (not only in what can be read) is a new rules version.
+
+use super::{Corrupt, command::NodeMsg, pool::halves, put_frame, unframe};
+use crate::{
+    command::MetaNode,
+    journal::BlockHash,
+    movement::Spot,
+    outcome::{LineView, ReservationView},
+    records::read_pool_key,
+    state::{
+        Books, BucketRange, Deduct, EndedBy, Header, Line, MetaState, Operation, Pool, Refused, Reservation,
+        ReservationLook, SkuSettings, Totaled,
+    },
+    types::{Bucket, Epoch, Owner, Quantity, ReservationId, ShardId, TimeMs},
+};
+use bytes::Bytes;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HeaderMsg {
+    #[prost(uint32, tag = "1")]
+    pub(crate) shard: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) epoch: u32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) rules: u32,
+    #[prost(uint64, tag = "4")]
+    pub(crate) clock: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) counter: u64,
+    #[prost(fixed64, tag = "6")]
+    journal_high: u64,
+    #[prost(fixed64, tag = "7")]
+    journal_low: u64,
+    /// Sum of the contributions of all other records.
+    #[prost(fixed64, tag = "8")]
+    sum_high: u64,
+    #[prost(fixed64, tag = "9")]
+    sum_low: u64,
+}
+
+impl HeaderMsg {
+    pub(crate) fn new(shard: ShardId, header: &Header, sum: u128) -> Self {
+        let (journal_high, journal_low) = halves(header.journal.0.to_be_bytes());
+        let (sum_high, sum_low) = halves(sum.to_be_bytes());
+        Self {
+            shard: shard.0,
+            epoch: header.epoch.0,
+            rules: header.rules,
+            clock: header.clock.0,
+            counter: header.counter,
+            journal_high,
+            journal_low,
+            sum_high,
+            sum_low,
+        }
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        Header {
+            epoch: Epoch(self.epoch),
+            rules: self.rules,
+            clock: TimeMs(self.clock),
+            counter: self.counter,
+            journal: BlockHash(u128::from(self.journal_high) << 64 | u128::from(self.journal_low)),
+        }
+    }
+
+    pub(crate) fn sum(&self) -> u128 {
+        u128::from(self.sum_high) << 64 | u128::from(self.sum_low)
+    }
+}
+
+pub(crate) fn decode_header(value: &[u8]) -> Result<HeaderMsg, Corrupt> {
+    unframe("header", Bytes::copy_from_slice(value))
+}
+
+pub(crate) fn put_header(out: &mut Vec<u8>, header: &HeaderMsg) {
+    put_frame(out, header);
+}
+
+/// Where a movement stands; all fields absent where there is none.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct SpotMsg {
+    #[prost(uint32, tag = "1")]
+    epoch: u32,
+    #[prost(uint64, tag = "2")]
+    index: u64,
+    #[prost(uint32, tag = "3")]
+    ordinal: u32,
+}
+
+impl From<Spot> for SpotMsg {
+    fn from(spot: Spot) -> Self {
+        Self { epoch: spot.epoch, index: spot.index, ordinal: spot.ordinal }
+    }
+}
+
+impl From<SpotMsg> for Spot {
+    fn from(message: SpotMsg) -> Self {
+        Self { epoch: message.epoch, index: message.index, ordinal: message.ordinal }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct SkuMsg {
+    /// Absent (0): on commit.
+    #[prost(uint32, tag = "1")]
+    deduct: u32,
+    #[prost(uint64, tag = "2")]
+    safety_stock: u64,
+}
+
+pub(crate) fn put_sku(out: &mut Vec<u8>, settings: &SkuSettings) {
+    let deduct = match settings.deduct {
+        Deduct::OnCommit => 0,
+    };
+    put_frame(out, &SkuMsg { deduct, safety_stock: settings.safety_stock });
+}
+
+pub(crate) fn decode_sku(value: &[u8]) -> Result<SkuSettings, Corrupt> {
+    let message: SkuMsg = unframe("sku record", Bytes::copy_from_slice(value))?;
+    let deduct = match message.deduct {
+        0 => Deduct::OnCommit,
+        other => return Err(Corrupt::new("sku record", format_args!("deducts in way {other}, not known here"))),
+    };
+    Ok(SkuSettings { deduct, safety_stock: message.safety_stock })
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PoolMsg {
+    #[prost(uint64, tag = "1")]
+    on_hand: u64,
+    #[prost(uint64, tag = "2")]
+    available: u64,
+    #[prost(uint64, tag = "3")]
+    held: u64,
+    #[prost(uint64, tag = "4")]
+    committed: u64,
+    #[prost(uint64, tag = "5")]
+    unavailable: u64,
+    #[prost(uint64, tag = "6")]
+    short: u64,
+    #[prost(uint64, tag = "7")]
+    received: u64,
+    #[prost(uint64, tag = "8")]
+    adjusted_up: u64,
+    #[prost(uint64, tag = "9")]
+    adjusted_down: u64,
+    #[prost(uint64, tag = "10")]
+    sold: u64,
+    #[prost(uint64, tag = "11")]
+    sold_short: u64,
+    #[prost(message, optional, tag = "12")]
+    last: Option<SpotMsg>,
+}
+
+pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
+    let Books { on_hand, available, held, committed, unavailable, short } = pool.books;
+    let Totaled { received, adjusted_up, adjusted_down, sold, sold_short } = pool.totals;
+    put_frame(
+        out,
+        &PoolMsg {
+            on_hand,
+            available,
+            held,
+            committed,
+            unavailable,
+            short,
+            received,
+            adjusted_up,
+            adjusted_down,
+            sold,
+            sold_short,
+            last: pool.last.map(SpotMsg::from),
+        },
+    );
+}
+
+pub(crate) fn decode_pool(value: &[u8]) -> Result<(Books, Totaled, Option<Spot>), Corrupt> {
+    let message: PoolMsg = unframe("pool record", Bytes::copy_from_slice(value))?;
+    let PoolMsg { on_hand, available, held, committed, unavailable, short, .. } = message;
+    let PoolMsg { received, adjusted_up, adjusted_down, sold, sold_short, .. } = message;
+    let books = Books { on_hand, available, held, committed, unavailable, short };
+    let totals = Totaled { received, adjusted_up, adjusted_down, sold, sold_short };
+    if let Some(problem) = books.problem(&totals) {
+        return Err(Corrupt::new("pool record", problem));
+    }
+    Ok((books, totals, message.last.map(Spot::from)))
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReservationMsg {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) owner: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) lines: Vec<LineMsg>,
+    #[prost(fixed64, tag = "3")]
+    pub(crate) fingerprint: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) created: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) deadline: u64,
+    #[prost(uint64, tag = "6")]
+    pub(crate) first_deadline: u64,
+    #[prost(uint64, tag = "7")]
+    pub(crate) since: u64,
+    #[prost(message, required, tag = "8")]
+    pub(crate) reserved_at: SpotMsg,
+    #[prost(message, required, tag = "9")]
+    pub(crate) last: SpotMsg,
+    #[prost(uint32, tag = "10")]
+    pub(crate) revision: u32,
+    /// Absent (0): still live.
+    #[prost(uint32, tag = "11")]
+    pub(crate) ended_by: u32,
+    /// Its own id again: a record that strayed under another key is found.
+    #[prost(fixed64, tag = "12")]
+    id_high: u64,
+    #[prost(fixed64, tag = "13")]
+    id_low: u64,
+}
+
+impl ReservationMsg {
+    pub(crate) fn id(&self) -> Result<ReservationId, Corrupt> {
+        super::pool::reservation_id(self.id_high, self.id_low)
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LineMsg {
+    /// The pool's key, namespace included.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) pool: Bytes,
+    #[prost(uint32, tag = "2")]
+    pub(crate) asked: u32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) held: u32,
+    #[prost(uint32, tag = "4")]
+    pub(crate) committed: u32,
+    #[prost(uint32, tag = "5")]
+    pub(crate) released: u32,
+    #[prost(uint32, tag = "6")]
+    pub(crate) expired: u32,
+}
+
+pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
+    let (id_high, id_low) = halves(id.to_bytes());
+    let lines = reservation
+        .lines
+        .iter()
+        .map(|line| LineMsg {
+            pool: pools[line.pool.index()].bytes.clone(),
+            asked: line.asked,
+            held: line.held,
+            committed: line.committed,
+            released: line.released,
+            expired: line.expired,
+        })
+        .collect();
+    put_frame(
+        out,
+        &ReservationMsg {
+            owner: Bytes::copy_from_slice(&reservation.owner),
+            lines,
+            fingerprint: reservation.fingerprint,
+            created: reservation.created.0,
+            deadline: reservation.deadline.0,
+            first_deadline: reservation.first_deadline.0,
+            since: reservation.since.0,
+            reserved_at: reservation.reserved_at.into(),
+            last: reservation.last.into(),
+            revision: reservation.revision,
+            ended_by: reservation.ended.map_or(0, |by| u32::from(by.tag())),
+            id_high,
+            id_low,
+        },
+    );
+}
+
+pub(crate) fn decode_reservation(value: &[u8]) -> Result<ReservationMsg, Corrupt> {
+    let message: ReservationMsg = unframe("reservation record", Bytes::copy_from_slice(value))?;
+    let problem = |problem| Err(Corrupt::new("reservation record", problem));
+    if message.lines.is_empty() {
+        return problem("has no line");
+    }
+    let holds = message.lines.iter().any(|line| line.held > 0);
+    if holds != (message.ended_by == 0) {
+        return problem("is neither live nor ended");
+    }
+    for line in &message.lines {
+        if line.got().is_none_or(|got| got > line.asked) {
+            return problem("has more units than were asked for");
+        }
+    }
+    if EndedBy::from_tag(message.ended_by).is_none() && message.ended_by != 0 {
+        return problem("ended in a way not known to this build");
+    }
+    Ok(message)
+}
+
+impl LineMsg {
+    fn got(&self) -> Option<u32> {
+        self.held.checked_add(self.committed)?.checked_add(self.released)?.checked_add(self.expired)
+    }
+
+    pub(crate) fn line(&self, pool: crate::state::PoolRef) -> Line {
+        Line {
+            pool,
+            asked: self.asked,
+            held: self.held,
+            committed: self.committed,
+            released: self.released,
+            expired: self.expired,
+        }
+    }
+}
+
+/// What is told of a reservation that is on disk only.
+pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
+    let message = decode_reservation(value)?;
+    let Some(ended) = EndedBy::from_tag(message.ended_by) else {
+        return Err(Corrupt::new("reservation record", "is live, but not in memory"));
+    };
+    let lines = message
+        .lines
+        .iter()
+        .map(|line| {
+            let units = |units: u32| Quantity::new(u64::from(units)).expect("32 bits are below 2^53");
+            Ok(LineView {
+                pool: read_pool_key(line.pool.clone())?,
+                asked: units(line.asked),
+                held: units(line.held),
+                committed: units(line.committed),
+                released: units(line.released),
+                expired: units(line.expired),
+            })
+        })
+        .collect::<Result<Vec<_>, Corrupt>>()?;
+    let look = ReservationLook {
+        id: message.id()?,
+        owner: Owner::new(message.owner).map_err(|bad| Corrupt::new("owner", bad))?,
+        ended: Some(ended),
+        created: TimeMs(message.created),
+        deadline: TimeMs(message.deadline),
+        since: TimeMs(message.since),
+        revision: message.revision,
+    };
+    Ok(look.view(lines))
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct OperationMsg {
+    #[prost(fixed64, tag = "1")]
+    fingerprint: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    outcome: Bytes,
+}
+
+pub(crate) fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
+    put_frame(out, &OperationMsg { fingerprint: operation.fingerprint, outcome: operation.outcome.clone() });
+}
+
+pub(crate) fn decode_operation(value: &[u8]) -> Result<(u64, Bytes), Corrupt> {
+    let message: OperationMsg = unframe("operation record", Bytes::copy_from_slice(value))?;
+    super::decode_outcome(message.outcome.clone())?;
+    Ok((message.fingerprint, message.outcome))
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RefusedMsg {
+    #[prost(fixed64, tag = "1")]
+    fingerprint: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    outcome: Bytes,
+    #[prost(uint32, tag = "3")]
+    attempt: u32,
+    #[prost(uint64, tag = "4")]
+    until: u64,
+}
+
+pub(crate) fn put_refused(out: &mut Vec<u8>, refused: &Refused) {
+    put_frame(
+        out,
+        &RefusedMsg {
+            fingerprint: refused.fingerprint,
+            outcome: super::encode_outcome(&refused.outcome),
+            attempt: refused.attempt,
+            until: refused.until.0,
+        },
+    );
+}
+
+pub(crate) fn decode_refused(value: &[u8]) -> Result<Refused, Corrupt> {
+    let message: RefusedMsg = unframe("refusal record", Bytes::copy_from_slice(value))?;
+    Ok(Refused {
+        fingerprint: message.fingerprint,
+        outcome: Box::new(super::decode_outcome(message.outcome)?),
+        attempt: message.attempt,
+        until: TimeMs(message.until),
+        mark: crate::state::Mark::default(),
+    })
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct MetaMsg {
+    #[prost(fixed64, tag = "1")]
+    cluster_high: u64,
+    #[prost(fixed64, tag = "2")]
+    cluster_low: u64,
+    #[prost(uint64, tag = "3")]
+    map_version: u64,
+    #[prost(message, repeated, tag = "4")]
+    ranges: Vec<RangeMsg>,
+    #[prost(message, repeated, tag = "5")]
+    nodes: Vec<NodeMsg>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct RangeMsg {
+    #[prost(uint32, tag = "1")]
+    first: u32,
+    #[prost(uint32, tag = "2")]
+    last: u32,
+    #[prost(uint32, tag = "3")]
+    shard: u32,
+}
+
+pub(crate) fn put_meta(out: &mut Vec<u8>, meta: &MetaState) {
+    let (cluster_high, cluster_low) = halves(meta.cluster);
+    let range = |range: &BucketRange| RangeMsg {
+        first: u32::from(range.first.number()),
+        last: u32::from(range.last.number()),
+        shard: range.shard.0,
+    };
+    put_frame(
+        out,
+        &MetaMsg {
+            cluster_high,
+            cluster_low,
+            map_version: meta.map_version,
+            ranges: meta.ranges.iter().map(range).collect(),
+            nodes: meta.nodes.iter().map(NodeMsg::from).collect(),
+        },
+    );
+}
+
+pub(crate) fn decode_meta(value: &[u8]) -> Result<MetaState, Corrupt> {
+    let message: MetaMsg = unframe("meta record", Bytes::copy_from_slice(value))?;
+    let bucket = |number: u32| {
+        u16::try_from(number)
+            .ok()
+            .and_then(Bucket::new)
+            .ok_or_else(|| Corrupt::new("meta record", "has a bucket that does not exist"))
+    };
+    let range = |range: &RangeMsg| {
+        Ok(BucketRange { first: bucket(range.first)?, last: bucket(range.last)?, shard: ShardId(range.shard) })
+    };
+    Ok(MetaState {
+        cluster: super::pool::whole(message.cluster_high, message.cluster_low),
+        map_version: message.map_version,
+        ranges: message.ranges.iter().map(range).collect::<Result<_, Corrupt>>()?,
+        nodes: message.nodes.into_iter().map(MetaNode::from).collect(),
+    })
+}

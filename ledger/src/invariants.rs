@@ -1,0 +1,121 @@
+//! Looks at a whole state for what must never be. Cheap assertions guard each write; this is the second look, for
+//! tests, simulation, and an operator who asks.
+
+use crate::{
+    state::{Due, EndedBy, Ledger},
+    types::ReservationId,
+};
+use std::{collections::BTreeMap, fmt};
+
+/// A promise of `docs/invariants.md` that a state breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number there, for instance `P1`.
+    pub promise: &'static str,
+    /// What was found, for people.
+    pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.promise, self.found)
+    }
+}
+
+impl Ledger {
+    /// Everything in this state that breaks a promise, as far as one state shows it: P1 (no oversell), P2
+    /// (conservation), P6 (one id, one effect) and P7 (each unit ends once). Walks over all records in memory.
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        self.check_pools(&mut found);
+        self.check_reservations(&mut found);
+        self.check_memory(&mut found);
+        found
+    }
+
+    /// Units held, sold or set apart beyond what is on hand and known to be short. Always 0.
+    pub fn oversold_units(&self) -> u64 {
+        let over = |books: &crate::state::Books| {
+            (books.held + books.committed + books.unavailable).saturating_sub(books.on_hand + books.short)
+        };
+        self.stock.pools.iter().map(|pool| over(&pool.books)).fold(0, u64::saturating_add)
+    }
+
+    fn check_pools(&self, found: &mut Vec<Violation>) {
+        let mut held = BTreeMap::<usize, u64>::new();
+        for reservation in self.reservations.values() {
+            for line in reservation.lines.iter() {
+                *held.entry(line.pool.index()).or_default() += u64::from(line.held);
+            }
+        }
+        for (at, pool) in self.stock.pools.iter().enumerate() {
+            let books = &pool.books;
+            if books.held + books.committed + books.unavailable > books.on_hand + books.short {
+                let what = format!("{:?} is oversold: {books:?}", pool.key);
+                found.push(Violation { promise: "P1", found: what });
+            }
+            if let Some(problem) = books.problem(&pool.totals) {
+                let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key, pool.totals);
+                found.push(Violation { promise: "P2", found: what });
+            }
+            let due = pool.dues.as_ref().map_or(0, |dues| dues.total());
+            let of_lines = held.get(&at).copied().unwrap_or(0);
+            if books.held != of_lines || due != of_lines {
+                let what = format!(
+                    "{:?} has {} units held, its reservations {of_lines}, its deadlines {due}",
+                    pool.key, books.held
+                );
+                found.push(Violation { promise: "P7", found: what });
+            }
+        }
+    }
+
+    fn check_reservations(&self, found: &mut Vec<Violation>) {
+        let mut wrong = |id: &ReservationId, what: &str| {
+            found.push(Violation { promise: "P7", found: format!("reservation {id} {what}") });
+        };
+        let mut live = 0;
+        for (id, reservation) in &self.reservations {
+            let holds = reservation.lines.iter().any(|line| line.held > 0);
+            if holds == reservation.ended.is_some() {
+                wrong(id, "is neither live nor ended");
+            }
+            if reservation.lines.iter().any(|line| line.got() > line.asked) {
+                wrong(id, "has more units than were asked for");
+            }
+            let due = self.deadlines.contains(&Due::new(reservation.deadline, *id));
+            if due != reservation.ended.is_none() {
+                wrong(id, "is live and has no deadline, or ended and has one");
+            }
+            let expired = reservation.lines.iter().any(|line| line.expired > 0);
+            if expired != (reservation.ended == Some(EndedBy::Expiry)) {
+                wrong(id, "expired, but not by time, or the other way round");
+            }
+            if expired && reservation.deadline > self.header.clock {
+                wrong(id, "expired before its deadline");
+            }
+            live += usize::from(reservation.ended.is_none());
+        }
+        if live != self.deadlines.len() {
+            let what = format!("{live} reservations are live, and there are {} deadlines", self.deadlines.len());
+            found.push(Violation { promise: "P7", found: what });
+        }
+    }
+
+    fn check_memory(&self, found: &mut Vec<Violation>) {
+        for intent in self.refusals.keys() {
+            let effect = match intent {
+                crate::state::Intent::Reserve(id) => self.reservations.contains_key(id),
+                crate::state::Intent::Operation(id) => self.operations.contains_key(id),
+            };
+            if effect {
+                let what = format!("{intent:?} is remembered as refused, and had an effect");
+                found.push(Violation { promise: "P6", found: what });
+            }
+        }
+        if self.refusals.len() != self.refusal_ends.len() {
+            let what = format!("{} refusals, {} ends of them", self.refusals.len(), self.refusal_ends.len());
+            found.push(Violation { promise: "P6", found: what });
+        }
+    }
+}

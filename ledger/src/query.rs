@@ -1,0 +1,176 @@
+//! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
+
+use crate::{
+    apply::reserve::{grants, wants},
+    codec::{Corrupt, record},
+    command::{Body, Command},
+    outcome::{Missing, PoolView, Refusal, ReservationView},
+    records::RecordKey,
+    state::{Intent, Ledger, PoolRef, Stock},
+    types::{Location, Namespace, Quantity, ReservationId, ShardId, Sku, TimeMs},
+    validate::validate,
+};
+
+/// What the applied state says about a fresh reserve: one that is surely sent for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// It may succeed, or only the log can tell: propose it.
+    Propose,
+    /// It would be refused, by the ledger's clock and by the time given alike. Nothing needs to be remembered.
+    Refuse(Refusal),
+    /// It would be refused now, but what is overdue by the time given may change that: propose a tick, ask again.
+    TickFirst,
+}
+
+/// What is known of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// As it stands.
+    Found(ReservationView),
+    /// There is none.
+    Absent,
+    /// It may be on disk under this key: read it, and ask [`Ledger::cold_reservation`]. There is none if the key is
+    /// not there.
+    Cold(RecordKey),
+}
+
+/// Counts and sums over a whole state, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// SKUs.
+    pub skus: u64,
+    /// Pools.
+    pub pools: u64,
+    /// Reservations that hold units in the books.
+    pub live_reservations: u64,
+    /// Records in memory, the header not counted.
+    pub hot_records: u64,
+    /// Refusals remembered at this moment.
+    pub remembered_refusals: u64,
+    /// Units on hand.
+    pub on_hand: u128,
+    /// Units free to hold, overdue ones not counted.
+    pub available: u128,
+    /// Units held, overdue ones counted.
+    pub held: u128,
+    /// Units sold and not shipped.
+    pub committed: u128,
+    /// Units damaged or in quarantine.
+    pub unavailable: u128,
+    /// Units below the books.
+    pub short: u128,
+}
+
+impl Ledger {
+    /// All pools of a SKU, or those at one location, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`Missing`] if nobody ever received the SKU, or it was never stocked there.
+    pub fn stock(
+        &self,
+        namespace: &Namespace,
+        sku: &Sku,
+        location: Option<&Location>,
+    ) -> Result<Vec<PoolView>, Missing> {
+        let entry = self.stock.find_sku(namespace, sku).ok_or_else(|| Missing::Sku(sku.clone()))?;
+        let there = |at: &&PoolRef| location.is_none_or(|location| self.stock.pool(**at).key.location == *location);
+        let views: Vec<PoolView> =
+            entry.pools.iter().filter(there).map(|at| self.stock.view(*at, self.header.clock)).collect();
+        match (views.is_empty(), location) {
+            (true, Some(location)) => Err(Missing::Pool(crate::outcome::pool_of(
+                namespace,
+                sku,
+                location,
+                crate::types::PoolKind::Now,
+                &crate::types::Lot::default(),
+            ))),
+            _ => Ok(views),
+        }
+    }
+
+    /// One reservation.
+    pub fn reservation(&self, id: ReservationId) -> Lookup {
+        match self.reservations.get(&id) {
+            Some(found) => Lookup::Found(found.view(id, &self.stock, self.header.clock)),
+            None => self.cold_reservation_key(id).map_or(Lookup::Absent, Lookup::Cold),
+        }
+    }
+
+    /// What a cold record of a reservation says.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if it can't be read.
+    pub fn cold_reservation(&self, value: &[u8]) -> Result<ReservationView, Corrupt> {
+        record::view_of_cold(value)
+    }
+
+    /// Would the applied state refuse this reserve, if it is sent for the first time? `now` is the leader's time.
+    pub fn judge_fresh(&self, command: &Command, now: TimeMs) -> Fresh {
+        let Body::Reserve(reserve) = &command.body else { return Fresh::Propose };
+        let clock = self.header.clock;
+        // A known id, a bad request, and whatever is judged by the clock are for the log to answer.
+        let known = self.reservations.contains_key(&reserve.id)
+            || self.refusals.contains_key(&Intent::Reserve(reserve.id))
+            || self.cold_reservation_key(reserve.id).is_some();
+        if known || self.shard == ShardId::META || command.not_after < now.max(clock) {
+            return Fresh::Propose;
+        }
+        if !validate(command, clock).is_empty() {
+            return Fresh::Propose;
+        }
+        let wants = match wants(&self.stock, reserve) {
+            Ok(wants) => wants,
+            Err(missing) => return Fresh::Refuse(Refusal::NotFound(missing)),
+        };
+        match grants(&self.stock, &wants, clock) {
+            Ok(_) => Fresh::Propose,
+            Err(_) if grants(&self.stock, &wants, now.max(clock)).is_ok() => Fresh::TickFirst,
+            Err(shortages) => Fresh::Refuse(Refusal::InsufficientStock(shortages)),
+        }
+    }
+
+    /// Counts and sums over the whole state. Walks over all pools.
+    pub fn totals(&self) -> Totals {
+        let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
+        let memory = self.reservations.len() + self.operations.len() + self.refusals.len();
+        let stock = self.stock.skus.len() + self.stock.pools.len();
+        let mut totals = Totals {
+            skus: count(self.stock.skus.len()),
+            pools: count(self.stock.pools.len()),
+            live_reservations: count(self.deadlines.len()),
+            hot_records: count(memory + stock + usize::from(self.meta.is_some())),
+            remembered_refusals: count(self.refusals.len()),
+            ..Totals::default()
+        };
+        for pool in &self.stock.pools {
+            totals.on_hand += u128::from(pool.books.on_hand);
+            totals.available += u128::from(pool.books.available);
+            totals.held += u128::from(pool.books.held);
+            totals.committed += u128::from(pool.books.committed);
+            totals.unavailable += u128::from(pool.books.unavailable);
+            totals.short += u128::from(pool.books.short);
+        }
+        totals
+    }
+}
+
+impl Stock {
+    /// A pool as it is told at `clock`.
+    pub(crate) fn view(&self, at: PoolRef, clock: TimeMs) -> PoolView {
+        let pool = self.pool(at);
+        let overdue = pool.overdue(clock);
+        let units = |units: u64| Quantity::new(units).expect("an account is at most 2^53");
+        PoolView {
+            key: pool.key.clone(),
+            on_hand: units(pool.books.on_hand),
+            available: units(pool.available_at(clock)),
+            held: units(pool.books.held - overdue),
+            committed: units(pool.books.committed),
+            unavailable: units(pool.books.unavailable),
+            short: units(pool.books.short - pool.books.short.min(overdue)),
+            sellable: units(self.sellable_at(at, clock)),
+            received_total: units(pool.totals.received),
+            sold_total: units(pool.totals.sold),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The kinds of records a state is made of, their keys, and which of them must be in memory.
+//!
+//! A record key is one byte of kind and the key within the kind. Kinds are permanent: none is ever used for something
+//! else. Keys of pools and SKUs are length-prefixed texts, namespace first, so that everything of a namespace, of a
+//! SKU, and of a SKU at a location lies together. Keys of reservations and operations are their 16 bytes, which begin
+//! with the time they were made: old ones lie together too.
+//!
+//! *Hot* records are always in memory. *Cold* ones (ended reservations and remembered operations whose id is older
+//! than [`HOT_WINDOW`]) are on disk only, and are given to the ledger when a command names them.
+
+use crate::{
+    codec::{Corrupt, record},
+    limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
+    types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
+};
+use bytes::{BufMut, Bytes};
+
+/// The one record of clock, rules, epoch, counter, journal hash and digest.
+pub const HEADER: u8 = 1;
+/// The one record of the meta shard's map and nodes.
+pub const META: u8 = 2;
+/// A SKU's settings.
+pub const SKU: u8 = 3;
+/// A pool's balance.
+pub const POOL: u8 = 4;
+/// A reservation that still holds units.
+pub const LIVE: u8 = 5;
+/// A reservation that holds nothing any more. Cold when old.
+pub const ENDED: u8 = 6;
+/// The remembered outcome of an operation that had an effect. Cold when old.
+pub const OPERATION: u8 = 7;
+/// The remembered refusal of a reserve.
+pub const REFUSED_RESERVE: u8 = 8;
+/// The remembered refusal of any other operation.
+pub const REFUSED_OPERATION: u8 = 9;
+
+/// Key of the header.
+pub const HEADER_KEY: &[u8] = &[HEADER];
+
+/// The key of one record: a byte of kind, then the key within the kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey(pub Bytes);
+
+impl RecordKey {
+    /// Key of an ended reservation.
+    pub fn ended(id: ReservationId) -> Self {
+        Self(Bytes::copy_from_slice(&id_key(ENDED, id.to_bytes())))
+    }
+
+    /// Key of a remembered operation.
+    pub fn operation(id: OperationId) -> Self {
+        Self(Bytes::copy_from_slice(&id_key(OPERATION, id.to_bytes())))
+    }
+
+    /// The bytes of the key, kind included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+pub(crate) fn id_key(kind: u8, id: [u8; 16]) -> [u8; 17] {
+    let mut key = [kind; 17];
+    key[1..].copy_from_slice(&id);
+    key
+}
+
+/// The ranges of keys (start included, end excluded) that must be loaded before a state whose header says `clock` can
+/// be used: everything but cold records.
+pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let horizon = clock.minus(HOT_WINDOW);
+    vec![
+        (vec![HEADER], vec![ENDED]),
+        (first_key(ENDED, horizon), vec![ENDED + 1]),
+        (first_key(OPERATION, horizon), vec![OPERATION + 1]),
+        (vec![REFUSED_RESERVE], vec![REFUSED_OPERATION + 1]),
+    ]
+}
+
+/// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
+pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let horizon = clock.minus(RETENTION);
+    vec![(vec![ENDED], first_key(ENDED, horizon)), (vec![OPERATION], first_key(OPERATION, horizon))]
+}
+
+/// The smallest key of that kind whose id is not older than `time`.
+fn first_key(kind: u8, time: TimeMs) -> Vec<u8> {
+    let mut key = vec![kind];
+    if time.0 > 0 {
+        key.extend_from_slice(&time.0.to_be_bytes()[2..]);
+    }
+    key
+}
+
+/// Whether an id of that time may have been forgotten: the one predicate by which records are dropped and old ids
+/// refused. Ids without a time of their own (0) are never refused.
+pub(crate) fn may_be_forgotten(id_time: TimeMs, clock: TimeMs) -> bool {
+    id_time.plus(RETENTION) < clock
+}
+
+pub(crate) fn reservation_too_old(id: ReservationId, clock: TimeMs) -> bool {
+    id.kind() == IdKind::Timed && may_be_forgotten(id.time(), clock)
+}
+
+/// Whether an ended reservation may be dropped at `clock`.
+pub(crate) fn reservation_forgettable(id: ReservationId, ended: TimeMs, committed: bool, clock: TimeMs) -> bool {
+    let stays = if committed { RETURN_WINDOW } else { RETENTION };
+    may_be_forgotten(id.time(), clock) && ended.plus(stays) < clock
+}
+
+/// Whether the time of that record is over by `clock`, so that a leader may propose to forget it. Never true of kinds
+/// that are not cold.
+///
+/// # Errors
+/// [`Corrupt`] if the record can't be read.
+pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> Result<bool, Corrupt> {
+    match key.first() {
+        Some(&ENDED) => {
+            let id = reservation_id(key)?;
+            let ended = record::decode_reservation(value)?;
+            let committed = ended.lines.iter().any(|line| line.committed > 0);
+            Ok(reservation_forgettable(id, TimeMs(ended.since), committed, clock))
+        }
+        Some(&OPERATION) => Ok(may_be_forgotten(operation_id(key)?.time(), clock)),
+        _ => Ok(false),
+    }
+}
+
+/// The clock of a state, from its header record.
+///
+/// # Errors
+/// [`Corrupt`] if the record can't be read.
+pub fn header_clock(value: &[u8]) -> Result<TimeMs, Corrupt> {
+    Ok(TimeMs(record::decode_header(value)?.clock))
+}
+
+/// The reservation named by a key of kind [`LIVE`], [`ENDED`] or [`REFUSED_RESERVE`].
+///
+/// # Errors
+/// [`Corrupt`] if it names none.
+pub fn reservation_id(key: &[u8]) -> Result<ReservationId, Corrupt> {
+    ReservationId::from_slice(key.get(1..).unwrap_or_default()).map_err(|bad| Corrupt::new("record key", bad))
+}
+
+/// The operation named by a key of kind [`OPERATION`] or [`REFUSED_OPERATION`].
+///
+/// # Errors
+/// [`Corrupt`] if it names none.
+pub fn operation_id(key: &[u8]) -> Result<OperationId, Corrupt> {
+    OperationId::from_slice(key.get(1..).unwrap_or_default()).map_err(|bad| Corrupt::new("record key", bad))
+}
+
+/// The most bytes the key of a pool can have, without its kind of record.
+pub(crate) const POOL_KEY_BYTES_MAX: usize =
+    5 + Namespace::BYTES_MAX + Sku::BYTES_MAX + Location::BYTES_MAX + Lot::BYTES_MAX;
+
+fn put_text(out: &mut impl BufMut, text: &[u8]) {
+    out.put_u8(u8::try_from(text.len()).expect("names have at most 64 bytes"));
+    out.put_slice(text);
+}
+
+/// Writes the key of a SKU, without its kind. It is a prefix of the keys of its pools.
+pub(crate) fn put_sku_key(out: &mut impl BufMut, namespace: &Namespace, sku: &Sku) {
+    put_text(out, namespace.as_bytes());
+    put_text(out, sku.as_bytes());
+}
+
+/// Writes the rest of the key of a pool, after its SKU's.
+pub(crate) fn put_pool_rest(out: &mut impl BufMut, location: &Location, kind: PoolKind, lot: &Lot) {
+    put_text(out, location.as_bytes());
+    out.put_u8(kind.tag());
+    put_text(out, lot.as_bytes());
+}
+
+/// Writes the key of a pool, without its kind of record.
+pub(crate) fn put_pool_key(out: &mut Vec<u8>, key: &PoolKey) {
+    put_sku_key(out, &key.namespace, &key.sku);
+    put_pool_rest(out, &key.location, key.kind, &key.lot);
+}
+
+/// The key of a pool as bytes, without its kind of record.
+pub fn pool_key_bytes(key: &PoolKey) -> Bytes {
+    let mut out = Vec::with_capacity(64);
+    put_pool_key(&mut out, key);
+    Bytes::from(out)
+}
+
+struct Texts(Bytes);
+
+impl Texts {
+    fn take(&mut self, len: usize) -> Result<Bytes, Corrupt> {
+        if self.0.len() < len {
+            return Err(Corrupt::new("pool key", "ends too early"));
+        }
+        Ok(self.0.split_to(len))
+    }
+
+    fn text(&mut self) -> Result<Bytes, Corrupt> {
+        let len = self.take(1)?[0];
+        self.take(usize::from(len))
+    }
+}
+
+/// Reads the key of a SKU, without its kind. The texts share the bytes given.
+pub(crate) fn read_sku_key(key: Bytes) -> Result<(Namespace, Sku), Corrupt> {
+    let mut texts = Texts(key);
+    let namespace = Namespace::new(texts.text()?).map_err(|bad| Corrupt::new("namespace", bad))?;
+    let sku = Sku::new(texts.text()?).map_err(|bad| Corrupt::new("sku", bad))?;
+    if !texts.0.is_empty() {
+        return Err(Corrupt::new("sku key", "is longer than its texts"));
+    }
+    Ok((namespace, sku))
+}
+
+/// Reads the key of a pool, without its kind of record. The texts share the bytes given.
+///
+/// # Errors
+/// [`Corrupt`] if it is none.
+pub fn read_pool_key(key: Bytes) -> Result<PoolKey, Corrupt> {
+    let mut texts = Texts(key);
+    let namespace = Namespace::new(texts.text()?).map_err(|bad| Corrupt::new("namespace", bad))?;
+    let sku = Sku::new(texts.text()?).map_err(|bad| Corrupt::new("sku", bad))?;
+    let location = Location::new(texts.text()?).map_err(|bad| Corrupt::new("location", bad))?;
+    let kind = PoolKind::from_tag(texts.take(1)?[0]).ok_or_else(|| Corrupt::new("pool key", "unknown kind"))?;
+    let lot = Lot::new(texts.text()?).map_err(|bad| Corrupt::new("lot", bad))?;
+    if !texts.0.is_empty() {
+        return Err(Corrupt::new("pool key", "is longer than its texts"));
+    }
+    Ok(PoolKey { namespace, sku, location, kind, lot })
+}

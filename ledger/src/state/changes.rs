@@ -1,0 +1,293 @@
+//! What changed since the last checkpoint, and the digest, which follows from the same marks.
+//!
+//! A record is written once for all its changes between two checkpoints, and one that came and went between them not
+//! at all. The digest is brought up to date at the same time, or when it is asked for.
+
+use super::{Ledger, reservation::Reservation, stock::SkuEntry};
+use crate::{
+    codec::record,
+    digest::{Digest, contribution},
+    records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, SKU},
+    state::Intent,
+    types::{OperationId, ReservationId},
+};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// Records to write and to delete, so that the store has the state of one index. No key is in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Key and value of each record that changed, the header among them.
+    pub puts: Vec<(Bytes, Bytes)>,
+    /// Keys of records that are no more.
+    pub deletes: Vec<Bytes>,
+}
+
+impl Changes {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.deletes.is_empty()
+    }
+}
+
+/// What is known of a record beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// What it added to the digest when that was last brought up to date; 0 before. In halves, for its alignment.
+    high: u64,
+    low: u64,
+    /// It changed since the last checkpoint.
+    pub(crate) dirty: bool,
+    /// The kind it has in the store; 0: it is not there.
+    pub(crate) stored: u8,
+}
+
+impl Mark {
+    /// Of a record that was just read from the store.
+    pub(crate) fn stored(key: &[u8], value: &[u8]) -> Self {
+        let mut both = Vec::with_capacity(key.len() + value.len());
+        both.extend_from_slice(key);
+        both.extend_from_slice(value);
+        let mut mark = Self { stored: key[0], ..Self::default() };
+        mark.set(contribution(&both, key.len()));
+        mark
+    }
+
+    fn contribution(&self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+
+    fn set(&mut self, contribution: u128) {
+        self.high = (contribution >> 64) as u64;
+        self.low = contribution as u64;
+    }
+}
+
+/// Records of one kind that changed, each once.
+pub(crate) struct DirtyList<T> {
+    list: Vec<T>,
+    /// Bytes their records take, about.
+    bytes: usize,
+}
+
+impl<T> Default for DirtyList<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<T: Copy> DirtyList<T> {
+    pub(crate) fn note(&mut self, mark: &mut Mark, at: T, bytes: usize) {
+        if !mark.dirty {
+            mark.dirty = true;
+            self.list.push(at);
+            self.bytes += bytes;
+        }
+    }
+}
+
+/// What changed beside SKUs and pools.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    pub(crate) header: bool,
+    pub(crate) meta: bool,
+    reservations: DirtyList<ReservationId>,
+    operations: DirtyList<OperationId>,
+    refusals: DirtyList<Intent>,
+    /// Records that are in the store and no longer in the state: kind and key within it.
+    deletes: BTreeSet<(u8, [u8; 16])>,
+    /// Sum of what all records but the header add to the digest, as far as it is up to date.
+    pub(crate) sum: u128,
+}
+
+/// Bytes the records take in a checkpoint, about.
+const RESERVATION_RECORD_BYTES: usize = 90;
+const LINE_BYTES: usize = 50;
+const REFUSED_RECORD_BYTES: usize = 120;
+const DELETE_BYTES: usize = 17;
+
+impl Dirty {
+    pub(crate) fn reservation(&mut self, id: ReservationId, reservation: &mut Reservation) {
+        let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * reservation.lines.as_slice().len();
+        self.reservations.note(&mut reservation.mark, id, bytes);
+    }
+
+    /// A live reservation became an ended one: the record moves.
+    pub(crate) fn reservation_ended(&mut self, id: ReservationId, reservation: &mut Reservation) {
+        if reservation.mark.stored == LIVE {
+            self.deletes.insert((LIVE, id.to_bytes()));
+            reservation.mark.stored = 0;
+        }
+        self.reservation(id, reservation);
+    }
+
+    pub(crate) fn operation(&mut self, id: OperationId, mark: &mut Mark, bytes: usize) {
+        self.operations.note(mark, id, 32 + bytes);
+    }
+
+    pub(crate) fn refusal(&mut self, intent: Intent, mark: &mut Mark) {
+        self.refusals.note(mark, intent, REFUSED_RECORD_BYTES);
+    }
+
+    /// A record is no more.
+    pub(crate) fn dropped(&mut self, mark: &Mark, id: [u8; 16]) {
+        self.sum = self.sum.wrapping_sub(mark.contribution());
+        if mark.stored != 0 {
+            self.deletes.insert((mark.stored, id));
+        }
+    }
+}
+
+/// Where records are written to, one behind the other.
+struct Output {
+    bytes: Vec<u8>,
+    /// For each record where it starts, where its value starts, and where it ends.
+    records: Vec<(usize, usize, usize)>,
+    /// This is for a checkpoint: the records are kept, and clean from now on.
+    checkpoint: bool,
+}
+
+impl Output {
+    fn new(checkpoint: bool, capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity), records: Vec::new(), checkpoint }
+    }
+
+    /// Writes one record and brings its part of the digest up to date.
+    fn put(&mut self, sum: &mut u128, mark: &mut Mark, kind: u8, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(key);
+        let value = self.bytes.len();
+        write(&mut self.bytes);
+        let now = contribution(&self.bytes[start..], value - start);
+        *sum = sum.wrapping_sub(mark.contribution()).wrapping_add(now);
+        mark.set(now);
+        if self.checkpoint {
+            self.records.push((start, value, self.bytes.len()));
+            mark.dirty = false;
+            mark.stored = kind;
+        } else {
+            self.bytes.truncate(start);
+        }
+    }
+}
+
+impl Ledger {
+    /// How many bytes the next [`take_changes`](Self::take_changes) will have, about.
+    pub fn dirty_bytes(&self) -> usize {
+        self.stock.dirty_pools.bytes
+            + self.stock.dirty_skus.bytes
+            + self.dirty.reservations.bytes
+            + self.dirty.operations.bytes
+            + self.dirty.refusals.bytes
+            + self.dirty.deletes.len() * DELETE_BYTES
+    }
+
+    /// Every record changed since the last call. All changes taken must reach the store, in this order; a node that
+    /// can't write them must stop.
+    pub fn take_changes(&mut self) -> Changes {
+        if !self.dirty.header {
+            return Changes::default();
+        }
+        let mut out = Output::new(true, self.dirty_bytes() + 256);
+        self.settle(&mut out);
+        let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
+        let mut unused = (0, Mark::default());
+        out.put(&mut unused.0, &mut unused.1, HEADER, &[], |bytes| record::put_header(bytes, &header));
+        self.dirty.header = false;
+
+        let bytes = Bytes::from(out.bytes);
+        let puts =
+            out.records.iter().map(|(start, value, end)| (bytes.slice(*start..*value), bytes.slice(*value..*end)));
+        let deletes = std::mem::take(&mut self.dirty.deletes);
+        let deletes = deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&crate::records::id_key(kind, id)));
+        Changes { puts: puts.collect(), deletes: deletes.collect() }
+    }
+
+    /// The digest of this moment.
+    pub(crate) fn settle_digest(&mut self) -> Digest {
+        let mut out = Output::new(false, 256);
+        self.settle(&mut out);
+        let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
+        let mut sum = self.dirty.sum;
+        out.put(&mut sum, &mut Mark::default(), HEADER, &[], |bytes| record::put_header(bytes, &header));
+        Digest(sum)
+    }
+
+    fn settle(&mut self, out: &mut Output) {
+        if self.dirty.meta {
+            let (meta, mark) = self.meta.as_mut().expect("is there once it changed");
+            out.put(&mut self.dirty.sum, mark, META, &[], |bytes| record::put_meta(bytes, meta));
+            self.dirty.meta = !out.checkpoint;
+        }
+        self.settle_stock(out);
+        self.settle_reservations(out);
+        self.settle_memory(out);
+    }
+
+    fn settle_stock(&mut self, out: &mut Output) {
+        let Self { stock, dirty, .. } = self;
+        for at in &stock.dirty_skus.list {
+            let SkuEntry { bytes, settings, mark, .. } = &mut stock.skus[at.index()];
+            out.put(&mut dirty.sum, mark, SKU, bytes, |out| record::put_sku(out, settings));
+        }
+        for at in &stock.dirty_pools.list {
+            let pool = &mut stock.pools[at.index()];
+            let mut mark = pool.mark;
+            out.put(&mut dirty.sum, &mut mark, POOL, &pool.bytes, |bytes| record::put_pool(bytes, pool));
+            pool.mark = mark;
+        }
+        if out.checkpoint {
+            stock.dirty_skus = DirtyList::default();
+            stock.dirty_pools = DirtyList::default();
+        }
+    }
+
+    fn settle_reservations(&mut self, out: &mut Output) {
+        let Self { stock, dirty, reservations, .. } = self;
+        for id in &dirty.reservations.list {
+            // It may be gone since, or be listed twice because it went and came back.
+            let Some(reservation) = reservations.get_mut(id).filter(|found| found.mark.dirty) else { continue };
+            let kind = if reservation.ended.is_some() { ENDED } else { LIVE };
+            let mut mark = reservation.mark;
+            let key = id.to_bytes();
+            let write = |bytes: &mut Vec<u8>| record::put_reservation(bytes, *id, reservation, &stock.pools);
+            out.put(&mut dirty.sum, &mut mark, kind, &key, write);
+            reservation.mark = mark;
+            if out.checkpoint {
+                dirty.deletes.remove(&(kind, key));
+            }
+        }
+        if out.checkpoint {
+            dirty.reservations = DirtyList::default();
+        }
+    }
+
+    fn settle_memory(&mut self, out: &mut Output) {
+        let Self { dirty, operations, refusals, .. } = self;
+        for id in &dirty.operations.list {
+            let Some(operation) = operations.get_mut(id).filter(|found| found.mark.dirty) else { continue };
+            let mut mark = operation.mark;
+            let key = id.to_bytes();
+            out.put(&mut dirty.sum, &mut mark, OPERATION, &key, |bytes| record::put_operation(bytes, operation));
+            operation.mark = mark;
+            if out.checkpoint {
+                dirty.deletes.remove(&(OPERATION, key));
+            }
+        }
+        for intent in &dirty.refusals.list {
+            let Some(refused) = refusals.get_mut(intent).filter(|found| found.mark.dirty) else { continue };
+            let mut mark = refused.mark;
+            let (kind, key) = intent.record();
+            out.put(&mut dirty.sum, &mut mark, kind, &key, |bytes| record::put_refused(bytes, refused));
+            refused.mark = mark;
+            if out.checkpoint {
+                dirty.deletes.remove(&(kind, key));
+            }
+        }
+        if out.checkpoint {
+            dirty.operations = DirtyList::default();
+            dirty.refusals = DirtyList::default();
+        }
+    }
+}

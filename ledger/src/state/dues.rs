@@ -1,0 +1,135 @@
+//! The holds of one pool by deadline, and how many units are due by any moment.
+//!
+//! The sum is what makes a million overdue holds harmless: it is kept in steps of 1 ms, 4 s and 70 min, so that it is
+//! read in a few hundred steps at worst, and in one where nothing is overdue, and not hold by hold.
+
+use super::stop;
+use crate::types::{ReservationId, TimeMs};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A hold by its deadline. Ordered by deadline, then id. (24 bytes: an id is aligned to 8 here, not to 16.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    deadline: u64,
+    id: (u64, u64),
+}
+
+impl Due {
+    pub(crate) fn new(deadline: TimeMs, id: ReservationId) -> Self {
+        let id = u128::from_be_bytes(id.to_bytes());
+        Self { deadline: deadline.0, id: ((id >> 64) as u64, id as u64) }
+    }
+
+    pub(crate) fn deadline(self) -> TimeMs {
+        TimeMs(self.deadline)
+    }
+
+    pub(crate) fn id(self) -> ReservationId {
+        let id = u128::from(self.id.0) << 64 | u128::from(self.id.1);
+        ReservationId::from_slice(&id.to_be_bytes()).expect("was made from an id")
+    }
+}
+
+/// Bits that a step of each level is wide.
+const LEVELS: [u32; 3] = [0, 12, 22];
+
+/// The holds of one pool.
+#[derive(Debug, Default)]
+pub(crate) struct Dues {
+    holds: BTreeSet<Due>,
+    /// Per level: step -> units due within it.
+    units: [BTreeMap<u64, u64>; 3],
+}
+
+impl Dues {
+    /// A new hold of `units`.
+    pub(crate) fn add(&mut self, due: Due, units: u64) {
+        if !self.holds.insert(due) {
+            stop(format_args!("a hold is in its pool twice: {due:?}"));
+        }
+        for (steps, bits) in self.units.iter_mut().zip(LEVELS) {
+            *steps.entry(due.deadline >> bits).or_default() += units;
+        }
+    }
+
+    /// `units` of a hold have ended, and `rest` are left.
+    pub(crate) fn take(&mut self, due: Due, units: u64, rest: u64) {
+        let known = if rest == 0 { self.holds.remove(&due) } else { self.holds.contains(&due) };
+        if !known {
+            stop(format_args!("a hold is not in its pool: {due:?}"));
+        }
+        for (steps, bits) in self.units.iter_mut().zip(LEVELS) {
+            let step = due.deadline >> bits;
+            match steps.get_mut(&step) {
+                Some(sum) if *sum > units => *sum -= units,
+                Some(sum) if *sum == units => {
+                    steps.remove(&step);
+                }
+                _ => stop(format_args!("a pool has fewer units due than its holds: {due:?}")),
+            }
+        }
+    }
+
+    /// Whether there is no hold.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.holds.is_empty()
+    }
+
+    /// The hold that is due first.
+    pub(crate) fn first(&self) -> Option<Due> {
+        self.holds.first().copied()
+    }
+
+    /// Units of all holds with a deadline at or before `now`.
+    pub(crate) fn units_by(&self, now: TimeMs) -> u64 {
+        if self.holds.first().is_none_or(|due| due.deadline > now.0) {
+            return 0;
+        }
+        // Everything before `end` is due. Coarse steps that lie wholly before it, then finer ones for what is left.
+        let Some(end) = now.0.checked_add(1) else {
+            return self.units[2].values().sum();
+        };
+        let mut from = 0;
+        let mut sum = 0;
+        for (steps, bits) in self.units.iter().zip(LEVELS).rev() {
+            let until = end >> bits;
+            sum += steps.range(from >> bits..until).map(|(_, units)| units).sum::<u64>();
+            from = until << bits;
+        }
+        sum
+    }
+
+    /// Units of all holds, for checking.
+    pub(crate) fn total(&self) -> u64 {
+        self.units[2].values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Bucket;
+
+    #[test]
+    fn units_by_any_moment_are_those_of_a_plain_sum() {
+        let mut dues = Dues::default();
+        let mut plain = Vec::new();
+        let mut random = 7_u64;
+        for n in 0..2_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let deadline = TimeMs(random >> 33 & 0xff_ffff);
+            let due = Due::new(deadline, ReservationId::hashed(Bucket::new(1).expect("below 16,384"), n));
+            dues.add(due, n + 1);
+            plain.push((due, n + 1));
+            if n % 3 == 0 {
+                let (due, units) = plain.remove(usize::try_from(random % 7).expect("small") % plain.len());
+                dues.take(due, units, 0);
+            }
+        }
+        for now in (0..0xff_ffff).step_by(9_973).chain([0, 4_095, 4_096, 0xff_ffff, u64::MAX - 1, u64::MAX]) {
+            let expected: u64 = plain.iter().filter(|(due, _)| due.deadline().0 <= now).map(|(_, units)| units).sum();
+            assert_eq!(dues.units_by(TimeMs(now)), expected, "at {now}");
+        }
+        assert_eq!(dues.total(), plain.iter().map(|(_, units)| units).sum::<u64>());
+    }
+}

@@ -1,0 +1,228 @@
+//! Making a state from its records: at restart, and from a snapshot.
+
+use super::{Due, Ledger, Line, Lines, Mark, Operation, Reservation, stock::check_sku_key};
+use crate::{
+    codec::{Corrupt, record},
+    limits::HOT_WINDOW,
+    records::{
+        self, ENDED, HEADER, LIVE, META, OPERATION, POOL, REFUSED_OPERATION, REFUSED_RESERVE, SKU, read_pool_key,
+    },
+    state::{EndedBy, Intent},
+    types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
+};
+use bytes::Bytes;
+use std::{cmp::Reverse, collections::hash_map::Entry};
+
+/// Takes the records of [`hot_ranges`](crate::records::hot_ranges) (more do no harm) and makes the state of them. The
+/// order of keys is the quickest; any other works.
+pub struct Loader {
+    ledger: Ledger,
+    header: bool,
+    records: u64,
+    /// Records that came before those they name: pools before their SKU, reservations before their pools.
+    early: Vec<(Bytes, Bytes)>,
+}
+
+impl Loader {
+    /// Nothing loaded yet.
+    pub fn new(shard: ShardId) -> Self {
+        Self { ledger: Ledger::new(shard), header: false, records: 0, early: Vec::new() }
+    }
+
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if it can't be read, contradicts itself, or came before.
+    pub fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        self.records += 1;
+        match key.first() {
+            Some(&HEADER) if key.len() == 1 => self.take_header(value),
+            Some(&META) if key.len() == 1 => {
+                self.ledger.meta = Some((record::decode_meta(value)?, Mark::stored(key, value)));
+                Ok(())
+            }
+            Some(&SKU) => self.sku(key, value),
+            Some(&(POOL | LIVE | ENDED)) => {
+                if !self.place(key, value)? {
+                    self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                }
+                Ok(())
+            }
+            Some(&OPERATION) => self.operation(key, value),
+            Some(&(REFUSED_RESERVE | REFUSED_OPERATION)) => self.refusal(key, value),
+            Some(kind) => Err(Corrupt::new("record key", format_args!("kind {kind} is not known to this build"))),
+            None => Err(Corrupt::new("record key", "is empty")),
+        }
+    }
+
+    /// The state, once all records were taken. No record at all is an empty state.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if something is missing, or the books do not add up.
+    pub fn finish(mut self) -> Result<Ledger, Corrupt> {
+        if self.records > 0 && !self.header {
+            return Err(Corrupt::new("state", "has no header"));
+        }
+        let mut early = std::mem::take(&mut self.early);
+        early.sort_unstable();
+        for (key, value) in early {
+            if !self.place(&key, &value)? {
+                return Err(Corrupt::new("state", "has a record that names a SKU or pool that is not there"));
+            }
+        }
+        for pool in &self.ledger.stock.pools {
+            let held = pool.dues.as_ref().map_or(0, |dues| dues.total());
+            if held != pool.books.held {
+                let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
+                return Err(Corrupt::new("state", problem));
+            }
+        }
+        self.ledger.cold.horizon = self.ledger.header.clock.minus(HOT_WINDOW);
+        Ok(self.ledger)
+    }
+
+    fn take_header(&mut self, value: &[u8]) -> Result<(), Corrupt> {
+        let message = record::decode_header(value)?;
+        if message.shard != self.ledger.shard.0 {
+            let problem = format_args!("is of shard {}, not of {}", message.shard, self.ledger.shard);
+            return Err(Corrupt::new("header", problem));
+        }
+        self.ledger.header = message.header();
+        self.ledger.dirty.sum = message.sum();
+        self.header = true;
+        Ok(())
+    }
+
+    fn sku(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let bytes = Bytes::copy_from_slice(&key[1..]);
+        check_sku_key(&bytes)?;
+        if self.ledger.stock.knows_sku(&bytes) {
+            return Err(twice());
+        }
+        self.ledger.stock.insert_sku(bytes, record::decode_sku(value)?, Mark::stored(key, value));
+        Ok(())
+    }
+
+    /// Whether what the record names was there, so that it could be put in its place.
+    fn place(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        if key[0] != POOL {
+            let id = records::reservation_id(key)?;
+            let message = record::decode_reservation(value)?;
+            if (key[0] == LIVE) != (message.ended_by == 0) {
+                return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
+            }
+            if self.ledger.reservations.contains_key(&id) {
+                return Err(twice());
+            }
+            if message.lines.iter().any(|line| self.ledger.stock.find_bytes(&line.pool).is_none()) {
+                return Ok(false);
+            }
+            return self.ledger.insert_reservation(id, message, Mark::stored(key, value)).map(|()| true);
+        }
+        let bytes = Bytes::copy_from_slice(&key[1..]);
+        let name = read_pool_key(bytes.clone())?;
+        if self.ledger.stock.find_bytes(&bytes).is_some() {
+            return Err(twice());
+        }
+        if self.ledger.stock.find_sku(&name.namespace, &name.sku).is_none() {
+            return Ok(false);
+        }
+        let (books, totals, last) = record::decode_pool(value)?;
+        self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value));
+        Ok(true)
+    }
+
+    fn operation(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let id = records::operation_id(key)?;
+        let (fingerprint, outcome) = record::decode_operation(value)?;
+        if self.ledger.operations.contains_key(&id) {
+            return Err(twice());
+        }
+        self.ledger.insert_operation(id, Operation { fingerprint, outcome, mark: Mark::stored(key, value) });
+        Ok(())
+    }
+
+    fn refusal(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let intent = match key[0] {
+            REFUSED_RESERVE => Intent::Reserve(records::reservation_id(key)?),
+            _ => Intent::Operation(records::operation_id(key)?),
+        };
+        let mut refused = record::decode_refused(value)?;
+        refused.mark = Mark::stored(key, value);
+        self.ledger.refusal_ends.insert((refused.until, intent));
+        match self.ledger.refusals.entry(intent) {
+            Entry::Occupied(_) => Err(twice()),
+            Entry::Vacant(place) => {
+                place.insert(refused);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn twice() -> Corrupt {
+    Corrupt::new("state", "has the same record twice")
+}
+
+impl Ledger {
+    /// Puts a reservation in its place that was read from its record.
+    pub(crate) fn insert_reservation(
+        &mut self,
+        id: ReservationId,
+        message: record::ReservationMsg,
+        mark: Mark,
+    ) -> Result<(), Corrupt> {
+        if message.id()? != id {
+            return Err(Corrupt::new("reservation record", "stands under the key of another"));
+        }
+        Owner::new(message.owner.clone()).map_err(|bad| Corrupt::new("owner", bad))?;
+        let mut pools: Vec<&Bytes> = message.lines.iter().map(|line| &line.pool).collect();
+        pools.sort_unstable();
+        if pools.windows(2).any(|two| two[0] == two[1]) {
+            return Err(Corrupt::new("reservation record", "has two lines of one pool"));
+        }
+        let lines = message
+            .lines
+            .iter()
+            .map(|line| match self.stock.find_bytes(&line.pool) {
+                Some(pool) => Ok(line.line(pool)),
+                None => Err(Corrupt::new("reservation record", "names a pool that is not there")),
+            })
+            .collect::<Result<Vec<Line>, Corrupt>>()?;
+        let reservation = Reservation {
+            lines: Lines::new(lines),
+            owner: message.owner.as_ref().into(),
+            fingerprint: message.fingerprint,
+            created: TimeMs(message.created),
+            deadline: TimeMs(message.deadline),
+            first_deadline: TimeMs(message.first_deadline),
+            since: TimeMs(message.since),
+            reserved_at: message.reserved_at.into(),
+            last: message.last.into(),
+            revision: message.revision,
+            ended: EndedBy::from_tag(message.ended_by),
+            mark,
+        };
+        self.index_reservation(id, &reservation);
+        self.reservations.insert(id, Box::new(reservation));
+        Ok(())
+    }
+
+    /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
+    pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
+        if reservation.ended.is_some() {
+            self.cold.ended.push(Reverse(id));
+            return;
+        }
+        let due = Due::new(reservation.deadline, id);
+        self.deadlines.insert(due);
+        for line in reservation.lines.iter().filter(|line| line.held > 0) {
+            self.stock.pool_mut(line.pool).add_hold(due, u64::from(line.held));
+        }
+    }
+
+    pub(crate) fn insert_operation(&mut self, id: OperationId, operation: Operation) {
+        self.cold.operations.push(Reverse(id));
+        self.operations.insert(id, operation);
+    }
+}

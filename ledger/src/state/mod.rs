@@ -1,0 +1,156 @@
+//! The state of one shard: what is in memory, and how it is found.
+//!
+//! Only `apply` changes it. Hash maps have a fixed seed and their order is never seen: whatever is told, written or
+//! decided goes by keys or by ordered sets.
+
+mod books;
+mod changes;
+mod cold;
+mod dues;
+mod load;
+mod memory;
+mod meta;
+mod reservation;
+mod stock;
+
+use crate::{
+    command::{Batch, RULES_NEWEST},
+    digest::Digest,
+    journal::BlockHash,
+    types::{Epoch, OperationId, ReservationId, ShardId, TimeMs},
+};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeSet, HashMap};
+
+pub(crate) use books::{Books, Totaled};
+pub use changes::Changes;
+pub(crate) use changes::{Dirty, Mark};
+pub(crate) use cold::Cold;
+pub(crate) use dues::{Due, Dues};
+pub use load::Loader;
+pub(crate) use memory::{Intent, Operation, Refused};
+pub(crate) use meta::equal_ranges;
+pub use meta::{BucketRange, MetaState};
+pub(crate) use reservation::{EndedBy, Line, Lines, Reservation, ReservationLook};
+pub(crate) use stock::{Deduct, Pool, PoolRef, SkuSettings, Stock};
+
+/// A hash map whose seed is fixed.
+pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
+
+/// What there is one of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) epoch: Epoch,
+    pub(crate) rules: u32,
+    pub(crate) clock: TimeMs,
+    /// For the numbers of cart decisions, which are never reused.
+    pub(crate) counter: u64,
+    pub(crate) journal: BlockHash,
+}
+
+/// The whole hot state of one shard. See the crate's documentation for an example.
+pub struct Ledger {
+    pub(crate) shard: ShardId,
+    pub(crate) header: Header,
+    pub(crate) stock: Stock,
+    pub(crate) reservations: Map<ReservationId, Box<Reservation>>,
+    /// Live reservations by deadline.
+    pub(crate) deadlines: BTreeSet<Due>,
+    pub(crate) operations: Map<OperationId, Operation>,
+    pub(crate) refusals: Map<Intent, Refused>,
+    /// Remembered refusals by the end of their time.
+    pub(crate) refusal_ends: BTreeSet<(TimeMs, Intent)>,
+    pub(crate) meta: Option<(MetaState, Mark)>,
+    pub(crate) dirty: Dirty,
+    pub(crate) cold: Cold,
+    /// Counts uses of the scratch marks in pools. Of this process only.
+    pub(crate) serial: u64,
+}
+
+impl Ledger {
+    /// An empty state.
+    pub fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            // Epochs count from 1, so that a position of zeros is none.
+            header: Header { epoch: Epoch(1), rules: 0, clock: TimeMs(0), counter: 0, journal: BlockHash::default() },
+            stock: Stock::default(),
+            reservations: Map::default(),
+            deadlines: BTreeSet::new(),
+            operations: Map::default(),
+            refusals: Map::default(),
+            refusal_ends: BTreeSet::new(),
+            meta: None,
+            dirty: Dirty::default(),
+            cold: Cold::default(),
+            serial: 0,
+        }
+    }
+
+    /// Which shard this is the state of.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Raised by a restore from backup; part of every position.
+    pub fn epoch(&self) -> Epoch {
+        self.header.epoch
+    }
+
+    /// The ledger's time: the latest stamp of any entry applied.
+    pub fn clock(&self) -> TimeMs {
+        self.header.clock
+    }
+
+    /// Version of the rules the last entry was applied under; 0 before the first.
+    pub fn rules(&self) -> u32 {
+        self.header.rules
+    }
+
+    /// Whether this build can apply entries under that version of the rules. A node asks before every apply, and stops
+    /// if not.
+    pub fn supports(rules: u32) -> bool {
+        (1..=RULES_NEWEST).contains(&rules)
+    }
+
+    /// Hash of the last journal block.
+    pub fn journal_hash(&self) -> BlockHash {
+        self.header.journal
+    }
+
+    /// The earliest deadline of a live hold. Once it has passed and nothing else goes on, a tick is due: an empty
+    /// [`Batch`].
+    pub fn next_deadline(&self) -> Option<TimeMs> {
+        self.deadlines.first().map(|due| due.deadline())
+    }
+
+    /// Map and nodes, on the meta shard of a formed cluster.
+    pub fn meta(&self) -> Option<&MetaState> {
+        self.meta.as_ref().map(|(meta, _)| meta)
+    }
+
+    /// Hash of the whole state, records on disk included.
+    pub fn digest(&mut self) -> Digest {
+        self.settle_digest()
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+}
+
+/// Stops the shard: an equation of our own reasoning does not hold, and to go on would be to diverge. Nothing that can
+/// stand in an entry leads here.
+#[cold]
+#[track_caller]
+pub(crate) fn stop(why: std::fmt::Arguments<'_>) -> ! {
+    panic!("the shard stops: {why}")
+}
+
+/// Stops the shard unless this build knows the rules of `batch`. The node was to ask [`Ledger::supports`] first.
+pub(crate) fn stop_unless_supported(batch: &Batch) {
+    if !Ledger::supports(batch.rules) {
+        stop(format_args!("an entry has rules {}, this build knows 1 to {RULES_NEWEST}", batch.rules));
+    }
+}

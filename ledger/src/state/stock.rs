@@ -1,0 +1,249 @@
+//! SKUs and pools, and how they are found.
+
+use super::{Books, Due, Dues, Map, Mark, Totaled, changes::DirtyList};
+use crate::{
+    journal::{Posting, Writer},
+    movement::Spot,
+    records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key},
+    types::{Location, Lot, Namespace, PoolKey, PoolKind, Sku, TimeMs},
+};
+use bytes::Bytes;
+
+/// A pool's place in this process. Never told or stored: another replica may have another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolRef(u32);
+
+impl PoolRef {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A SKU's place in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SkuRef(u32);
+
+impl SkuRef {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// When units leave the books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Deduct {
+    /// A commit takes them off on hand, and the sale is over.
+    #[default]
+    OnCommit,
+}
+
+/// How a SKU is sold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SkuSettings {
+    pub(crate) deduct: Deduct,
+    /// Units of each pool that are not sold.
+    pub(crate) safety_stock: u64,
+}
+
+pub(crate) struct SkuEntry {
+    /// Its record's key, without the kind.
+    pub(crate) bytes: Bytes,
+    pub(crate) settings: SkuSettings,
+    /// In the order of their keys.
+    pub(crate) pools: Vec<PoolRef>,
+    pub(crate) mark: Mark,
+}
+
+pub(crate) struct Pool {
+    pub(crate) key: PoolKey,
+    /// Its record's key, without the kind. The texts of `key` are views of it.
+    pub(crate) bytes: Bytes,
+    pub(crate) sku: SkuRef,
+    pub(crate) books: Books,
+    pub(crate) totals: Totaled,
+    /// Its last movement.
+    pub(crate) last: Option<Spot>,
+    /// Its live holds; none where there are none, for most pools have none.
+    pub(crate) dues: Option<Box<Dues>>,
+    pub(crate) mark: Mark,
+    /// Place in the pool dictionary of the journal block with that serial.
+    pub(crate) place: (u64, u32),
+}
+
+impl Pool {
+    /// Units held by holds that are over at `now` and not swept back yet.
+    pub(crate) fn overdue(&self, now: TimeMs) -> u64 {
+        self.dues.as_ref().map_or(0, |dues| dues.units_by(now))
+    }
+
+    /// Units free once everything overdue at `now` is swept back.
+    pub(crate) fn available_at(&self, now: TimeMs) -> u64 {
+        let overdue = self.overdue(now);
+        self.books.available + (overdue - overdue.min(self.books.short))
+    }
+
+    /// The hold that is due first.
+    pub(crate) fn first_due(&self) -> Option<Due> {
+        self.dues.as_ref().and_then(|dues| dues.first())
+    }
+
+    pub(crate) fn add_hold(&mut self, due: Due, units: u64) {
+        self.dues.get_or_insert_default().add(due, units);
+    }
+
+    pub(crate) fn take_hold(&mut self, due: Due, units: u64, rest: u64) {
+        let Some(dues) = self.dues.as_mut() else {
+            super::stop(format_args!("a hold is not in its pool: {due:?}"));
+        };
+        dues.take(due, units, rest);
+        if dues.is_empty() {
+            self.dues = None;
+        }
+    }
+}
+
+/// All SKUs and pools of a shard.
+#[derive(Default)]
+pub(crate) struct Stock {
+    pub(crate) skus: Vec<SkuEntry>,
+    sku_refs: Map<Bytes, SkuRef>,
+    pub(crate) pools: Vec<Pool>,
+    pool_refs: Map<Bytes, PoolRef>,
+    pub(crate) dirty_skus: DirtyList<SkuRef>,
+    pub(crate) dirty_pools: DirtyList<PoolRef>,
+}
+
+/// Bytes a pool's record takes in a checkpoint, about.
+const POOL_RECORD_BYTES: usize = 120;
+
+impl Stock {
+    pub(crate) fn pool(&self, at: PoolRef) -> &Pool {
+        &self.pools[at.index()]
+    }
+
+    pub(crate) fn pool_mut(&mut self, at: PoolRef) -> &mut Pool {
+        &mut self.pools[at.index()]
+    }
+
+    /// Units a pool may still give, overdue holds counted as free.
+    pub(crate) fn sellable_at(&self, at: PoolRef, now: TimeMs) -> u64 {
+        let pool = self.pool(at);
+        pool.available_at(now).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Units a pool may give at this moment, before any sweep.
+    pub(crate) fn sellable_now(&self, at: PoolRef) -> u64 {
+        let pool = self.pool(at);
+        pool.books.available.saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
+        &self.skus[pool.sku.index()].settings
+    }
+
+    /// The pool with that key, if it was ever stocked.
+    pub(crate) fn find(
+        &self,
+        namespace: &Namespace,
+        sku: &Sku,
+        location: &Location,
+        kind: PoolKind,
+        lot: &Lot,
+    ) -> Option<PoolRef> {
+        let mut key = [0; POOL_KEY_BYTES_MAX];
+        let mut rest = key.as_mut_slice();
+        put_sku_key(&mut rest, namespace, sku);
+        put_pool_rest(&mut rest, location, kind, lot);
+        let unused = rest.len();
+        self.find_bytes(&key[..POOL_KEY_BYTES_MAX - unused])
+    }
+
+    pub(crate) fn find_key(&self, key: &PoolKey) -> Option<PoolRef> {
+        self.find_bytes(&pool_key_bytes(key))
+    }
+
+    pub(crate) fn find_bytes(&self, key: &[u8]) -> Option<PoolRef> {
+        self.pool_refs.get(key).copied()
+    }
+
+    pub(crate) fn find_sku(&self, namespace: &Namespace, sku: &Sku) -> Option<&SkuEntry> {
+        let mut key = Vec::with_capacity(64);
+        put_sku_key(&mut key, namespace, sku);
+        self.sku_refs.get(key.as_slice()).map(|at| &self.skus[at.index()])
+    }
+
+    /// The pool with that key; it and its SKU are made if they are new.
+    pub(crate) fn find_or_make(&mut self, key: &PoolKey) -> PoolRef {
+        let bytes = pool_key_bytes(key);
+        if let Some(found) = self.find_bytes(&bytes) {
+            return found;
+        }
+        let at = self.insert_pool(bytes, Books::default(), Totaled::default(), None, Mark::default());
+        self.touch_pool(at);
+        at
+    }
+
+    /// The SKU with that key; made with the defaults if it is new, and then dirty.
+    fn sku_or_make(&mut self, bytes: &[u8]) -> SkuRef {
+        if let Some(found) = self.sku_refs.get(bytes) {
+            return *found;
+        }
+        let at = self.insert_sku(Bytes::copy_from_slice(bytes), SkuSettings::default(), Mark::default());
+        let bytes = self.skus[at.index()].bytes.len();
+        self.dirty_skus.note(&mut self.skus[at.index()].mark, at, 16 + bytes);
+        at
+    }
+
+    pub(crate) fn insert_sku(&mut self, bytes: Bytes, settings: SkuSettings, mark: Mark) -> SkuRef {
+        let at = SkuRef(u32::try_from(self.skus.len()).expect("fewer than 2^32 SKUs fit in memory"));
+        self.sku_refs.insert(bytes.clone(), at);
+        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), mark });
+        at
+    }
+
+    /// Puts a pool in its place. Its key was checked by whoever made the bytes.
+    pub(crate) fn insert_pool(
+        &mut self,
+        bytes: Bytes,
+        books: Books,
+        totals: Totaled,
+        last: Option<Spot>,
+        mark: Mark,
+    ) -> PoolRef {
+        let key = read_pool_key(bytes.clone()).expect("a key that was checked before");
+        let sku_len = 2 + key.namespace.as_bytes().len() + key.sku.as_bytes().len();
+        let sku = self.sku_or_make(&bytes[..sku_len]);
+        let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
+        self.pool_refs.insert(bytes.clone(), at);
+        self.pools.push(Pool { key, bytes, sku, books, totals, last, dues: None, mark, place: (0, 0) });
+        let siblings = &mut self.skus[sku.index()].pools;
+        let place = siblings.partition_point(|other| self.pools[other.index()].bytes < self.pools[at.index()].bytes);
+        siblings.insert(place, at);
+        at
+    }
+
+    /// Whether a SKU of that key is known.
+    pub(crate) fn knows_sku(&self, bytes: &[u8]) -> bool {
+        self.sku_refs.contains_key(bytes)
+    }
+
+    pub(crate) fn touch_pool(&mut self, at: PoolRef) {
+        let pool = &mut self.pools[at.index()];
+        self.dirty_pools.note(&mut pool.mark, at, POOL_RECORD_BYTES + pool.bytes.len());
+    }
+
+    /// The only way an account changes: as a movement in the journal.
+    pub(crate) fn post(&mut self, block: &mut Writer, at: PoolRef, posting: Posting<'_>) -> Spot {
+        let pool = &mut self.pools[at.index()];
+        pool.books.post(&mut pool.totals, posting.kind, &posting.delta, posting.sold_short);
+        let spot = block.write(pool, posting);
+        pool.last = Some(spot);
+        self.touch_pool(at);
+        spot
+    }
+}
+
+/// Checks the key of a SKU's record.
+pub(crate) fn check_sku_key(bytes: &Bytes) -> Result<(), crate::codec::Corrupt> {
+    read_sku_key(bytes.clone()).map(|_| ())
+}
