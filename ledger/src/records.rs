@@ -10,6 +10,7 @@
 
 use crate::{
     codec::{Corrupt, record},
+    digest::{Digest, contribution},
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
     types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
 };
@@ -123,6 +124,17 @@ pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> Result<bool, Corr
         Some(&OPERATION) => Ok(may_be_forgotten(operation_id(key)?.time(), clock)),
         _ => Ok(false),
     }
+}
+
+/// The digest of the whole state a header stands in: what it carries of the other records, and the header itself.
+///
+/// # Errors
+/// [`Corrupt`] if it can't be read.
+pub fn header_digest(value: &[u8]) -> Result<Digest, Corrupt> {
+    let mut header = vec![HEADER];
+    header.extend_from_slice(value);
+    let sum = record::decode_header(value)?.sum();
+    Ok(Digest(sum.wrapping_add(contribution(&header, 1))))
 }
 
 /// The clock of a state, from its header record.

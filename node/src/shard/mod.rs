@@ -1,4 +1,310 @@
-//! One Raft shard on this node.
+//! One Raft shard's replica on this node: propose, read, follow.
+//!
+//! `Replica` is the handle others hold; the actors behind it are the proposer (commands into entries), the reads'
+//! barrier, the checkpointer, and the leader's chores (`leader`). openraft's types stay inside this folder, `storage`
+//! and `peer`.
 
+mod checkpointer;
+mod leader;
+pub mod machine;
+pub mod membership;
+pub mod proposer;
 pub mod raft;
+pub mod reads;
 pub mod runtime;
+
+use crate::{
+    config::Config,
+    peer::{links::Links, raft_network::Factory},
+    stamp::Clocks,
+    storage::ReplicaStore,
+};
+use earmark_ledger::{
+    command::Command,
+    types::{Epoch, Position, ShardId, TimeMs},
+};
+use machine::{Core, Hot, Machine};
+use proposer::{Answer, Failure, Parts, Proposer, Raft};
+use raft::ReplicaId;
+use reads::Reads;
+use std::{
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// A replica that is open.
+pub struct Replica {
+    shard: ShardId,
+    id: ReplicaId,
+    raft: Raft,
+    core: Arc<Core>,
+    proposer: Proposer,
+    reads: Reads,
+    clocks: Arc<Clocks>,
+    chores: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Why a replica could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its records can't be read.
+    #[error("shard {shard}: {error}")]
+    Load {
+        /// Which shard.
+        shard: ShardId,
+        /// What is wrong.
+        error: machine::LoadError,
+    },
+    /// Raft refused its log or vote.
+    #[error("shard {shard}: Raft can't start: {what}")]
+    Raft {
+        /// Which shard.
+        shard: ShardId,
+        /// What openraft said.
+        what: String,
+    },
+}
+
+/// Who leads and where things stand, at one moment.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// leader, follower, learner, candidate, shutdown.
+    pub role: &'static str,
+    /// Raft term.
+    pub term: u64,
+    /// The node that leads, if known.
+    pub leader: Option<u32>,
+    /// Index of the last entry in the log.
+    pub last_index: u64,
+    /// Index up to which the log is purged.
+    pub purged_index: u64,
+    /// Replicas that vote.
+    pub voters: Vec<ReplicaId>,
+}
+
+/// openraft's configuration out of ours.
+fn raft_config(config: &Config) -> openraft::Config {
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    openraft::Config {
+        cluster_name: "earmark".to_owned(),
+        heartbeat_interval: millis(config.raft.heartbeat),
+        election_timeout_min: millis(config.raft.election_min),
+        election_timeout_max: millis(config.raft.election_max),
+        // A snapshot streams for as long as it takes; its parts have deadlines of their own.
+        install_snapshot_timeout: 3_600_000,
+        // Bytes bound a replication frame (storage::log), so this count only bounds small entries.
+        max_payload_entries: 256,
+        // Neither snapshots nor purges are openraft's to decide: the checkpointer triggers both.
+        snapshot_policy: openraft::SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        // A follower this far behind the newest checkpoint gets a snapshot once the log is purged.
+        replication_lag_threshold: u64::MAX,
+        enable_pre_vote: Some(true),
+        // `committed` is persisted behind its entries; a restarted leader still waits to be elected anew.
+        enable_leader_restore: Some(false),
+        ..openraft::Config::default()
+    }
+}
+
+impl Replica {
+    /// Opens the replica of `shard` on this node under the incarnation its store has.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the replica is damaged then.
+    pub async fn open(
+        shard: ShardId,
+        id: ReplicaId,
+        store: ReplicaStore,
+        config: &Config,
+        links: &Links,
+        clocks: &Arc<Clocks>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
+            .map_err(|error| OpenError::Load { shard, error })?;
+        let failed = |what: String| OpenError::Raft { shard, what };
+        let raft_config = raft_config(config).validate().map_err(|error| failed(error.to_string()))?;
+        let raft = Raft::new(
+            id.raft_id(),
+            Arc::new(raft_config),
+            Factory::new(shard, links.clone()),
+            store.log(),
+            Machine::new(core.clone()),
+        )
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+        let reads = Reads::start(raft.clone());
+        let proposer = Proposer::start(Parts {
+            raft: raft.clone(),
+            core: core.clone(),
+            reads: reads.clone(),
+            clocks: clocks.clone(),
+            limits: config.limits.clone(),
+        });
+        let chores = vec![
+            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
+            tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
+        ];
+        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), chores }))
+    }
+
+    /// Begins the shard with these voters. Only the forming of a cluster does this.
+    ///
+    /// # Errors
+    /// For people; that it is begun already is none.
+    pub async fn initialize(&self, voters: &[(ReplicaId, String)]) -> Result<(), String> {
+        let members: std::collections::BTreeMap<_, _> =
+            voters.iter().map(|(id, endpoint)| (id.raft_id(), openraft::impls::BasicNode::new(endpoint))).collect();
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether the shard was ever begun, as far as this replica knows.
+    pub async fn is_initialized(&self) -> bool {
+        self.raft.is_initialized().await.unwrap_or(true)
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The replica's Raft id.
+    pub fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    /// Proposes a command and waits for its outcome, at most until `deadline`.
+    ///
+    /// # Errors
+    /// [`Failure`] tells what may have happened from what surely did not.
+    pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        self.proposer.propose(command, fresh, deadline).await
+    }
+
+    /// Proposes a digest mark; gives its index.
+    ///
+    /// # Errors
+    /// [`Failure`], as for a command.
+    pub async fn mark_digest(&self, deadline: Instant) -> Result<u64, Failure> {
+        self.proposer.tick(true, deadline).await
+    }
+
+    /// Resolves once a read of this replica's state is linearizable: leadership is confirmed, everything decided is
+    /// applied, and no hold is overdue by the leader's time while live by the ledger's.
+    ///
+    /// # Errors
+    /// [`Failure`]; a read has no effect in any case.
+    pub async fn linearize(&self, deadline: Instant) -> Result<(), Failure> {
+        self.reads.barrier(deadline).await?;
+        let due = self.hot().ledger.next_deadline();
+        // The leader's own time decides only whether to ask the log, never the answer.
+        if let (Some(due), Some(now)) = (due, self.clocks.median())
+            && due <= now
+        {
+            self.proposer.tick(false, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this replica leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.raft.as_leader().is_ok()
+    }
+
+    /// The state, locked for a short look.
+    pub fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.core.hot()
+    }
+
+    /// State and store.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The index of the last applied entry, as it grows.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.core.applied()
+    }
+
+    /// openraft's handle, for the peer service and membership.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Who leads and where things stand.
+    pub fn standing(&self) -> Standing {
+        use openraft::{ServerState, async_runtime::watch::WatchReceiver};
+        let receiver = self.raft.metrics();
+        let metrics = receiver.borrow_watched();
+        Standing {
+            role: match metrics.state {
+                ServerState::Leader => "leader",
+                ServerState::Follower => "follower",
+                ServerState::Learner => "learner",
+                ServerState::Candidate => "candidate",
+                ServerState::Shutdown => "shutdown",
+            },
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(|id| ReplicaId::from_raft_id(id).node),
+            last_index: metrics.last_log_index.unwrap_or(0),
+            purged_index: metrics.purged.map_or(0, |id| id.index),
+            voters: metrics.membership_config.voter_ids().map(ReplicaId::from_raft_id).collect(),
+        }
+    }
+
+    /// How old this replica's state may be at most: since when it did not hear from the leader, if it has applied all
+    /// that was decided by then; else since its last entry. None if it never heard from one.
+    pub async fn age(&self, now: TimeMs) -> Option<Duration> {
+        if self.is_leader() {
+            return Some(Duration::ZERO);
+        }
+        let (heard, decided) = self
+            .raft
+            .with_raft_state(|state| (state.vote_last_modified(), state.committed().map_or(0, |id| id.index)))
+            .await
+            .ok()?;
+        let hot = self.hot();
+        if hot.last.map_or(0, |id| id.index) >= decided {
+            Some(openraft::Instant::elapsed(&heard?))
+        } else {
+            Some(Duration::from_millis(now.since(hot.clock()).0))
+        }
+    }
+
+    /// Stops Raft and the actors. What was in flight is told as unknown.
+    pub async fn close(&self) {
+        for chore in &self.chores {
+            chore.abort();
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(shard = %self.shard, %error, "Raft did not stop in order");
+        }
+    }
+}
+
+impl Hot {
+    /// Where the state stands, as a position.
+    pub fn position(&self) -> Position {
+        Position {
+            shard: self.ledger.shard(),
+            epoch: self.epoch(),
+            index: earmark_ledger::types::LogIndex(self.last.map_or(0, |id| id.index)),
+            ordinal: 0,
+        }
+    }
+
+    /// The shard's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.ledger.epoch()
+    }
+
+    /// The ledger's clock.
+    pub fn clock(&self) -> TimeMs {
+        self.ledger.clock()
+    }
+}

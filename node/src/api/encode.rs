@@ -1,0 +1,178 @@
+//! From outcomes and views of the ledger to the wire.
+
+use super::error::{self, state_to_wire, units};
+use crate::shard::proposer::Answer;
+use earmark_client::wire::v1::{self, operation_result::Body};
+use earmark_ledger::{
+    command,
+    outcome::{Done, PoolView, ReservationView, Reserved, Verdict},
+    types::{PoolKey, PoolKind, Position},
+};
+
+/// A position on the wire.
+pub fn position(position: Position) -> v1::Position {
+    v1::Position {
+        shard: position.shard.0,
+        epoch: position.epoch.0,
+        index: position.index.0,
+        ordinal: position.ordinal,
+    }
+}
+
+fn kind(kind: PoolKind) -> i32 {
+    match kind {
+        PoolKind::Now => v1::PoolKind::Now,
+        PoolKind::Incoming => v1::PoolKind::Incoming,
+        PoolKind::Backorder => v1::PoolKind::Backorder,
+        PoolKind::Preorder => v1::PoolKind::Preorder,
+    }
+    .into()
+}
+
+/// A pool on the wire.
+pub fn pool(view: &PoolView) -> v1::Pool {
+    v1::Pool {
+        namespace: view.key.namespace.to_string(),
+        sku: view.key.sku.to_string(),
+        location: view.key.location.to_string(),
+        kind: kind(view.key.kind),
+        lot: view.key.lot.to_string(),
+        on_hand: units(view.on_hand),
+        available: units(view.available),
+        held: units(view.held),
+        committed: units(view.committed),
+        unavailable: units(view.unavailable),
+        short: units(view.short),
+        sellable: units(view.sellable),
+        received_total: units(view.received_total),
+        sold_total: units(view.sold_total),
+    }
+}
+
+/// A reservation on the wire.
+pub fn reservation(view: &ReservationView) -> v1::Reservation {
+    let lines = view.lines.iter().map(|line| v1::ReservationLine {
+        sku: line.pool.sku.to_string(),
+        location: line.pool.location.to_string(),
+        kind: kind(line.pool.kind),
+        lot: line.pool.lot.to_string(),
+        asked: units(line.asked),
+        held: units(line.held),
+        committed: units(line.committed),
+        released: units(line.released),
+        expired: units(line.expired),
+    });
+    v1::Reservation {
+        reservation_id: view.id.to_bytes().to_vec().into(),
+        namespace: view.namespace.to_string(),
+        owner: view.owner.to_string(),
+        state: state_to_wire(view.state).into(),
+        lines: lines.collect(),
+        created_ms: view.created.0,
+        deadline_ms: view.deadline.0,
+        state_since_ms: view.since.0,
+        revision: view.revision,
+    }
+}
+
+fn line(pool: &PoolKey, asked: i64, got: i64) -> v1::LineResult {
+    let reason = if got < asked { v1::Code::InsufficientStock } else { v1::Code::Unspecified };
+    v1::LineResult {
+        sku: pool.sku.to_string(),
+        location: pool.location.to_string(),
+        kind: kind(pool.kind),
+        lot: pool.lot.to_string(),
+        asked,
+        got,
+        reason: reason.into(),
+    }
+}
+
+fn reserved(done: &Reserved, answer: &Answer) -> v1::ReserveResponse {
+    let extent = if done.all { v1::Extent::All } else { v1::Extent::Partial };
+    v1::ReserveResponse {
+        reservation_id: done.id.to_bytes().to_vec().into(),
+        extent: extent.into(),
+        lines: done.lines.iter().map(|got| line(&got.pool, units(got.asked), units(got.got))).collect(),
+        deadline_ms: done.deadline.0,
+        server_time_ms: answer.outcome.time.0,
+        position: Some(position(answer.outcome.position)),
+        replayed: answer.outcome.replayed,
+    }
+}
+
+/// Which operation an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Reserve.
+    Reserve,
+    /// Commit.
+    Commit,
+    /// Release.
+    Release,
+    /// Extend.
+    Extend,
+    /// Receive.
+    Receive,
+    /// Adjust.
+    Adjust,
+}
+
+impl Asked {
+    /// The operation a command stands for; none for those that no client sends.
+    pub fn of(body: &command::Body) -> Option<Self> {
+        Some(match body {
+            command::Body::Reserve(_) => Self::Reserve,
+            command::Body::Commit(_) => Self::Commit,
+            command::Body::Release(_) => Self::Release,
+            command::Body::Extend(_) => Self::Extend,
+            command::Body::Receive(_) => Self::Receive,
+            command::Body::Adjust(_) => Self::Adjust,
+            command::Body::Forget(_) | command::Body::Meta(_) => return None,
+        })
+    }
+}
+
+/// The answer to an operation.
+pub fn answer(asked: Asked, answer: &Answer) -> Body {
+    let outcome = &answer.outcome;
+    let done = match &outcome.verdict {
+        Verdict::Refused(refusal) => return Body::Error(error::refusal(refusal, answer.logged)),
+        Verdict::Done(done) => done,
+    };
+    let at = Some(position(outcome.position));
+    let (server_time_ms, replayed) = (outcome.time.0, outcome.replayed);
+    match (asked, done) {
+        (Asked::Reserve, Done::Reserved(done)) => Body::Reserve(reserved(done, answer)),
+        (Asked::Commit, Done::Reservation(view)) => Body::Commit(v1::CommitResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Release, Done::Reservation(view)) => Body::Release(v1::ReleaseResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Extend, Done::Reservation(view)) => Body::Extend(v1::ExtendResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Receive, Done::Pool(view)) => {
+            Body::Receive(v1::ReceiveResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
+        }
+        (Asked::Adjust, Done::Pool(view)) => {
+            Body::Adjust(v1::AdjustResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
+        }
+        // The ledger answers each command with its own kind of Done; anything else would be a bug of ours, and what it
+        // did is then not known to the caller.
+        (asked, done) => Body::Error(error::refused(
+            v1::Code::OutcomeUnknown,
+            format!("the ledger answered {asked:?} with {done:?}; please report this"),
+        )),
+    }
+}

@@ -1,0 +1,174 @@
+//! The client surface: decode, route, encode. One file a service; `execute` is the one road of every operation,
+//! whether it came alone, in a batch, on a session, or from a peer.
+
+pub mod cluster;
+pub mod decode;
+pub mod encode;
+pub mod error;
+mod read;
+mod reservations;
+pub mod status;
+mod stock;
+
+use crate::{
+    node::{Health, Node},
+    router::{Hop, Router},
+};
+use decode::{Arrival, Decoded};
+use earmark_client::wire::v1::{
+    self, operation::Body as Asked, operation_result::Body as Answered,
+    reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
+};
+use earmark_ledger::{command::Body, types::Bucket};
+use std::sync::Arc;
+
+/// Bytes of a request.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of an answer: a batch of 10,000 may say more than it asked.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Operations in a batch.
+const BATCH_MAX: usize = 10_000;
+
+/// All client services of a node, with health and reflection.
+pub fn routes(router: &Router) -> tonic::service::Routes {
+    let node = router.node();
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(Arc::downgrade(node), reporter));
+    let reservations = ReservationServiceServer::new(reservations::Service::new(router.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let stock =
+        StockServiceServer::new(stock::Service::new(router.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut routes = tonic::service::Routes::new(health)
+        .add_service(reservations)
+        .add_service(stock)
+        .add_service(cluster::Service::server(router.clone()));
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(earmark_client::wire::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Both are asked for by tools in use. The descriptors are our own, so building can't fail on them.
+    routes = routes.add_service(described().build_v1().expect("our own descriptors"));
+    routes.add_service(described().build_v1alpha().expect("our own descriptors"))
+}
+
+/// Keeps the health service true: "" for the process, one name per service.
+async fn report_health(node: std::sync::Weak<Node>, reporter: tonic_health::server::HealthReporter) {
+    use tonic_health::ServingStatus;
+    const SERVICES: [&str; 3] =
+        ["earmark.v1.StockService", "earmark.v1.ReservationService", "earmark.v1.ClusterService"];
+    let Some(mut health) = node.upgrade().map(|node| node.watch_health()) else { return };
+    reporter.set_service_status("", ServingStatus::Serving).await;
+    loop {
+        let serving = *health.borrow_and_update() == Health::Serving;
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in &SERVICES[..2] {
+            reporter.set_service_status(*service, status).await;
+        }
+        reporter.set_service_status(SERVICES[2], ServingStatus::Serving).await;
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does one operation.
+pub async fn execute(router: &Router, operation: v1::Operation, hop: Hop) -> v1::OperationResult {
+    let body = match operation.body {
+        Some(Asked::GetStock(request)) => match read::stock(router, request, hop).await {
+            Ok(response) => Answered::GetStock(response),
+            Err(error) => Answered::Error(error),
+        },
+        Some(Asked::GetReservation(request)) => match read::reservation(router, request, hop).await {
+            Ok(response) => Answered::GetReservation(response),
+            Err(error) => Answered::Error(error),
+        },
+        Some(mutation) => mutate(router, mutation, hop).await,
+        None => Answered::Error(error::invalid(vec![v1::FieldViolation {
+            field: "operation".to_owned(),
+            description: "is empty, or of a kind this node does not know".to_owned(),
+        }])),
+    };
+    v1::OperationResult { body: Some(body) }
+}
+
+async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
+    let random = || router.node().environment().random.next_u64();
+    let now = router.server_time();
+    let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
+    let Decoded { bucket, command, fresh, direct, map_version } = match decoded {
+        Ok(decoded) => decoded,
+        Err(error) => return Answered::Error(error),
+    };
+    if let Err(error) = same_shard(router, &command.body, bucket, map_version) {
+        return Answered::Error(error);
+    }
+    let Some(asked) = encode::Asked::of(&command.body) else {
+        return Answered::Error(error::refused(v1::Code::InvalidArgument, "no client sends this"));
+    };
+    let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
+    let deadline = router.deadline(command.not_after);
+    match router.execute(bucket, command, fresh, hop, deadline).await {
+        Ok(answer) => encode::answer(asked, &answer),
+        Err(error) => Answered::Error(error),
+    }
+}
+
+fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
+    match mutation {
+        Asked::Reserve(request) => decode::reserve(request, arrival),
+        Asked::Commit(request) => decode::commit(request, arrival),
+        Asked::Release(request) => decode::release(request, arrival),
+        Asked::Extend(request) => decode::extend(request, arrival),
+        Asked::Receive(request) => decode::receive(request, arrival),
+        Asked::Adjust(request) => decode::adjust(request, arrival),
+        Asked::GetStock(_) | Asked::GetReservation(_) => unreachable!("reads go their own way"),
+    }
+}
+
+/// A cart must live in one shard, and a sender with an old map is told so.
+fn same_shard(router: &Router, body: &Body, home: Bucket, map_version: u64) -> Result<(), v1::Error> {
+    let shard = router.shard(home)?;
+    let placement = router.placement();
+    if map_version > placement.version {
+        return Err(error::refused(
+            v1::Code::NotLeader,
+            format!(
+                "this node has version {} of the bucket map, you have {map_version}; ask another node",
+                placement.version
+            ),
+        ));
+    }
+    let Body::Reserve(reserve) = body else { return Ok(()) };
+    let elsewhere: Vec<_> = reserve
+        .lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| placement.shard(Bucket::of(&reserve.namespace, &line.sku)) != Some(shard))
+        .map(|(number, _)| v1::FieldViolation {
+            field: format!("lines[{number}].sku"),
+            description: "lives in another shard than the id's home; carts over several shards are not served yet"
+                .to_owned(),
+        })
+        .collect();
+    if elsewhere.is_empty() { Ok(()) } else { Err(error::invalid(elsewhere)) }
+}
+
+/// Does many independent operations.
+///
+/// # Errors
+/// INVALID_ARGUMENT if there are too many.
+async fn execute_batch(router: &Router, request: v1::BatchRequest) -> Result<v1::BatchResponse, v1::Error> {
+    let count = request.operations.len();
+    if count > BATCH_MAX {
+        return Err(error::invalid(vec![v1::FieldViolation {
+            field: "operations".to_owned(),
+            description: format!("has {count} entries, at most {BATCH_MAX} are allowed"),
+        }]));
+    }
+    let results = request.operations.into_iter().map(|operation| execute(router, operation, Hop::First));
+    Ok(v1::BatchResponse { results: futures::future::join_all(results).await })
+}

@@ -1,0 +1,118 @@
+//! What nodes tell each other every 200 ms: clocks, what each store has synced, and digests.
+
+use crate::{
+    node::Node,
+    peer::{convert, wire},
+    shard::{Replica, raft::ReplicaId},
+};
+use bytes::Bytes;
+use earmark_ledger::{digest::Digest, types::ShardId};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Between beacons to one peer.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// A peer that does not answer within this is asked again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Marks whose digests are compared.
+const COMPARED: usize = 8;
+
+/// Sends beacons to every peer for as long as the node lives.
+pub fn start(node: &Arc<Node>) {
+    for peer in node.links().others() {
+        tokio::spawn(run(Arc::downgrade(node), peer));
+    }
+}
+
+async fn run(node: Weak<Node>, peer: u32) {
+    loop {
+        {
+            let Some(node) = node.upgrade() else { return };
+            let request = request(&node);
+            let Some(mut link) = node.links().to(peer) else { return };
+            let sent = Instant::now();
+            drop(node.clone());
+            if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, link.beacon(request)).await {
+                node.clocks().sample(peer, reply.into_inner().wall_ms, sent);
+            }
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn request(node: &Node) -> wire::BeaconRequest {
+    let marks = node.store().map(|store| store.synced_marks()).unwrap_or_default();
+    let digests = node.replicas().into_iter().filter_map(|replica| {
+        let (index, digest) = replica.core().newest_digest()?;
+        Some(wire::ReplicaDigest { shard: replica.shard().0, index, digest: digest.to_bytes().to_vec().into() })
+    });
+    wire::BeaconRequest {
+        wall_ms: node.environment().clock.wall_ms(),
+        marks: marks.iter().map(|(shard, mark)| convert::mark_frame(*shard, mark)).collect(),
+        digests: digests.collect(),
+    }
+}
+
+/// Digests the peers told, per shard and index.
+#[derive(Default)]
+pub struct DigestBook {
+    told: Mutex<BTreeMap<ShardId, BTreeMap<u64, BTreeMap<u32, Digest>>>>,
+}
+
+impl DigestBook {
+    /// Takes in what `peer` told, and marks this node's replicas that are the odd one out of a majority.
+    pub fn hear(&self, node: &Node, peer: u32, digests: &[wire::ReplicaDigest]) {
+        for told in digests {
+            let Some(digest) = Digest::from_slice(&told.digest) else { continue };
+            let shard = ShardId(told.shard);
+            let Some(replica) = node.replica(shard) else { continue };
+            let mut book = self.told.lock().expect("no panic holds it");
+            let marks = book.entry(shard).or_default();
+            marks.entry(told.index).or_default().insert(peer, digest);
+            while marks.len() > COMPARED {
+                marks.pop_first();
+            }
+            judge(&replica, told.index, &marks[&told.index]);
+        }
+    }
+}
+
+/// With a majority of voters against this replica it is damaged; with none for anyone, nobody knows who is right and
+/// this replica stops as well.
+fn judge(replica: &Arc<Replica>, index: u64, told: &BTreeMap<u32, Digest>) {
+    let Some(own) = replica.core().digest_at(index) else { return };
+    let voters: Vec<ReplicaId> = replica.standing().voters;
+    let mut votes: BTreeMap<Digest, usize> = [(own, 1)].into();
+    for (peer, digest) in told {
+        if voters.iter().any(|voter| voter.node == *peer) {
+            *votes.entry(*digest).or_default() += 1;
+        }
+    }
+    let majority = voters.len() / 2 + 1;
+    if votes[&own] >= majority || votes.len() == 1 {
+        return;
+    }
+    if let Some((other, _)) = votes.iter().find(|(_, count)| **count >= majority) {
+        replica.core().mark_damaged(&format!(
+            "its digest at entry {index} is {own}, that of a majority is {other}; re-seed this node"
+        ));
+    } else if votes.values().sum::<usize>() == voters.len() {
+        replica.core().mark_damaged(&format!(
+            "digests at entry {index} differ and no majority has the same one; the shard stops until an operator decides"
+        ));
+    }
+}
+
+/// Keeps what a peer has synced.
+pub fn remember(node: &Node, peer: u32, marks: &[Bytes]) {
+    if let Some(store) = node.store() {
+        let marks: Vec<_> = marks.iter().filter_map(|frame| convert::mark_from(frame).ok()).collect();
+        store.remember_peer(peer, &marks);
+    }
+}

@@ -1,0 +1,4 @@
+//! Commands.
+pub mod dev;
+pub mod exit;
+pub mod serve;

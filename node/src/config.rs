@@ -1,0 +1,360 @@
+//! A node's configuration: as written in TOML, and as checked.
+//!
+//! Unknown keys are refused, and every complaint names its key. The environment overrides the file with a double
+//! underscore between the parts (`EARMARK__NODE`), because orchestrators set variables with single ones by themselves.
+
+use serde::Deserialize;
+use std::{collections::BTreeMap, net::ToSocketAddrs, path::PathBuf, time::Duration};
+
+/// Everything a node must know to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node's number, from 1.
+    pub node: u32,
+    /// Data folder.
+    pub data: PathBuf,
+    /// Where clients connect.
+    pub client: Address,
+    /// Where peers connect.
+    pub peer: Address,
+    /// The nodes that form the cluster, this one included, by number.
+    pub nodes: BTreeMap<u32, Peer>,
+    /// Limits and times.
+    pub limits: Limits,
+    /// Raft's times.
+    pub raft: RaftTimes,
+}
+
+/// Where a surface listens and how others reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// `host:port` to bind.
+    pub listen: String,
+    /// `host:port` others use.
+    pub advertise: String,
+}
+
+/// A node of the first membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// `host:port` of its peer port.
+    pub peer: String,
+    /// `host:port` of its client port.
+    pub client: String,
+    /// Label.
+    pub region: String,
+    /// Label.
+    pub zone: String,
+}
+
+/// Bounds of queues and waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Commands that may wait for a shard's proposer; one more is answered OVERLOADED.
+    pub queue: usize,
+    /// Commands in one Raft entry.
+    pub batch_commands: usize,
+    /// Bytes of commands in one Raft entry.
+    pub batch_bytes: usize,
+    /// Raft entries a shard's proposer keeps in flight.
+    pub entries_in_flight: usize,
+    /// Operations a client may have in flight on one session stream.
+    pub session_credit: u32,
+    /// Unary requests in flight per connection.
+    pub requests_per_connection: usize,
+    /// How far clocks of a majority may be apart.
+    pub clock_bound: Duration,
+    /// Time between checkpoints of a shard when there is little to write.
+    pub checkpoint_every: Duration,
+    /// Dirty bytes that bring a checkpoint at once.
+    pub checkpoint_bytes: usize,
+    /// Log entries kept for a follower that is behind, beyond the checkpoint.
+    pub log_kept: u64,
+    /// Time between digest marks.
+    pub digest_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: 16_384,
+            batch_commands: 4_096,
+            batch_bytes: 1 << 20,
+            entries_in_flight: 4,
+            session_credit: 8_192,
+            requests_per_connection: 4_096,
+            clock_bound: Duration::from_millis(500),
+            checkpoint_every: Duration::from_secs(3),
+            checkpoint_bytes: 4 << 20,
+            log_kept: 4_096,
+            digest_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Raft's times. The defaults fail over below three seconds on a loaded two-core machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaftTimes {
+    /// Between heartbeats.
+    pub heartbeat: Duration,
+    /// Shortest election timeout.
+    pub election_min: Duration,
+    /// Longest election timeout.
+    pub election_max: Duration,
+}
+
+impl Default for RaftTimes {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(800),
+            election_max: Duration::from_millis(1_400),
+        }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It can't be read or is not of the form; the message names the key.
+    #[error("{0}")]
+    Form(String),
+    /// A value makes no sense.
+    #[error("{key}: {problem}")]
+    Value {
+        /// Which key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn bad(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key: key.into(), problem: problem.into() }
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    node: u32,
+    data: PathBuf,
+    client: WrittenAddress,
+    peer: WrittenAddress,
+    nodes: Vec<WrittenNode>,
+    #[serde(default)]
+    limits: WrittenLimits,
+    #[serde(default)]
+    raft: WrittenRaft,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenAddress {
+    listen: String,
+    advertise: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenNode {
+    node: u32,
+    peer: String,
+    client: String,
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    zone: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLimits {
+    queue: Option<usize>,
+    batch_commands: Option<usize>,
+    batch_bytes: Option<usize>,
+    entries_in_flight: Option<usize>,
+    session_credit: Option<u32>,
+    requests_per_connection: Option<usize>,
+    #[serde(default, with = "humantime_serde::option")]
+    clock_bound: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    checkpoint_every: Option<Duration>,
+    checkpoint_bytes: Option<usize>,
+    log_kept: Option<u64>,
+    #[serde(default, with = "humantime_serde::option")]
+    digest_every: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRaft {
+    #[serde(default, with = "humantime_serde::option")]
+    heartbeat: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    election_min: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    election_max: Option<Duration>,
+}
+
+impl Config {
+    /// Reads a TOML file and the environment over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key and says what is wrong.
+    pub fn read(file: &std::path::Path) -> Result<Self, ConfigError> {
+        let source = config::Config::builder()
+            .add_source(config::File::from(file).format(config::FileFormat::Toml))
+            .add_source(
+                config::Environment::with_prefix("EARMARK_").prefix_separator("_").separator("__").try_parsing(true),
+            )
+            .build()
+            .map_err(|error| ConfigError::Form(format!("{}: {error}", file.display())))?;
+        let written: Written =
+            source.try_deserialize().map_err(|error| ConfigError::Form(format!("{}: {error}", file.display())))?;
+        written.check()
+    }
+}
+
+impl Written {
+    fn check(self) -> Result<Config, ConfigError> {
+        let mut nodes = BTreeMap::new();
+        for (place, node) in self.nodes.into_iter().enumerate() {
+            if node.node == 0 {
+                return Err(bad(format!("nodes[{place}].node"), "numbers of nodes begin at 1"));
+            }
+            check_address(&format!("nodes[{place}].peer"), &node.peer)?;
+            check_address(&format!("nodes[{place}].client"), &node.client)?;
+            let peer = Peer { peer: node.peer, client: node.client, region: node.region, zone: node.zone };
+            if nodes.insert(node.node, peer).is_some() {
+                return Err(bad(format!("nodes[{place}].node"), format!("{} is named twice", node.node)));
+            }
+        }
+        let Some(own) = nodes.get(&self.node) else {
+            return Err(bad("node", format!("{} is not among `nodes`", self.node)));
+        };
+        if ![1, 3, 5].contains(&nodes.len()) {
+            return Err(bad("nodes", format!("{} nodes are named; a cluster begins with 1, 3 or 5", nodes.len())));
+        }
+        let client = self.client.check("client", &own.client)?;
+        let peer = self.peer.check("peer", &own.peer)?;
+        if self.data.as_os_str().is_empty() {
+            return Err(bad("data", "must not be empty"));
+        }
+        Ok(Config {
+            node: self.node,
+            data: self.data,
+            client,
+            peer,
+            nodes,
+            limits: self.limits.check()?,
+            raft: self.raft.check()?,
+        })
+    }
+}
+
+fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return Err(bad(key, format!("`{address}` is not of the form host:port")));
+    };
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(bad(key, format!("`{address}` is not of the form host:port")));
+    }
+    Ok(())
+}
+
+impl WrittenAddress {
+    fn check(self, key: &str, known_as: &str) -> Result<Address, ConfigError> {
+        check_address(&format!("{key}.listen"), &self.listen)?;
+        if self.listen.to_socket_addrs().is_err() {
+            return Err(bad(format!("{key}.listen"), format!("`{}` can't be resolved", self.listen)));
+        }
+        let advertise = self.advertise.unwrap_or_else(|| known_as.to_owned());
+        check_address(&format!("{key}.advertise"), &advertise)?;
+        Ok(Address { listen: self.listen, advertise })
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Debug>(key: &str, value: T, least: T, most: T) -> Result<T, ConfigError> {
+    if value < least || value > most {
+        return Err(bad(key, format!("{value:?} is out of range: {least:?} to {most:?}")));
+    }
+    Ok(value)
+}
+
+impl WrittenLimits {
+    fn check(self) -> Result<Limits, ConfigError> {
+        let or = Limits::default();
+        let second = Duration::from_secs(1);
+        Ok(Limits {
+            queue: within("limits.queue", self.queue.unwrap_or(or.queue), 1, 1 << 20)?,
+            batch_commands: within(
+                "limits.batch_commands",
+                self.batch_commands.unwrap_or(or.batch_commands),
+                1,
+                65_536,
+            )?,
+            batch_bytes: within("limits.batch_bytes", self.batch_bytes.unwrap_or(or.batch_bytes), 1 << 10, 16 << 20)?,
+            entries_in_flight: within(
+                "limits.entries_in_flight",
+                self.entries_in_flight.unwrap_or(or.entries_in_flight),
+                1,
+                64,
+            )?,
+            session_credit: within(
+                "limits.session_credit",
+                self.session_credit.unwrap_or(or.session_credit),
+                1,
+                1 << 20,
+            )?,
+            requests_per_connection: within(
+                "limits.requests_per_connection",
+                self.requests_per_connection.unwrap_or(or.requests_per_connection),
+                1,
+                65_536,
+            )?,
+            clock_bound: within(
+                "limits.clock_bound",
+                self.clock_bound.unwrap_or(or.clock_bound),
+                second / 100,
+                second * 10,
+            )?,
+            checkpoint_every: within(
+                "limits.checkpoint_every",
+                self.checkpoint_every.unwrap_or(or.checkpoint_every),
+                second / 10,
+                second * 600,
+            )?,
+            checkpoint_bytes: within(
+                "limits.checkpoint_bytes",
+                self.checkpoint_bytes.unwrap_or(or.checkpoint_bytes),
+                1 << 12,
+                1 << 30,
+            )?,
+            log_kept: within("limits.log_kept", self.log_kept.unwrap_or(or.log_kept), 0, 1 << 32)?,
+            digest_every: within(
+                "limits.digest_every",
+                self.digest_every.unwrap_or(or.digest_every),
+                second,
+                second * 86_400,
+            )?,
+        })
+    }
+}
+
+impl WrittenRaft {
+    fn check(self) -> Result<RaftTimes, ConfigError> {
+        let or = RaftTimes::default();
+        let heartbeat = self.heartbeat.unwrap_or(or.heartbeat);
+        let election_min = self.election_min.unwrap_or(or.election_min);
+        let election_max = self.election_max.unwrap_or(or.election_max);
+        within("raft.heartbeat", heartbeat, Duration::from_millis(10), Duration::from_secs(10))?;
+        if election_min < heartbeat * 3 {
+            return Err(bad("raft.election_min", "must be at least three heartbeats"));
+        }
+        if election_max <= election_min {
+            return Err(bad("raft.election_max", "must be above raft.election_min"));
+        }
+        Ok(RaftTimes { heartbeat, election_min, election_max })
+    }
+}

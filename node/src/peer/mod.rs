@@ -1,0 +1,13 @@
+//! What nodes say to each other: the client side (`links`, `raft_network`, `snapshot`) and the server side (`service`).
+
+pub mod convert;
+pub mod links;
+pub mod raft_network;
+pub mod service;
+pub mod snapshot;
+
+/// The peer protocol, generated from `proto/earmark/peer/v1/peer.proto`.
+#[allow(missing_docs, unused_qualifications, clippy::all)]
+pub mod wire {
+    tonic::include_proto!("earmark.peer.v1");
+}

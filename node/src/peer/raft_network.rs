@@ -1,0 +1,269 @@
+//! openraft's network: one append stream per shard and follower, on the connection the node pair shares.
+//!
+//! Two facts shape it. openraft sleeps its back-off while the request stream is polled, so the first request is taken
+//! before the call is made; or an unreachable peer would be called in a hot loop. And a partition can swallow an
+//! answer for ever, so an answer that is due has a deadline.
+
+use super::{
+    convert,
+    links::{Link, Links},
+    snapshot,
+    wire::{self, vote_request::Kind},
+};
+use crate::shard::{
+    machine::SnapshotData,
+    raft::{ReplicaId, TypeConfig, Vote},
+};
+use earmark_ledger::types::ShardId;
+use futures::{Stream, StreamExt};
+use openraft::{
+    OptionalSend, RaftNetworkFactory,
+    alias::SnapshotOf,
+    base::{BoxFuture, BoxStream},
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
+    impls::BasicNode,
+    network::{Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption},
+    raft::{
+        AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderError, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// No call to a peer is given up sooner: on a loaded machine a healthy peer takes this long now and then.
+const CALL_MIN: Duration = Duration::from_millis(500);
+
+/// Makes connections for one shard's Raft.
+pub struct Factory {
+    shard: ShardId,
+    links: Links,
+}
+
+impl Factory {
+    /// For the Raft of `shard`.
+    pub fn new(shard: ShardId, links: Links) -> Self {
+        Self { shard, links }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Factory {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
+        Peer { shard: self.shard, target, links: self.links.clone() }
+    }
+}
+
+/// One replica of the shard on another node.
+pub struct Peer {
+    shard: ShardId,
+    target: u64,
+    links: Links,
+}
+
+fn unreachable(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::from_string(what))
+}
+
+fn broken(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::from_string(what))
+}
+
+impl Peer {
+    fn link(&self) -> Result<Link, RPCError<TypeConfig>> {
+        let node = ReplicaId::from_raft_id(self.target).node;
+        self.links.to(node).ok_or_else(|| unreachable(format!("node {node} is not known here")))
+    }
+
+    async fn ask(&self, call: wire::VoteRequest, option: &RPCOption) -> Result<wire::VoteReply, RPCError<TypeConfig>> {
+        let mut link = self.link()?;
+        let reply = tokio::time::timeout(option.soft_ttl().max(CALL_MIN), link.vote(call))
+            .await
+            .map_err(unreachable)?
+            .map_err(unreachable)?;
+        Ok(reply.into_inner())
+    }
+
+    async fn ask_vote(
+        &self,
+        kind: Kind,
+        request: VoteRequest<TypeConfig>,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let call = wire::VoteRequest {
+            shard: self.shard.0,
+            target: self.target,
+            kind: kind.into(),
+            vote: Some(convert::vote(&request.vote)),
+            last: request.last_log_id.as_ref().map(convert::log_id),
+            leadership_transfer: request.leadership_transfer,
+            to: 0,
+        };
+        let reply = self.ask(call, option).await?;
+        let vote = convert::vote_from(reply.vote).map_err(broken)?;
+        Ok(VoteResponse::new(vote, reply.last.map(convert::log_id_from), reply.granted))
+    }
+}
+
+/// What is on its way on one append stream.
+struct Answers {
+    replies: tonic::Streaming<wire::AppendReply>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    deadline: Duration,
+}
+
+impl Answers {
+    /// The next answer; none when the stream ended in order.
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
+        loop {
+            let message = tokio::time::timeout(self.deadline, self.replies.message()).await;
+            return match message {
+                Err(_) if self.sent.load(Ordering::SeqCst) <= self.received => continue,
+                Err(_) => Some(Err(unreachable("no answer to an append"))),
+                Ok(Ok(None)) => None,
+                Ok(Err(status)) => Some(Err(broken(status))),
+                Ok(Ok(Some(reply))) => {
+                    self.received += 1;
+                    Some(match reply.result {
+                        Some(wire::append_reply::Result::Closed(why)) => Err(unreachable(why)),
+                        Some(result) => convert::append_result_from(result).map_err(broken),
+                        None => Err(broken("an empty answer")),
+                    })
+                }
+            };
+        }
+    }
+}
+
+impl NetStreamAppend<TypeConfig> for Peer {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        mut input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let Some(first) = input.next().await else {
+                return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
+            };
+            let deadline = option.soft_ttl().max(CALL_MIN);
+            let sent = Arc::new(AtomicU64::new(0));
+            let counter = sent.clone();
+            let (shard, target) = (self.shard.0, self.target);
+            let frames = futures::stream::iter([first]).chain(input).map(move |request| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                wire::AppendRequest {
+                    shard,
+                    target,
+                    vote: Some(convert::vote(&request.vote)),
+                    previous: request.prev_log_id.as_ref().map(convert::log_id),
+                    leader_commit: request.leader_commit.as_ref().map(convert::log_id),
+                    entries: request.entries.iter().map(convert::entry_frame).collect(),
+                }
+            });
+            let mut link = self.link()?;
+            let replies = tokio::time::timeout(deadline, link.append(frames))
+                .await
+                .map_err(unreachable)?
+                .map_err(unreachable)?
+                .into_inner();
+            let answers = Answers { replies, sent, received: 0, deadline };
+            let stream = futures::stream::unfold(Some(answers), |answers| async move {
+                let mut answers = answers?;
+                let answer = answers.next().await?;
+                let goes_on = matches!(answer, Ok(Ok(_)));
+                Some((answer, goes_on.then_some(answers)))
+            });
+            Ok(Box::pin(stream) as BoxStream<'s, _>)
+        })
+    }
+}
+
+impl NetVote<TypeConfig> for Peer {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(Kind::Vote, request, &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(Kind::PreVote, request, &option).await
+    }
+}
+
+impl NetTransferLeader<TypeConfig> for Peer {
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let call = wire::VoteRequest {
+            shard: self.shard.0,
+            target: self.target,
+            kind: Kind::TransferLeader.into(),
+            vote: Some(convert::vote(request.from_leader())),
+            last: request.last_log_id().map(convert::log_id),
+            leadership_transfer: true,
+            to: *request.to_node_id(),
+        };
+        let reply = self.ask(call, &option).await?;
+        let actual = reply.last.map(convert::log_id_from);
+        Ok(if reply.vote_changed {
+            let vote = convert::vote_from(reply.vote).map_err(broken)?;
+            Err(TransferLeaderError::VoteChanged { expected: *request.from_leader(), actual: vote })
+        } else if reply.not_flushed {
+            Err(TransferLeaderError::LogNotFlushed { expected: request.last_log_id().copied(), actual })
+        } else {
+            Ok(())
+        })
+    }
+}
+
+impl NetBackoff<TypeConfig> for Peer {
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
+}
+
+impl NetSnapshot<TypeConfig> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let SnapshotData::Outgoing(view) = snapshot.snapshot else {
+            return Err(NetworkError::<TypeConfig>::from_string("this snapshot has no records to send").into());
+        };
+        let link = self.link().map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+        tokio::select! {
+            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view) => {
+                let vote = sent.map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+                Ok(SnapshotResponse::new(vote))
+            }
+            closed = cancel => Err(closed.into()),
+        }
+    }
+}

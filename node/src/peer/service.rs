@@ -1,0 +1,339 @@
+//! The peer port: what other nodes may ask of this one.
+
+use super::{
+    convert,
+    links::{CLUSTER, FROM, MESSAGE_BYTES_MAX, TO, cluster_text},
+    snapshot,
+    wire::{
+        self,
+        peer_server::{self, PeerServer},
+        vote_request::Kind,
+    },
+};
+use crate::{
+    api, beacon,
+    formation::Formation,
+    node::{Health, Node},
+    reseed,
+    router::{self, Router},
+    shard::{
+        Replica,
+        machine::SnapshotData,
+        raft::{Entry, ReplicaId, TypeConfig},
+    },
+    storage::format::decode_entry,
+};
+use earmark_ledger::types::ShardId;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use openraft::{
+    alias::SnapshotOf,
+    raft::{AppendEntriesRequest, TransferLeaderError, TransferLeaderRequest, VoteRequest},
+};
+use prost::Message;
+use std::{sync::Arc, time::Duration};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Answers on one append stream that wait for the network.
+const ANSWERS_AHEAD: usize = 256;
+
+/// How long a replica may take to reach a digest mark.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Serves the peer protocol for a node.
+pub struct Service {
+    node: Arc<Node>,
+    router: Router,
+    digests: beacon::DigestBook,
+}
+
+impl Service {
+    /// The gRPC service.
+    pub fn server(node: Arc<Node>, router: Router) -> PeerServer<Self> {
+        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default() })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Checks who calls whom in which cluster; gives the caller's number.
+    fn introduced<T>(&self, request: &Request<T>) -> Result<u32, Status> {
+        let text = |key: &str| request.metadata().get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let from: u32 = text(FROM).parse().map_err(|_| Status::unauthenticated("the caller does not say who it is"))?;
+        if !self.node.config().nodes.contains_key(&from) {
+            return Err(Status::permission_denied(format!("node {from} is not known here")));
+        }
+        if text(TO).parse() != Ok(self.node.config().node) {
+            return Err(Status::failed_precondition(format!("this is node {}", self.node.config().node)));
+        }
+        let cluster = text(CLUSTER);
+        match self.node.links().cluster() {
+            Some(own) if !cluster.is_empty() && cluster != cluster_text(&own) => {
+                Err(Status::failed_precondition(format!("this node belongs to cluster {}", cluster_text(&own))))
+            }
+            _ => Ok(from),
+        }
+    }
+
+    /// The open replica of a shard, if the caller means its incarnation.
+    fn replica(&self, shard: u32, target: u64) -> Result<Arc<Replica>, Status> {
+        let replica = self.open(shard)?;
+        if replica.id().raft_id() != target {
+            let meant = ReplicaId::from_raft_id(target);
+            return Err(Status::failed_precondition(format!(
+                "shard {shard}: replica {} is here, not {meant}",
+                replica.id()
+            )));
+        }
+        Ok(replica)
+    }
+
+    fn open(&self, shard: u32) -> Result<Arc<Replica>, Status> {
+        let closed = || Status::unavailable(format!("shard {shard} is not open on node {}", self.node.config().node));
+        self.node.replica(ShardId(shard)).ok_or_else(closed)
+    }
+}
+
+fn fatal(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+/// What the leader sent, as openraft takes it.
+fn append_request(request: wire::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+    let entries: Result<Vec<Entry>, _> =
+        request.entries.iter().map(|frame| decode_entry(frame, "an entry from a peer")).collect();
+    Ok(AppendEntriesRequest {
+        vote: convert::vote_from(request.vote)?,
+        prev_log_id: request.previous.map(convert::log_id_from),
+        entries: entries.map_err(|error| Status::data_loss(error.to_string()))?,
+        leader_commit: request.leader_commit.map(convert::log_id_from),
+    })
+}
+
+/// Frames up to the first that is broken or for another replica; the stream ends there and the leader begins anew.
+fn requests(
+    first: wire::AppendRequest,
+    rest: Streaming<wire::AppendRequest>,
+) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send {
+    let target = (first.shard, first.target);
+    futures::stream::iter([Ok(first)]).chain(rest).scan((), move |(), message| {
+        let request = message.ok().filter(|request| (request.shard, request.target) == target);
+        std::future::ready(request.and_then(|request| append_request(request).ok()))
+    })
+}
+
+#[tonic::async_trait]
+impl peer_server::Peer for Service {
+    type AppendStream = BoxStream<'static, Result<wire::AppendReply, Status>>;
+    type ReplaceReplicaStream = ReceiverStream<Result<wire::ReplaceReplicaProgress, Status>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<wire::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        self.introduced(&request)?;
+        let mut frames = request.into_inner();
+        let (answers, queue) = tokio::sync::mpsc::channel(ANSWERS_AHEAD);
+        let node = self.node.clone();
+        // The headers must go out before the first frame is read, or the leader's call never returns.
+        tokio::spawn(async move {
+            let Ok(Some(first)) = frames.message().await else { return };
+            let replica = node.replica(ShardId(first.shard)).filter(|replica| replica.id().raft_id() == first.target);
+            let Some(replica) = replica else {
+                let why = format!("shard {} is not open on node {}", first.shard, node.config().node);
+                let result = Some(wire::append_reply::Result::Closed(why));
+                let _ = answers.send(Ok(wire::AppendReply { result })).await;
+                return;
+            };
+            let mut results = Box::pin(replica.raft().stream_append(requests(first, frames)));
+            while let Some(result) = results.next().await {
+                let answer = result.map(convert::append_result).map_err(fatal);
+                let ends = answer.is_err();
+                if answers.send(answer).await.is_err() || ends {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
+    }
+
+    async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let replica = self.replica(request.shard, request.target)?;
+        let vote = convert::vote_from(request.vote)?;
+        let last = request.last.map(convert::log_id_from);
+        let kind = request.kind();
+        if kind == Kind::TransferLeader {
+            let asked = TransferLeaderRequest::new(vote, request.to, last);
+            let answer = replica.raft().handle_transfer_leader(asked).await.map_err(fatal)?;
+            return Ok(Response::new(match answer {
+                Ok(()) => wire::VoteReply { granted: true, ..Default::default() },
+                Err(TransferLeaderError::VoteChanged { actual, .. }) => {
+                    wire::VoteReply { vote: Some(convert::vote(&actual)), vote_changed: true, ..Default::default() }
+                }
+                Err(TransferLeaderError::LogNotFlushed { actual, .. }) => wire::VoteReply {
+                    last: actual.as_ref().map(convert::log_id),
+                    not_flushed: true,
+                    ..Default::default()
+                },
+            }));
+        }
+        let mut asked = VoteRequest::new(vote, last);
+        asked.leadership_transfer = request.leadership_transfer;
+        let answer = match kind {
+            Kind::Vote => replica.raft().vote(asked).await.map_err(fatal)?,
+            Kind::PreVote => replica.raft().pre_vote(asked).await.map_err(fatal)?,
+            Kind::TransferLeader | Kind::Unspecified => return Err(Status::invalid_argument("kind")),
+        };
+        Ok(Response::new(wire::VoteReply {
+            vote: Some(convert::vote(&answer.vote)),
+            granted: answer.vote_granted,
+            last: answer.last_log_id.as_ref().map(convert::log_id),
+            ..Default::default()
+        }))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<wire::SnapshotPart>>,
+    ) -> Result<Response<wire::SnapshotReply>, Status> {
+        self.introduced(&request)?;
+        let mut parts = request.into_inner();
+        let header = snapshot::header(&mut parts).await?;
+        let replica = self.replica(header.shard, header.target)?;
+        let received = snapshot::receive(header, &mut parts, replica.core().store()).await?;
+        let snapshot = SnapshotOf::<TypeConfig, SnapshotData> {
+            meta: received.meta,
+            snapshot: SnapshotData::Incoming(received.install, received.epoch),
+        };
+        let answer = replica.raft().install_full_snapshot(received.vote, snapshot).await.map_err(fatal)?;
+        Ok(Response::new(wire::SnapshotReply { vote: Some(convert::vote(&answer.vote)) }))
+    }
+
+    async fn beacon(&self, request: Request<wire::BeaconRequest>) -> Result<Response<wire::BeaconReply>, Status> {
+        let from = self.introduced(&request)?;
+        let request = request.into_inner();
+        beacon::remember(&self.node, from, &request.marks);
+        self.digests.hear(&self.node, from, &request.digests);
+        Ok(Response::new(wire::BeaconReply { wall_ms: self.node.environment().clock.wall_ms() }))
+    }
+
+    async fn forward(&self, request: Request<wire::ForwardRequest>) -> Result<Response<wire::ForwardReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let results = self.router.execute_forwarded(ShardId(request.shard), request.commands, &request.fresh).await;
+        Ok(Response::new(wire::ForwardReply { results }))
+    }
+
+    async fn forward_read(
+        &self,
+        request: Request<wire::ForwardReadRequest>,
+    ) -> Result<Response<wire::ForwardReadReply>, Status> {
+        self.introduced(&request)?;
+        let operation = earmark_client::wire::v1::Operation::decode(request.into_inner().operation)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let result = api::execute(&self.router, operation, router::Hop::Forwarded).await;
+        Ok(Response::new(wire::ForwardReadReply { result: result.encode_to_vec().into() }))
+    }
+
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
+        // A node with an empty or foreign folder must be able to ask; so the cluster it names is not checked here.
+        let asking = request.into_inner().node;
+        let remembered = self.node.store().map(|store| store.remembered(asking)).unwrap_or_default();
+        let members = self.node.replicas().into_iter().filter_map(|replica| {
+            let incarnation = replica.incarnation_of(asking)?;
+            Some(wire::Member { shard: replica.shard().0, incarnation })
+        });
+        Ok(Response::new(wire::HelloReply {
+            cluster: self.node.formation().map(|formation| formation.cluster.clone()).unwrap_or_default(),
+            remembered: remembered.iter().map(|(shard, mark)| convert::mark_frame(*shard, mark)).collect(),
+            members: members.collect(),
+            starting: self.node.health() == Health::Starting,
+        }))
+    }
+
+    async fn form(&self, request: Request<wire::FormRequest>) -> Result<Response<wire::FormReply>, Status> {
+        self.introduced(&request)?;
+        let formation = Formation::read(request.into_inner().formation).map_err(Status::invalid_argument)?;
+        self.node.take_part(formation).await.map_err(Status::failed_precondition)?;
+        Ok(Response::new(wire::FormReply {}))
+    }
+
+    async fn prepare_reseed(
+        &self,
+        request: Request<wire::PrepareReseedRequest>,
+    ) -> Result<Response<wire::PrepareReseedReply>, Status> {
+        self.introduced(&request)?;
+        let shards = reseed::prepare(&self.node).await.map_err(Status::failed_precondition)?;
+        Ok(Response::new(wire::PrepareReseedReply { shards }))
+    }
+
+    async fn replace_replica(
+        &self,
+        request: Request<wire::ReplaceReplicaRequest>,
+    ) -> Result<Response<Self::ReplaceReplicaStream>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let replica = self.open(request.shard)?;
+        let (progress, queue) = tokio::sync::mpsc::channel(16);
+        let node = self.node.clone();
+        tokio::spawn(async move { reseed::replace(node, replica, request.node, progress).await });
+        Ok(Response::new(ReceiverStream::new(queue)))
+    }
+
+    async fn open_replica(
+        &self,
+        request: Request<wire::OpenReplicaRequest>,
+    ) -> Result<Response<wire::OpenReplicaReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let formation = Formation::read(request.formation).map_err(Status::invalid_argument)?;
+        reseed::open(&self.node, formation, ShardId(request.shard), request.incarnation)
+            .await
+            .map_err(Status::failed_precondition)?;
+        Ok(Response::new(wire::OpenReplicaReply {}))
+    }
+
+    async fn local_status(
+        &self,
+        request: Request<wire::LocalStatusRequest>,
+    ) -> Result<Response<wire::LocalStatusReply>, Status> {
+        self.introduced(&request)?;
+        let status = api::status::local(&self.node);
+        Ok(Response::new(wire::LocalStatusReply { status: status.encode_to_vec().into() }))
+    }
+
+    async fn digest_at(
+        &self,
+        request: Request<wire::DigestAtRequest>,
+    ) -> Result<Response<wire::DigestAtReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let replica = self.open(request.shard)?;
+        let mut applied = replica.applied();
+        let reached = tokio::time::timeout(DIGEST_PATIENCE, applied.wait_for(|index| *index >= request.index)).await;
+        if !matches!(reached, Ok(Ok(_))) {
+            return Err(Status::deadline_exceeded(format!("entry {} is not applied here yet", request.index)));
+        }
+        let digest = replica
+            .core()
+            .digest_at(request.index)
+            .ok_or_else(|| Status::not_found(format!("no digest is kept of entry {}", request.index)))?;
+        let violations = replica.hot().ledger.violations().len() as u64;
+        Ok(Response::new(wire::DigestAtReply { digest: digest.to_bytes().to_vec().into(), violations }))
+    }
+
+    async fn mark_digest(
+        &self,
+        request: Request<wire::MarkDigestRequest>,
+    ) -> Result<Response<wire::MarkDigestReply>, Status> {
+        self.introduced(&request)?;
+        let replica = self.open(request.into_inner().shard)?;
+        let deadline = tokio::time::Instant::now() + DIGEST_PATIENCE;
+        let index = replica
+            .mark_digest(deadline)
+            .await
+            .map_err(|failure| Status::unavailable(format!("no digest mark: {failure:?}")))?;
+        Ok(Response::new(wire::MarkDigestReply { index }))
+    }
+}

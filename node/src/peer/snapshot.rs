@@ -1,0 +1,169 @@
+//! Sending and receiving a whole state.
+//!
+//! The sender iterates the live generation as one consistent view of its store and streams it in chunks. The receiver
+//! writes them into a new generation, checks every chunk's checksum, computes the digest over what it really received,
+//! and makes nothing live unless the digest is the one the state itself carries.
+
+use super::{
+    convert,
+    links::Link,
+    wire::{self, snapshot_part::Part},
+};
+use crate::{
+    shard::raft::{SnapshotMeta, Vote},
+    storage::{Install, ReplicaStore, StateView},
+};
+use bytes::Bytes;
+use earmark_ledger::{
+    Accumulator, Digest, records,
+    types::{Epoch, ShardId},
+};
+use std::time::Duration;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// Chunks that wait for the network; each has up to [`CHUNK_BYTES`].
+const CHUNKS_AHEAD: usize = 4;
+
+/// Bytes of records in a chunk.
+pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// The receiver must show a sign of life this often: accept a chunk, or answer at the end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn checksum(records: &[wire::SnapshotRecord]) -> u32 {
+    records.iter().fold(0, |sum, record| {
+        let sum = crc32c::crc32c_append(sum, &record.key);
+        crc32c::crc32c_append(sum, &record.value)
+    })
+}
+
+/// Streams a view to the replica `target`; gives its vote.
+///
+/// # Errors
+/// For people: what broke.
+pub async fn send(
+    mut link: Link,
+    shard: ShardId,
+    target: u64,
+    vote: Vote,
+    meta: SnapshotMeta,
+    mut view: StateView,
+) -> Result<Vote, String> {
+    let (parts, queue) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
+    let header = wire::SnapshotHeader {
+        shard: shard.0,
+        target,
+        vote: Some(convert::vote(&vote)),
+        applied: meta.last_log_id.as_ref().map(convert::log_id),
+        membership: convert::membership_frame(&meta.last_membership),
+        epoch: view.restored().epoch.0,
+    };
+    let part = |part| wire::SnapshotPart { part: Some(part) };
+    let feeding = async move {
+        let gone = |_| "the receiver hung up".to_owned();
+        parts.send(part(Part::Header(header))).await.map_err(gone)?;
+        let (mut chunks, mut total) = (0, 0);
+        while let Some(records) = view.next_chunk(CHUNK_BYTES).await.map_err(|error| error.to_string())? {
+            let records: Vec<_> = records.into_iter().map(|(key, value)| wire::SnapshotRecord { key, value }).collect();
+            total += records.len() as u64;
+            let checksum = checksum(&records);
+            let chunk = wire::SnapshotChunk { number: chunks, records, checksum };
+            tokio::time::timeout(PATIENCE, parts.send(part(Part::Chunk(chunk))))
+                .await
+                .map_err(|_| "the receiver stands still".to_owned())?
+                .map_err(gone)?;
+            chunks += 1;
+        }
+        parts.send(part(Part::End(wire::SnapshotEnd { chunks, records: total }))).await.map_err(gone)?;
+        tracing::info!(%shard, target, chunks, records = total, "a snapshot was sent");
+        Ok::<_, String>(())
+    };
+    let calling =
+        async { link.install_snapshot(ReceiverStream::new(queue)).await.map_err(|status| status.to_string()) };
+    let (fed, reply) = tokio::join!(feeding, calling);
+    let reply = reply?.into_inner();
+    fed?;
+    convert::vote_from(reply.vote).map_err(|bad| bad.to_string())
+}
+
+/// A state received whole, not live yet.
+pub struct Received {
+    /// The leader's vote.
+    pub vote: Vote,
+    /// What it covers.
+    pub meta: SnapshotMeta,
+    /// The shard's epoch in it.
+    pub epoch: Epoch,
+    /// The new generation.
+    pub install: Install,
+}
+
+/// Takes a header off a stream.
+///
+/// # Errors
+/// If something else comes first, or nothing.
+pub async fn header(parts: &mut Streaming<wire::SnapshotPart>) -> Result<wire::SnapshotHeader, Status> {
+    match next(parts).await? {
+        Some(Part::Header(header)) => Ok(header),
+        _ => Err(Status::invalid_argument("a snapshot begins with its header")),
+    }
+}
+
+async fn next(parts: &mut Streaming<wire::SnapshotPart>) -> Result<Option<Part>, Status> {
+    let message = tokio::time::timeout(PATIENCE, parts.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no part of the snapshot came for a minute"))??;
+    message.map(|part| part.part.ok_or_else(|| Status::invalid_argument("an empty part"))).transpose()
+}
+
+/// Writes the rest of the stream into a new generation of `store` and verifies it.
+///
+/// # Errors
+/// As gRPC status; nothing is live then.
+pub async fn receive(
+    header: wire::SnapshotHeader,
+    parts: &mut Streaming<wire::SnapshotPart>,
+    store: &ReplicaStore,
+) -> Result<Received, Status> {
+    let bad = |what: &str| Status::data_loss(format!("snapshot refused: {what}"));
+    let vote = convert::vote_from(header.vote)?;
+    let applied = header.applied.map(convert::log_id_from).ok_or_else(|| bad("it covers nothing"))?;
+    let membership = convert::membership_from(&header.membership).map_err(|error| bad(&error.to_string()))?;
+    let mut install = store.begin_install().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut accumulator = Accumulator::default();
+    let (mut chunks, mut total, mut carried) = (0, 0, None);
+    let end = loop {
+        match next(parts).await? {
+            Some(Part::Chunk(chunk)) => {
+                if chunk.number != chunks || chunk.checksum != checksum(&chunk.records) {
+                    return Err(bad("a chunk is missing or damaged"));
+                }
+                chunks += 1;
+                total += chunk.records.len() as u64;
+                let mut records: Vec<(Bytes, Bytes)> = Vec::with_capacity(chunk.records.len());
+                for record in chunk.records {
+                    accumulator.add(&record.key, &record.value);
+                    if record.key.as_ref() == records::HEADER_KEY {
+                        carried = Some(record.value.clone());
+                    }
+                    records.push((record.key, record.value));
+                }
+                install.write_chunk(&records).await.map_err(|error| Status::unavailable(error.to_string()))?;
+            }
+            Some(Part::End(end)) => break end,
+            Some(Part::Header(_)) => return Err(bad("a second header")),
+            None => return Err(bad("it broke off")),
+        }
+    };
+    if end.chunks != chunks || end.records != total {
+        return Err(bad("it is not complete"));
+    }
+    let carried: Option<Digest> = carried.and_then(|header| records::header_digest(&header).ok());
+    if carried != Some(accumulator.finish()) {
+        return Err(bad("its digest is not that of its records"));
+    }
+    let meta = SnapshotMeta { last_log_id: Some(applied), last_membership: membership };
+    tracing::info!(shard = header.shard, chunks, records = total, index = applied.index, "a snapshot was received");
+    Ok(Received { vote, meta, epoch: Epoch(header.epoch), install })
+}

@@ -1,0 +1,209 @@
+//! Bringing a node with a lost or damaged disk back: `earmark admin reseed NODE`.
+//!
+//! The node forgets what is damaged; then, shard by shard, the leader removes the old incarnation, adds the next one as
+//! a learner, waits until it caught up (by log or by snapshot), and gives it a vote. Other shards and the load go on.
+
+use crate::{
+    formation::Formation,
+    node::{Health, Node},
+    peer::wire,
+    shard::{Replica, raft::ReplicaId},
+    storage::Store,
+};
+use earmark_client::wire::v1;
+use earmark_ledger::types::ShardId;
+use prost::Message;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+/// How long a node may take to set its store aside and open an empty one.
+const PREPARE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to look for a shard's leader.
+const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+
+type Progress = mpsc::Sender<Result<wire::ReplaceReplicaProgress, Status>>;
+
+/// On the node that is to be re-seeded: forgets what is damaged. Gives the shards to be added again.
+///
+/// # Errors
+/// For people.
+pub async fn prepare(node: &Arc<Node>) -> Result<Vec<u32>, String> {
+    let _changing = node.changing().await;
+    match node.health() {
+        // Single replicas are damaged, the store is sound.
+        Health::Serving => {
+            let mut shards = Vec::new();
+            for shard in node.closed().into_keys() {
+                node.close_replica(shard).await;
+                let store = node.store().ok_or("the store is not open")?.replica(shard);
+                store.wipe().await.map_err(|error| error.to_string())?;
+                shards.push(shard.0);
+            }
+            Ok(shards)
+        }
+        // The whole store is not to be trusted.
+        Health::Doubted(_) => {
+            node.close_replicas().await;
+            node.close_store().await;
+            let disk = node.environment().disk.clone();
+            let kept = disk.set_aside().map_err(|error| format!("the damaged files can't be set aside: {error}"))?;
+            tracing::warn!(kept, "the damaged store was set aside");
+            let (store, _) = Store::open(disk).map_err(|error| format!("no empty store can be opened: {error}"))?;
+            node.set_store(store);
+            node.set_health(Health::Starting);
+            Ok(Vec::new())
+        }
+        Health::Poisoned(reason) => Err(format!("{reason}; then re-seed it if it asks for that")),
+        Health::Unformed => Ok(Vec::new()),
+        Health::Starting if node.formation().is_none() => Ok(Vec::new()),
+        Health::Starting => Err("it is starting; wait until it knows what its peers remember".to_owned()),
+    }
+}
+
+/// On the node that is re-seeded: opens an empty replica under the next incarnation.
+///
+/// # Errors
+/// For people.
+pub async fn open(node: &Arc<Node>, formation: Formation, shard: ShardId, incarnation: u32) -> Result<(), String> {
+    let _changing = node.changing().await;
+    let store = node.store().ok_or("the store is not open")?;
+    if node.formation().is_none() || store.identity().is_none() {
+        store.set_identity(formation.identity(node.config().node)).await.map_err(|error| error.to_string())?;
+        node.set_formation(formation);
+    }
+    node.close_replica(shard).await;
+    let replica = store.replica(shard);
+    replica.wipe().await.map_err(|error| error.to_string())?;
+    replica.create(incarnation).await.map_err(|error| error.to_string())?;
+    node.open_replica(shard).await.ok_or_else(|| format!("shard {shard} could not be opened"))?;
+    let complete =
+        node.formation().is_some_and(|formation| formation.shards().all(|shard| node.replica(shard).is_some()));
+    if complete {
+        node.set_health(Health::Serving);
+    }
+    Ok(())
+}
+
+/// On the leader of a shard: replaces the replica of `node`, and tells each step.
+pub async fn replace(own: Arc<Node>, leader: Arc<Replica>, node: u32, progress: Progress) {
+    if let Err(what) = steps(&own, &leader, node, &progress).await {
+        let shard = leader.shard();
+        let _ = progress.send(Err(Status::unavailable(format!("shard {shard}: {what}")))).await;
+    }
+}
+
+async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Progress) -> Result<(), String> {
+    let id = ReplicaId { node, incarnation: leader.next_incarnation_of(node) };
+    let tell = |step: &str| {
+        let message = wire::ReplaceReplicaProgress { step: step.to_owned(), incarnation: id.incarnation };
+        let progress = progress.clone();
+        async move {
+            let _ = progress.send(Ok(message)).await;
+        }
+    };
+    let formation = own.formation().ok_or("the cluster is not formed")?;
+    let endpoint = own.config().nodes.get(&node).map(|peer| peer.peer.clone()).ok_or("the node is not known")?;
+    tell("removing").await;
+    leader.remove_node(node).await?;
+    let mut link = own.links().to(node).ok_or("the node is not known")?;
+    let request = wire::OpenReplicaRequest {
+        shard: leader.shard().0,
+        incarnation: id.incarnation,
+        formation: formation.encode_to_vec().into(),
+    };
+    tell("adding").await;
+    tokio::time::timeout(PREPARE_PATIENCE, link.open_replica(request))
+        .await
+        .map_err(|_| "the node does not answer".to_owned())?
+        .map_err(|status| status.message().to_owned())?;
+    leader.add_learner(id, &endpoint).await?;
+    tell("catching-up").await;
+    leader.wait_caught_up(id).await?;
+    tell("promoting").await;
+    leader.promote(id).await?;
+    tell("done").await;
+    Ok(())
+}
+
+/// On any healthy node: the whole act, with its progress.
+pub async fn run(own: Arc<Node>, node: u32, progress: mpsc::Sender<Result<v1::ReseedProgress, Status>>) {
+    if let Err(status) = conduct(&own, node, &progress).await {
+        let _ = progress.send(Err(status)).await;
+    }
+}
+
+async fn conduct(
+    own: &Arc<Node>,
+    node: u32,
+    progress: &mpsc::Sender<Result<v1::ReseedProgress, Status>>,
+) -> Result<(), Status> {
+    let formation = own.formation().ok_or_else(|| Status::failed_precondition("the cluster is not formed"))?;
+    if node == own.config().node {
+        return Err(Status::invalid_argument("node: ask another node to re-seed this one"));
+    }
+    let mut link = own.links().to(node).ok_or_else(|| Status::not_found(format!("node: there is no node {node}")))?;
+    let prepared = tokio::time::timeout(PREPARE_PATIENCE, link.prepare_reseed(wire::PrepareReseedRequest {}))
+        .await
+        .map_err(|_| Status::unavailable(format!("node {node} does not answer")))??;
+    let named = prepared.into_inner().shards;
+    // A node that names none lost everything.
+    let shards: Vec<ShardId> =
+        if named.is_empty() { needing(own, &formation, node).await } else { named.into_iter().map(ShardId).collect() };
+    let total = u32::try_from(shards.len()).unwrap_or(u32::MAX);
+    for (done, shard) in (0..).zip(shards) {
+        let mut steps = ask_leader(own, shard, node).await?;
+        while let Some(step) = steps.message().await? {
+            let told = v1::ReseedProgress {
+                shard: shard.0,
+                shards_done: done + u32::from(step.step == "done"),
+                shards_total: total,
+                incarnation: step.incarnation,
+                step: step.step,
+            };
+            // A caller that hung up does not stop the act.
+            let _ = progress.send(Ok(told)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Shards the node has no open replica of.
+async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Vec<ShardId> {
+    let open: Vec<u32> = crate::api::status::of_peer(own, node)
+        .await
+        .replicas
+        .into_iter()
+        .filter(|replica| replica.damage.is_empty() && replica.role != "none")
+        .map(|replica| replica.shard)
+        .collect();
+    formation.shards().filter(|shard| !open.contains(&shard.0)).collect()
+}
+
+async fn ask_leader(
+    own: &Arc<Node>,
+    shard: ShardId,
+    node: u32,
+) -> Result<tonic::Streaming<wire::ReplaceReplicaProgress>, Status> {
+    let deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
+    loop {
+        let leader = own.replica(shard).and_then(|replica| replica.standing().leader);
+        if let Some(leader) = leader
+            && leader != node
+        {
+            let request = wire::ReplaceReplicaRequest { shard: shard.0, node };
+            // The leader calls itself through its own peer port, so that there is one road.
+            let link = own.links().to(leader);
+            if let Some(mut link) = link
+                && let Ok(steps) = link.replace_replica(request).await
+            {
+                return Ok(steps.into_inner());
+            }
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Status::unavailable(format!("shard {shard} has no leader that answers")));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,238 @@
+//! From a bucket to the leader of its shard: here, or one hop further.
+
+pub mod placement;
+
+use crate::{
+    api::error::{self, refused},
+    node::{Health, Node},
+    peer::wire::{self, forward_result},
+    shard::{
+        Replica,
+        proposer::{Answer, Failure},
+    },
+};
+use bytes::Bytes;
+use earmark_client::wire::v1;
+use earmark_ledger::{
+    codec,
+    command::Command,
+    types::{Bucket, ShardId, TimeMs},
+};
+use placement::Placement;
+use prost::Message;
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Where a request came from, and what may be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hop {
+    /// From a client that wants to be told the leader.
+    Direct,
+    /// From a client; may be forwarded once.
+    First,
+    /// From a peer: never forwarded again.
+    Forwarded,
+}
+
+/// A read waits this long at most.
+pub const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Finds the leader and hands over. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    node: Arc<Node>,
+    /// The map, and the entry of the meta shard it was read at.
+    cached: Arc<RwLock<(u64, Arc<Placement>)>>,
+}
+
+/// Where the leader of a shard is.
+pub enum Leader {
+    /// On this node.
+    Here(Arc<Replica>),
+    /// On another node, if it is known.
+    There(Option<u32>),
+}
+
+impl Router {
+    /// For a node.
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node, cached: Arc::default() }
+    }
+
+    /// The node routed for.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The newest map this node knows.
+    pub fn placement(&self) -> Arc<Placement> {
+        let Some(meta) = self.node.replica(ShardId::META) else {
+            return self.cached.read().expect("no panic holds it").1.clone();
+        };
+        let applied = *meta.applied().borrow();
+        {
+            let cached = self.cached.read().expect("no panic holds it");
+            if cached.0 == applied && cached.1.version > 0 {
+                return cached.1.clone();
+            }
+        }
+        let placement = meta.hot().ledger.meta().map(Placement::of).unwrap_or_default();
+        let placement = Arc::new(placement);
+        *self.cached.write().expect("no panic holds it") = (applied, placement.clone());
+        placement
+    }
+
+    /// The shard of a bucket.
+    ///
+    /// # Errors
+    /// As told to the client, while there is no map or this node does not serve.
+    pub fn shard(&self, bucket: Bucket) -> Result<ShardId, v1::Error> {
+        match self.node.health() {
+            Health::Serving | Health::Starting => {}
+            Health::Unformed => {
+                return Err(refused(v1::Code::NoQuorum, "the cluster is not formed yet: run `earmark init`"));
+            }
+            Health::Doubted(reason) | Health::Poisoned(reason) => return Err(refused(v1::Code::StoreDamaged, reason)),
+        }
+        self.placement()
+            .shard(bucket)
+            .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))
+    }
+
+    /// Where the leader of a shard is, as far as this node knows.
+    pub fn leader(&self, shard: ShardId) -> Leader {
+        let Some(replica) = self.node.replica(shard) else { return Leader::There(None) };
+        if replica.is_leader() {
+            return Leader::Here(replica);
+        }
+        let leader = replica.standing().leader.filter(|node| *node != self.node.config().node);
+        Leader::There(leader)
+    }
+
+    /// Server time: the clocks of a majority, or this node's own while they do not agree.
+    pub fn server_time(&self) -> TimeMs {
+        self.node.clocks().median().unwrap_or_else(|| TimeMs(self.node.environment().clock.wall_ms()))
+    }
+
+    /// Has a command decided by the shard of `bucket`.
+    ///
+    /// # Errors
+    /// What the client is told instead of an outcome.
+    pub async fn execute(
+        &self,
+        bucket: Bucket,
+        command: Command,
+        fresh: bool,
+        hop: Hop,
+        deadline: Instant,
+    ) -> Result<Answer, v1::Error> {
+        let shard = self.shard(bucket)?;
+        match (self.leader(shard), hop) {
+            (Leader::Here(replica), _) => self.propose(&replica, command, fresh, deadline).await,
+            (Leader::There(Some(leader)), Hop::First) => self.forward(shard, leader, command, fresh, deadline).await,
+            (Leader::There(leader), _) => Err(self.not_leader(leader)),
+        }
+    }
+
+    async fn propose(
+        &self,
+        replica: &Replica,
+        command: Command,
+        fresh: bool,
+        deadline: Instant,
+    ) -> Result<Answer, v1::Error> {
+        replica.propose(command, fresh, deadline).await.map_err(|failure| self.failure(failure))
+    }
+
+    /// What a client is told of a failure.
+    pub fn failure(&self, failure: Failure) -> v1::Error {
+        match failure {
+            Failure::NotLeader(leader) => self.not_leader(leader),
+            other => error::failure(&other),
+        }
+    }
+
+    /// NOT_LEADER with the hint.
+    pub fn not_leader(&self, leader: Option<u32>) -> v1::Error {
+        let endpoint = leader.and_then(|node| self.node.config().nodes.get(&node)).map(|peer| peer.client.clone());
+        error::not_leader(leader, endpoint)
+    }
+
+    async fn forward(
+        &self,
+        shard: ShardId,
+        leader: u32,
+        command: Command,
+        fresh: bool,
+        deadline: Instant,
+    ) -> Result<Answer, v1::Error> {
+        let Some(mut link) = self.node.links().to(leader) else { return Err(self.not_leader(None)) };
+        let request = wire::ForwardRequest {
+            shard: shard.0,
+            commands: vec![codec::encode_command(&command)],
+            fresh: vec![fresh],
+        };
+        let unknown = |what: &str| refused(v1::Code::OutcomeUnknown, format!("forwarded to node {leader}: {what}"));
+        let reply = tokio::time::timeout_at(deadline, link.forward(request)).await;
+        let reply = reply.map_err(|_| unknown("no answer in time"))?.map_err(|status| {
+            if error::never_sent(&status) {
+                refused(v1::Code::NoQuorum, format!("the leader, node {leader}, is not reached"))
+            } else {
+                unknown(status.message())
+            }
+        })?;
+        let result = reply.into_inner().results.into_iter().next().unwrap_or_default();
+        match result.result {
+            Some(forward_result::Result::Outcome(bytes)) => {
+                let outcome = codec::decode_outcome(bytes).map_err(|error| unknown(&error.to_string()))?;
+                Ok(Answer { outcome, logged: result.logged })
+            }
+            Some(forward_result::Result::Error(bytes)) => {
+                Err(v1::Error::decode(bytes).map_err(|error| unknown(&error.to_string()))?)
+            }
+            None => Err(unknown("an empty answer")),
+        }
+    }
+
+    /// Serves commands a peer forwarded.
+    pub async fn execute_forwarded(
+        &self,
+        shard: ShardId,
+        commands: Vec<Bytes>,
+        fresh: &[bool],
+    ) -> Vec<wire::ForwardResult> {
+        let answers = commands.into_iter().enumerate().map(|(place, bytes)| {
+            let fresh = fresh.get(place).copied().unwrap_or(false);
+            self.execute_one_forwarded(shard, bytes, fresh)
+        });
+        futures::future::join_all(answers).await
+    }
+
+    async fn execute_one_forwarded(&self, shard: ShardId, bytes: Bytes, fresh: bool) -> wire::ForwardResult {
+        let answer = async {
+            let command = codec::decode_command(bytes).map_err(|error| {
+                refused(v1::Code::InvalidArgument, format!("a forwarded command can't be read: {error}"))
+            })?;
+            let deadline = self.deadline(command.not_after);
+            match self.leader(shard) {
+                Leader::Here(replica) => self.propose(&replica, command, fresh, deadline).await,
+                Leader::There(leader) => Err(self.not_leader(leader)),
+            }
+        };
+        let (result, logged) = match answer.await {
+            Ok(answer) => (forward_result::Result::Outcome(codec::encode_outcome(&answer.outcome)), answer.logged),
+            Err(error) => (forward_result::Result::Error(error.encode_to_vec().into()), false),
+        };
+        wire::ForwardResult { result: Some(result), logged }
+    }
+
+    /// The moment on this node's timer that `not_after` stands for. An answer may still come a little later than the
+    /// entry was decided, so there is half a second of grace.
+    pub fn deadline(&self, not_after: TimeMs) -> Instant {
+        let left = not_after.since(self.server_time()).0.min(60_000);
+        Instant::now() + Duration::from_millis(left + 500)
+    }
+}

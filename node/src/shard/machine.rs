@@ -1,0 +1,341 @@
+//! Decided entries become state: decode, fetch what is cold, `ledger::apply`, answer the proposer.
+//!
+//! Apply waits for the disk only where a command names a record that left memory. What it changed stays in memory as
+//! dirty records and journal blocks until the next checkpoint writes them at one index.
+
+use super::raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of};
+use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
+use bytes::Bytes;
+use earmark_ledger::{
+    Corrupt, Digest, Ledger, Loader, RecordKey, codec, records,
+    types::{Epoch, LogIndex, ShardId},
+};
+use futures::{Stream, TryStreamExt};
+use openraft::{
+    EntryPayload, OptionalSend, RaftSnapshotBuilder,
+    alias::SnapshotOf,
+    storage::{EntryResponder, RaftStateMachine},
+};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+use tokio::sync::{Notify, watch};
+
+/// Digest marks a replica remembers.
+const DIGESTS_KEPT: usize = 16;
+
+/// One replica's state and where it stands.
+pub struct Core {
+    shard: ShardId,
+    store: ReplicaStore,
+    hot: Mutex<Hot>,
+    applied: watch::Sender<u64>,
+    damage: watch::Sender<Option<Arc<str>>>,
+    checkpoint_wanted: Notify,
+    checkpoint_bytes: usize,
+}
+
+/// What the lock guards.
+pub struct Hot {
+    /// The state machine.
+    pub ledger: Ledger,
+    /// The last applied entry.
+    pub last: Option<LogId>,
+    /// Who votes, as of `last`.
+    pub membership: StoredMembership,
+    /// What the newest checkpoint on disk covers.
+    pub checkpointed: Option<LogId>,
+    journal: Vec<(LogIndex, Bytes)>,
+    journal_bytes: usize,
+    digests: VecDeque<(u64, Digest)>,
+    snapshot: Option<SnapshotMeta>,
+}
+
+/// Why a replica's state can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record makes no sense.
+    #[error("the state can't be read: {0}")]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Reads the hot records of a shard's live generation.
+fn load(shard: ShardId, store: &ReplicaStore) -> Result<Ledger, LoadError> {
+    let Some(header) = store.read_state(records::HEADER_KEY)? else {
+        return Ok(Ledger::new(shard));
+    };
+    let clock = records::header_clock(&header)?;
+    let mut loader = Loader::new(shard);
+    for (start, end) in records::hot_ranges(clock) {
+        store.scan_state(&start, &end, |key, value| loader.record(key, value).map_err(LoadError::from))?;
+    }
+    Ok(loader.finish()?)
+}
+
+impl Core {
+    /// The state as of the last checkpoint on disk; the log after it is applied by Raft.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a record can't be read.
+    pub fn open(shard: ShardId, store: ReplicaStore, checkpoint_bytes: usize) -> Result<Arc<Self>, LoadError> {
+        let ledger = load(shard, &store)?;
+        let restored = store.restored();
+        let hot = Hot {
+            ledger,
+            last: restored.applied,
+            membership: restored.membership.clone(),
+            checkpointed: restored.applied,
+            journal: Vec::new(),
+            journal_bytes: 0,
+            digests: VecDeque::new(),
+            snapshot: restored
+                .applied
+                .map(|applied| SnapshotMeta { last_log_id: Some(applied), last_membership: restored.membership }),
+        };
+        let (applied, _) = watch::channel(restored.applied.map_or(0, |id| id.index));
+        let (damage, _) = watch::channel(None);
+        Ok(Arc::new(Self {
+            shard,
+            store,
+            hot: Mutex::new(hot),
+            applied,
+            damage,
+            checkpoint_wanted: Notify::new(),
+            checkpoint_bytes,
+        }))
+    }
+
+    /// The state, locked. Held for short: apply waits.
+    pub fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.hot.lock().expect("a panic under this lock stops the replica: its state is no longer known to be whole")
+    }
+
+    /// Whether a panic in apply left the state unknown.
+    pub fn is_broken(&self) -> bool {
+        self.hot.is_poisoned()
+    }
+
+    /// The index of the last applied entry, as it grows.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// What is wrong with this replica, once something is.
+    pub fn damage(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.damage.subscribe()
+    }
+
+    /// Marks the replica as damaged: it serves no longer.
+    pub fn mark_damaged(&self, reason: &str) {
+        let first = self.damage.send_if_modified(|damage| {
+            let first = damage.is_none();
+            damage.get_or_insert_with(|| reason.into());
+            first
+        });
+        if first {
+            tracing::error!(shard = %self.shard, reason, "this replica is damaged and stops serving");
+        }
+    }
+
+    /// Where its records are.
+    pub fn store(&self) -> &ReplicaStore {
+        &self.store
+    }
+
+    /// The digest this replica noted at the mark with that index.
+    pub fn digest_at(&self, index: u64) -> Option<Digest> {
+        self.hot().digests.iter().find(|(at, _)| *at == index).map(|(_, digest)| *digest)
+    }
+
+    /// The newest digest mark.
+    pub fn newest_digest(&self) -> Option<(u64, Digest)> {
+        self.hot().digests.back().copied()
+    }
+
+    /// Reads a record that left memory.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read_cold(&self, key: &RecordKey) -> io::Result<Option<Bytes>> {
+        self.store.read_state(key.as_bytes()).map_err(io::Error::other)
+    }
+
+    /// Resolves when a checkpoint should be taken at once.
+    pub async fn checkpoint_wanted(&self) {
+        self.checkpoint_wanted.notified().await;
+    }
+
+    /// Writes everything changed since the last checkpoint, at one index. Gives the entry it covers, or none if there
+    /// was nothing to write.
+    ///
+    /// # Errors
+    /// The store's; it is poisoned then.
+    pub async fn checkpoint(&self) -> io::Result<Option<LogId>> {
+        let (checkpoint, applied) = {
+            let mut hot = self.hot();
+            let Some(applied) = hot.last else { return Ok(None) };
+            if hot.checkpointed == Some(applied) {
+                return Ok(None);
+            }
+            let changes = hot.ledger.take_changes();
+            hot.journal_bytes = 0;
+            let checkpoint = Checkpoint {
+                puts: changes.puts,
+                deletes: changes.deletes,
+                journal: std::mem::take(&mut hot.journal),
+                applied: Some(applied),
+                membership: hot.membership.clone(),
+                epoch: hot.ledger.epoch(),
+            };
+            (checkpoint, applied)
+        };
+        let membership = checkpoint.membership.clone();
+        self.store.checkpoint(checkpoint).await.map_err(io::Error::other)?;
+        let mut hot = self.hot();
+        hot.checkpointed = Some(applied);
+        hot.snapshot = Some(SnapshotMeta { last_log_id: Some(applied), last_membership: membership });
+        hot.ledger.evict();
+        Ok(Some(applied))
+    }
+
+    fn apply_entry(&self, entry: &Entry) -> io::Result<Reply> {
+        let mut hot = self.hot();
+        let index = entry.log_id.index;
+        let mut reply = Reply::default();
+        if let Some(payload) = batch_of(entry) {
+            let batch = codec::decode_batch(payload.0.clone()).map_err(io::Error::other)?;
+            if !Ledger::supports(batch.rules) {
+                return Err(io::Error::other(format!(
+                    "entry {index} asks for rules {}, unknown to this build",
+                    batch.rules
+                )));
+            }
+            for key in hot.ledger.cold_keys(&batch) {
+                let value = self.store.read_state(key.as_bytes()).map_err(io::Error::other)?;
+                hot.ledger.warm(&key, value.as_deref()).map_err(io::Error::other)?;
+            }
+            let applied = hot.ledger.apply(LogIndex(index), &batch);
+            if let Some(block) = applied.journal {
+                hot.journal_bytes += block.len();
+                hot.journal.push((LogIndex(index), block));
+            }
+            if let Some(digest) = applied.digest {
+                if hot.digests.len() == DIGESTS_KEPT {
+                    hot.digests.pop_front();
+                }
+                hot.digests.push_back((index, digest));
+            }
+            reply.0 = applied.outcomes;
+        }
+        if let EntryPayload::Membership(membership) = &entry.payload {
+            hot.membership = stored(entry.log_id, membership.clone());
+        }
+        hot.last = Some(entry.log_id);
+        if hot.ledger.dirty_bytes() + hot.journal_bytes >= self.checkpoint_bytes {
+            self.checkpoint_wanted.notify_one();
+        }
+        Ok(reply)
+    }
+}
+
+fn stored(at: LogId, membership: Membership) -> StoredMembership {
+    StoredMembership::new(Some(at), membership)
+}
+
+/// openraft's hand on the state.
+#[derive(Clone)]
+pub struct Machine {
+    core: Arc<Core>,
+}
+
+impl Machine {
+    /// For Raft to drive.
+    pub fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+/// A snapshot on its way in or out.
+pub enum SnapshotData {
+    /// Only its metadata is asked for.
+    Mark,
+    /// To be sent: the live generation, as it is at this moment on disk.
+    Outgoing(StateView),
+    /// Received whole, verified, not live yet.
+    Incoming(Install, Epoch),
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+
+    /// A checkpoint is the snapshot; building it is telling what the newest one covers.
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
+        let meta = self.core.hot().snapshot.clone().ok_or_else(|| io::Error::other("no checkpoint was taken yet"))?;
+        Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Mark })
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let hot = self.core.hot();
+        Ok((hot.last, hot.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let reply = self.core.apply_entry(&entry).inspect_err(|error| {
+                self.core.mark_damaged(&format!("entry {} can't be applied: {error}", entry.log_id.index));
+            })?;
+            self.core.applied.send_replace(entry.log_id.index);
+            if let Some(responder) = responder {
+                responder.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
+        let SnapshotData::Incoming(install, epoch) = snapshot else {
+            return Err(io::Error::other("only a received snapshot can be installed"));
+        };
+        let applied = meta.last_log_id.ok_or_else(|| io::Error::other("a snapshot of nothing"))?;
+        let membership = meta.last_membership.clone();
+        install.finish(applied, membership.clone(), epoch).await.map_err(io::Error::other)?;
+        let ledger = load(self.core.shard, &self.core.store).map_err(io::Error::other)?;
+        {
+            let mut hot = self.core.hot();
+            hot.ledger = ledger;
+            hot.last = Some(applied);
+            hot.membership = membership;
+            hot.checkpointed = Some(applied);
+            hot.journal.clear();
+            hot.journal_bytes = 0;
+            hot.snapshot = Some(meta.clone());
+        }
+        self.core.applied.send_replace(applied.index);
+        tracing::info!(shard = %self.core.shard, index = applied.index, "a snapshot was installed");
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
+        let view = self.core.store.view().await.map_err(io::Error::other)?;
+        let Some(applied) = view.restored().applied else { return Ok(None) };
+        let meta = SnapshotMeta { last_log_id: Some(applied), last_membership: view.restored().membership.clone() };
+        Ok(Some(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Outgoing(view) }))
+    }
+}

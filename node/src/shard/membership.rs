@@ -1,0 +1,104 @@
+//! Changing who keeps a shard, as far as re-seeding a replica needs it.
+
+use super::{Replica, raft::ReplicaId};
+use openraft::{ChangeMembers, impls::BasicNode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// How long one membership change may take to be decided.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an empty replica may take to catch up with a whole state.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3_600);
+
+impl Replica {
+    /// The incarnation under which `node` is a member of this shard, if it is.
+    pub fn incarnation_of(&self, node: u32) -> Option<u32> {
+        let hot = self.hot();
+        let members = hot.membership.membership().nodes();
+        members.map(|(id, _)| ReplicaId::from_raft_id(*id)).filter(|id| id.node == node).map(|id| id.incarnation).max()
+    }
+
+    /// The incarnation the next replica of `node` gets: one above any it ever had here.
+    pub fn next_incarnation_of(&self, node: u32) -> u32 {
+        self.incarnation_of(node).unwrap_or(0) + 1
+    }
+
+    /// Removes every incarnation of `node` below `keep` from the shard. Only its leader can.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn remove_node(&self, node: u32) -> Result<(), String> {
+        let voters: BTreeSet<u64> =
+            self.standing().voters.iter().filter(|id| id.node == node).map(|id| id.raft_id()).collect();
+        if !voters.is_empty() {
+            self.change(ChangeMembers::RemoveVoters(voters), false).await?;
+        }
+        let rest: BTreeSet<u64> = {
+            let hot = self.hot();
+            let members = hot.membership.membership().nodes();
+            members.map(|(id, _)| *id).filter(|id| ReplicaId::from_raft_id(*id).node == node).collect()
+        };
+        if !rest.is_empty() {
+            self.change(ChangeMembers::RemoveNodes(rest), false).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds an empty replica that only learns.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn add_learner(&self, id: ReplicaId, endpoint: &str) -> Result<(), String> {
+        let nodes: BTreeMap<u64, BasicNode> = [(id.raft_id(), BasicNode::new(endpoint))].into();
+        self.change(ChangeMembers::AddNodes(nodes), true).await
+    }
+
+    /// Waits until the learner has nearly everything this leader has.
+    ///
+    /// # Errors
+    /// For people, if it does not within an hour or leadership ends.
+    pub async fn wait_caught_up(&self, id: ReplicaId) -> Result<(), String> {
+        use openraft::async_runtime::watch::WatchReceiver;
+        // Within this many entries the rest comes along with the live stream.
+        const NEAR: u64 = 64;
+        let caught_up = async {
+            loop {
+                {
+                    let receiver = self.raft().metrics();
+                    let metrics = receiver.borrow_watched();
+                    let Some(replication) = &metrics.replication else {
+                        return Err("leadership ended while the replica was catching up".to_owned());
+                    };
+                    let last = metrics.last_log_index.unwrap_or(0);
+                    let reached = replication.get(&id.raft_id()).copied().flatten().map_or(0, |at| at.index);
+                    if reached > 0 && reached + NEAR >= last {
+                        return Ok(());
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(CATCH_UP_PATIENCE, caught_up)
+            .await
+            .map_err(|_| "the replica did not catch up within an hour".to_owned())?
+    }
+
+    /// Gives a learner a vote.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn promote(&self, id: ReplicaId) -> Result<(), String> {
+        self.change(ChangeMembers::AddVoterIds([id.raft_id()].into()), true).await
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, BasicNode>, retain: bool) -> Result<(), String> {
+        let changed = tokio::time::timeout(CHANGE_PATIENCE, self.raft().change_membership(change, retain)).await;
+        changed
+            .map_err(|_| "the membership change was not decided within 30 s".to_owned())?
+            .map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}

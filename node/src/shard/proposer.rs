@@ -1,0 +1,374 @@
+//! One proposer per shard: what arrives while the previous entries are being written goes together into the next one.
+//!
+//! The size of a batch follows the load by itself; there is no timer. The queue in front is bounded: when it is full
+//! the answer is OVERLOADED, at once.
+
+use super::{
+    machine::{Core, Machine},
+    raft::{Payload, ReplicaId, TypeConfig},
+    reads::Reads,
+};
+use crate::{
+    config::Limits,
+    stamp::{Clocks, Stamp},
+};
+use earmark_ledger::{
+    Fresh, codec,
+    command::{Batch, Body, Command},
+    outcome::{Outcome, Verdict},
+    types::TimeMs,
+};
+use openraft::errors::{ClientWriteError, RaftError};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
+
+pub(super) type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// Why a command got no outcome from the ledger. What may have happened is told apart from what surely did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Surely no effect: this replica does not lead. The node that does, if known.
+    NotLeader(Option<u32>),
+    /// Surely no effect: the queue is full.
+    Overloaded,
+    /// Surely no effect: no majority could be reached before the deadline.
+    NoQuorum,
+    /// Surely no effect: `not_after` had passed before the command was proposed.
+    Late,
+    /// Surely no effect: this node's store or replica is not to be trusted.
+    Damaged,
+    /// It may still take effect, or have taken it.
+    Unknown,
+}
+
+/// An outcome, and whether it stands in the log (so it speaks for every earlier try of the same id).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the ledger said.
+    pub outcome: Outcome,
+    /// False for a refusal read off the applied state.
+    pub logged: bool,
+}
+
+const QUEUED: u8 = 0;
+const PROPOSED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// A command on its way into the log.
+struct Proposal {
+    command: Command,
+    fresh: bool,
+    progress: Arc<AtomicU8>,
+    answer: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+enum Item {
+    Command(Proposal),
+    /// An empty batch: lets the ledger's clock move, or every replica note its digest.
+    Empty {
+        digest: bool,
+        done: oneshot::Sender<Result<u64, Failure>>,
+    },
+}
+
+/// The way into a shard's log.
+#[derive(Clone)]
+pub struct Proposer {
+    queue: mpsc::Sender<Item>,
+}
+
+/// What the proposer works with.
+pub(super) struct Parts {
+    pub raft: Raft,
+    pub core: Arc<Core>,
+    pub reads: Reads,
+    pub clocks: Arc<Clocks>,
+    pub limits: Limits,
+}
+
+impl Proposer {
+    /// Starts the actor.
+    pub(super) fn start(parts: Parts) -> Self {
+        let (queue, items) = mpsc::channel(parts.limits.queue);
+        let actor = Actor {
+            stamp: Stamp::new(parts.clocks.clone()),
+            in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
+            again: queue.downgrade(),
+            parts,
+        };
+        tokio::spawn(actor.run(items));
+        Self { queue }
+    }
+
+    /// Proposes a command and waits for its outcome, at most until `deadline`.
+    pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        let (answer, waiting) = oneshot::channel();
+        let progress = Arc::new(AtomicU8::new(QUEUED));
+        let proposal = Proposal { command, fresh, progress: progress.clone(), answer };
+        self.queue.try_send(Item::Command(proposal)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
+        })?;
+        match tokio::time::timeout_at(deadline, waiting).await {
+            Ok(Ok(answer)) => answer,
+            // The deadline passed, or the actor died with the proposal in its hands.
+            Ok(Err(_)) | Err(_) => {
+                let given_up = progress.compare_exchange(QUEUED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+                Err(if given_up { Failure::NoQuorum } else { Failure::Unknown })
+            }
+        }
+    }
+
+    /// Proposes an empty batch and waits until it is applied here; gives its index.
+    pub async fn tick(&self, digest: bool, deadline: Instant) -> Result<u64, Failure> {
+        let (done, waiting) = oneshot::channel();
+        self.queue.try_send(Item::Empty { digest, done }).map_err(|_| Failure::Overloaded)?;
+        tokio::time::timeout_at(deadline, waiting)
+            .await
+            .map_err(|_| Failure::NoQuorum)?
+            .map_err(|_| Failure::Unknown)?
+    }
+}
+
+struct Actor {
+    parts: Parts,
+    stamp: Stamp,
+    in_flight: Arc<Semaphore>,
+    again: mpsc::WeakSender<Item>,
+}
+
+/// One entry's worth of work.
+#[derive(Default)]
+struct Gathered {
+    commands: Vec<Command>,
+    answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
+    refused: Vec<Proposal>,
+    empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
+    digest: bool,
+}
+
+impl Actor {
+    async fn run(mut self, mut items: mpsc::Receiver<Item>) {
+        let mut waiting: Vec<Item> = Vec::new();
+        loop {
+            let Ok(permit) = self.in_flight.clone().acquire_owned().await else { return };
+            let room = self.parts.limits.batch_commands.saturating_sub(waiting.len());
+            if waiting.is_empty() {
+                if items.recv_many(&mut waiting, room).await == 0 {
+                    return;
+                }
+            } else if room > 0 {
+                // What did not fit last time goes first; what came meanwhile joins it without waiting.
+                while waiting.len() < self.parts.limits.batch_commands {
+                    let Ok(item) = items.try_recv() else { break };
+                    waiting.push(item);
+                }
+            }
+            let (term, time) = match self.leadership() {
+                Ok(leadership) => leadership,
+                Err(failure) => {
+                    for item in waiting.drain(..) {
+                        refuse(item, &failure);
+                    }
+                    continue;
+                }
+            };
+            let gathered = self.gather(&mut waiting, time);
+            if !gathered.refused.is_empty() {
+                self.confirm_refusals(gathered.refused, time);
+            }
+            if gathered.commands.is_empty() && gathered.empties.is_empty() {
+                continue;
+            }
+            let batch = Batch { rules: self.rules(), time, digest: gathered.digest, commands: gathered.commands };
+            let payload = Payload(codec::encode_batch(&batch));
+            tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
+            let raft = self.parts.raft.clone();
+            let (answers, empties) = (gathered.answers, gathered.empties);
+            tokio::spawn(async move {
+                let written = raft.client_write(payload).await;
+                drop(permit);
+                deliver(written, answers, empties);
+            });
+        }
+    }
+
+    fn rules(&self) -> u32 {
+        self.parts.core.hot().ledger.rules()
+    }
+
+    /// The term this replica leads and the time to write, or why it can't propose.
+    fn leadership(&mut self) -> Result<(u64, TimeMs), Failure> {
+        if self.parts.core.damage().borrow().is_some() {
+            return Err(Failure::Damaged);
+        }
+        let leader = self.parts.raft.as_leader().map_err(|forward| {
+            let node = forward.leader_id.map(|id| ReplicaId::from_raft_id(id).node);
+            Failure::NotLeader(node)
+        })?;
+        let term = leader.term();
+        let time = self.stamp.now(term).ok_or(Failure::NoQuorum)?;
+        Ok((term, time))
+    }
+
+    /// Takes from `waiting` what fits into one entry, and sets aside what the applied state refuses already.
+    fn gather(&self, waiting: &mut Vec<Item>, time: TimeMs) -> Gathered {
+        let mut gathered = Gathered::default();
+        let mut bytes = 0;
+        let mut taken = 0;
+        let hot = self.parts.core.hot();
+        for item in waiting.iter() {
+            let size = match item {
+                Item::Command(proposal) => weight(&proposal.command),
+                Item::Empty { .. } => 0,
+            };
+            if taken > 0 && bytes + size > self.parts.limits.batch_bytes {
+                break;
+            }
+            bytes += size;
+            taken += 1;
+        }
+        for item in waiting.drain(..taken) {
+            match item {
+                Item::Empty { digest, done } => {
+                    gathered.digest |= digest;
+                    gathered.empties.push(done);
+                }
+                Item::Command(proposal) => {
+                    if proposal.command.not_after < time {
+                        let _ = proposal.answer.send(Err(Failure::Late));
+                        continue;
+                    }
+                    if proposal.fresh && matches!(hot.ledger.judge_fresh(&proposal.command, time), Fresh::Refuse(_)) {
+                        gathered.refused.push(proposal);
+                        continue;
+                    }
+                    let taken = proposal
+                        .progress
+                        .compare_exchange(QUEUED, PROPOSED, Ordering::SeqCst, Ordering::SeqCst)
+                        .is_ok();
+                    if taken {
+                        gathered.commands.push(proposal.command);
+                        gathered.answers.push(proposal.answer);
+                    }
+                }
+            }
+        }
+        gathered
+    }
+
+    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
+    /// is no longer refused goes through the log.
+    fn confirm_refusals(&self, proposals: Vec<Proposal>, time: TimeMs) {
+        let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
+        tokio::spawn(async move {
+            let confirmed = reads.barrier(Instant::now() + Duration::from_secs(5)).await;
+            let judged: Vec<_> = {
+                let hot = core.hot();
+                proposals
+                    .into_iter()
+                    .map(|proposal| {
+                        let refusal = match hot.ledger.judge_fresh(&proposal.command, time) {
+                            Fresh::Refuse(refusal) => Some(Outcome {
+                                verdict: Verdict::Refused(refusal),
+                                replayed: false,
+                                position: hot.position(),
+                                time: hot.ledger.clock(),
+                            }),
+                            Fresh::Propose | Fresh::TickFirst => None,
+                        };
+                        (proposal, refusal)
+                    })
+                    .collect()
+            };
+            for (mut proposal, refusal) in judged {
+                match (&confirmed, refusal) {
+                    (Err(failure), _) => {
+                        let _ = proposal.answer.send(Err(failure.clone()));
+                    }
+                    (Ok(()), Some(outcome)) => {
+                        let _ = proposal.answer.send(Ok(Answer { outcome, logged: false }));
+                    }
+                    (Ok(()), None) => {
+                        proposal.fresh = false;
+                        let Some(queue) = again.upgrade() else { return };
+                        if let Err(full) = queue.try_send(Item::Command(proposal)) {
+                            refuse(full.into_inner(), &Failure::Overloaded);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// About how many bytes a command takes in an entry. Only bounds a batch, so it need not be exact.
+fn weight(command: &Command) -> usize {
+    /// Id, times, owner, context.
+    const HEAD: usize = 128;
+    /// Names, quantity and framing of a line.
+    const LINE: usize = 96;
+    let lines = match &command.body {
+        Body::Reserve(reserve) => reserve.lines.len(),
+        Body::Commit(commit) => commit.parts.len(),
+        Body::Release(release) => release.parts.len(),
+        Body::Forget(forget) => forget.reservations.len() + forget.operations.len(),
+        Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) => 1,
+    };
+    HEAD + LINE * lines
+}
+
+fn refuse(item: Item, failure: &Failure) {
+    match item {
+        Item::Command(proposal) => {
+            let _ = proposal.answer.send(Err(failure.clone()));
+        }
+        Item::Empty { done, .. } => {
+            let _ = done.send(Err(failure.clone()));
+        }
+    }
+}
+
+type Written =
+    Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
+
+fn deliver(
+    written: Written,
+    answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
+    empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
+) {
+    let failure = match written {
+        Ok(response) => {
+            let index = response.log_id.index;
+            let outcomes = response.data.0;
+            debug_assert_eq!(outcomes.len(), answers.len(), "one outcome a command");
+            for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                let _ = answer.send(Ok(Answer { outcome, logged: true }));
+            }
+            for done in empties {
+                let _ = done.send(Ok(index));
+            }
+            return;
+        }
+        // openraft answers this only before the entry is appended.
+        Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+            Failure::NotLeader(forward.leader_id.map(|id| ReplicaId::from_raft_id(id).node))
+        }
+        Err(_) => Failure::Unknown,
+    };
+    for answer in answers {
+        let _ = answer.send(Err(failure.clone()));
+    }
+    for done in empties {
+        let _ = done.send(Err(failure.clone()));
+    }
+}
