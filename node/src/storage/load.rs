@@ -113,11 +113,15 @@ impl Loaded {
 
     /// Holds what was found against the marks.
     pub fn judge(&self, marks: Option<&MarkFile>) -> Continuity {
-        let Some(marks) = marks else {
-            if self.is_empty() {
-                return Continuity::Empty;
+        let nothing = MarkFile::default();
+        let marks = match marks {
+            Some(marks) => marks,
+            // Before a replica can promise anything its mark is on stable storage; until then a crash may come between.
+            None if self.replicas.values().all(|replica| replica.lock().is_empty()) => &nothing,
+            None => {
+                let reasons = vec!["the file of high-water marks is missing or unreadable".into()];
+                return Continuity::Lost { reasons };
             }
-            return Continuity::Lost { reasons: vec!["the file of high-water marks is missing or unreadable".into()] };
         };
         let mut reasons = Vec::new();
         if self.boots < marks.boots() {

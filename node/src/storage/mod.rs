@@ -14,10 +14,14 @@
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
 //! | `folder`, `rocks`, `rocks_view` | the real disk |
+//! | `simulated` | the simulated one |
+//! | `conformance` | one suite for both |
 //!
 //! After a failed write, sync or checksum a store is *poisoned*: every later operation fails until restart, because a
 //! sync that failed once may claim success the next time without having written anything.
 
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod error;
 mod folder;
@@ -35,6 +39,7 @@ mod replica;
 mod replica_store;
 mod rocks;
 mod rocks_view;
+pub mod simulated;
 mod store;
 mod tail;
 mod view;
@@ -51,5 +56,6 @@ pub use mark::Mark;
 pub use replica::{JournalFloor, Restored};
 pub use replica_store::{Checkpoint, ReplicaStore};
 pub use rocks::RocksOptions;
+pub use simulated::SimulatedDisk;
 pub use store::{Identity, Store};
 pub use view::StateView;
