@@ -1,0 +1,285 @@
+//! What only the simulated disk can show: lost writes, failing and slow calls, and a crash at every single call.
+
+use super::{
+    super::{
+        Continuity, Family, Mark, OpenError, ReplicaStore, SimulatedDisk, Store, StoreError, keys,
+        simulated::{Call, Effect, Failure, PowerLoss},
+    },
+    Bed, SHARD, SimulatedBed, append, begin, checkpoint, entries, entry, id, membership, reopen, vote,
+};
+use bytes::Bytes;
+use earmark_ledger::types::{Epoch, ShardId};
+use openraft::{
+    RaftLogReader,
+    storage::{IOFlushed, RaftLogStorage, RaftLogStorageExt},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Longer than anything waits in the writer.
+const A_WHILE: Duration = Duration::from_millis(1_500);
+
+fn bed() -> SimulatedBed {
+    SimulatedBed::default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_synced_vanishes_or_tears() {
+    for (batches, expected) in [(0, None), (1, Some(id(1, 1))), (2, Some(id(1, 2)))] {
+        let bed = bed();
+        let (_store, replica) = begin(&bed).await;
+        append(&mut replica.log(), entries(1, 1..=3)).await;
+        for index in 1..=2 {
+            replica.log().save_committed(Some(id(1, index))).await.unwrap();
+            tokio::time::sleep(A_WHILE).await;
+        }
+        assert_eq!(bed.disk.unsynced(), 2, "written, each alone, without a sync");
+        bed.disk.power_loss(PowerLoss { batches, marks: false });
+        let mut log = reopen(&bed).replica(SHARD).log();
+        assert_eq!(log.read_committed().await.unwrap(), expected);
+        assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(id(1, 3)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_sync_poisons_the_store() {
+    for failure in [Failure::Undone, Failure::Done] {
+        let bed = bed();
+        let (store, replica) = begin(&bed).await;
+        let mut log = replica.log();
+        append(&mut log, entries(1, 1..=2)).await;
+        let mut poison = store.poison();
+        assert_eq!(*poison.borrow_and_update(), None);
+        bed.disk.set_faults(move |call| match call {
+            Call::Write { .. } => Effect { failure: Some(failure), ..Effect::default() },
+            _ => Effect::default(),
+        });
+        log.save_vote(&vote(2, 1)).await.unwrap_err();
+        poison.changed().await.unwrap();
+        assert!(poison.borrow().as_ref().unwrap().contains("planted"));
+        // No second try, though the disk would work again.
+        bed.disk.clear_faults();
+        log.save_vote(&vote(3, 1)).await.unwrap_err();
+        log.append(entries(1, 3..=3), IOFlushed::noop()).await.unwrap_err();
+        log.read_vote().await.unwrap_err();
+        log.try_get_log_entries(..).await.unwrap_err();
+        assert!(matches!(replica.read_state(b"a"), Err(StoreError::Poisoned(_))));
+        assert!(matches!(replica.create(9).await, Err(StoreError::Poisoned(_))));
+        store.close().await;
+        // After a failure a write may be there or not.
+        let found = reopen(&bed).replica(SHARD).log().read_vote().await.unwrap();
+        assert_eq!(found, (failure == Failure::Done).then(|| vote(2, 1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_sync_serves_all_shards() {
+    let bed = bed();
+    let (store, _) = begin(&bed).await;
+    let replicas: Vec<ReplicaStore> = (1..=50).map(|shard| store.replica(ShardId(shard))).collect();
+    for replica in &replicas {
+        replica.create(1).await.unwrap();
+    }
+    bed.disk.set_faults(|_| Effect { delay: Duration::from_millis(10), failure: None });
+    let before = store.stats();
+    let appends = replicas.iter().map(|replica| {
+        let mut log = replica.log();
+        tokio::spawn(async move {
+            for index in 1..=10 {
+                append(&mut log, entries(1, index..=index)).await;
+            }
+        })
+    });
+    futures::future::join_all(appends).await;
+    let after = store.stats();
+    assert_eq!(after.operations - before.operations, 500);
+    assert!(after.syncs - before.syncs <= 12, "{} syncs for 10 rounds", after.syncs - before.syncs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_disk_pushes_back() {
+    let bed = bed();
+    let (_store, replica) = begin(&bed).await;
+    bed.disk.set_faults(|_| Effect { delay: Duration::from_secs(3_600), failure: None });
+    let mut log = replica.log();
+    let payload = Bytes::from(vec![0; 1 << 20]);
+    let mut accepted = 0;
+    for index in 1..=200 {
+        let appending = log.append([entry(1, index, payload.clone())], IOFlushed::noop());
+        if tokio::time::timeout(Duration::from_secs(1), appending).await.is_err() {
+            break;
+        }
+        accepted += 1;
+    }
+    assert!((60..=64).contains(&accepted), "{accepted} MiB wait for the disk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flipped_bit_is_found_when_read() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=9)).await;
+    replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await.unwrap();
+    store.close().await;
+    let whole = bed.disk.image();
+
+    // In the middle of the log: the read says where, and the store stops.
+    for bit in 0..8 * 20 {
+        assert!(bed.disk.flip_bit(Family::Log, &keys::log(SHARD, 5), bit));
+        let store = reopen(&bed);
+        let error = store.replica(SHARD).log().try_get_log_entries(..).await.unwrap_err().downcast::<StoreError>();
+        let Ok(StoreError::Corrupt { place, .. }) = error else { panic!("{error:?}") };
+        assert_eq!(&*place, "log entry 5 of shard 3");
+        assert!(store.poison().borrow().is_some());
+        store.close().await;
+        bed.disk.put_back(&whole, true);
+    }
+    // In what is read at the opening: the store is not opened.
+    for (family, key) in [
+        (Family::Log, keys::log(SHARD, 9).to_vec()),
+        (Family::Meta, keys::MetaKey::Shard(SHARD, keys::ShardTag::Checkpoint).to_bytes()),
+        (Family::Meta, keys::MetaKey::Node(keys::NodeTag::Boots).to_bytes()),
+    ] {
+        assert!(bed.disk.flip_bit(family, &key, 11));
+        let refused = Store::open(bed.disk()).err();
+        assert!(matches!(refused, Some(OpenError::Damaged(_))), "{key:02x?}: {refused:?}");
+        bed.disk.put_back(&whole, true);
+    }
+    bed.disk.damage(Family::State, &keys::state(SHARD, 0, b"a"));
+    let store = reopen(&bed);
+    assert!(matches!(store.replica(SHARD).read_state(b"a"), Err(StoreError::Corrupt { .. })));
+    assert!(store.poison().borrow().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_store_beside_its_marks_is_lost_until_dropped() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=3)).await;
+    store.close().await;
+    let old = bed.disk.image();
+    let store = reopen(&bed);
+    append(&mut store.replica(SHARD).log(), entries(1, 4..=5)).await;
+    let promised = store.synced_marks();
+    store.close().await;
+
+    bed.disk.put_back(&old, false);
+    for _ in 0..2 {
+        let (store, continuity) = Store::open(bed.disk()).unwrap();
+        let Continuity::Lost { reasons } = continuity else { panic!("{continuity:?}") };
+        assert_eq!(reasons[0], "the store: expected opening 2, found opening 1");
+        assert!(reasons[1].starts_with("shard 3: expected incarnation 1"), "{reasons:?}");
+        assert!(reasons[1].contains("1.5; found") && reasons[1].ends_with("1.3"), "{reasons:?}");
+        store.close().await;
+    }
+    let (store, _) = Store::open(bed.disk()).unwrap();
+    store.drop_all_replicas().await.unwrap();
+    store.close().await;
+    reopen(&bed).close().await;
+
+    // With its marks put back too the folder cannot know. The peers do.
+    bed.disk.put_back(&old, true);
+    let found = reopen(&bed).synced_marks();
+    assert!(promised[0].1.covers(&found[0].1) && !found[0].1.covers(&promised[0].1));
+}
+
+#[test]
+fn a_mark_covers_what_it_must() {
+    let mark = |incarnation, truncations, vote, last| Mark { incarnation, truncations, vote, last };
+    let granted = openraft::Vote { committed: true, ..vote(2, 1) };
+    let base = mark(1, 1, Some(vote(2, 1)), Some(id(2, 5)));
+    assert!(base.covers(&base) && base.covers(&Mark::default()));
+    assert!(!Mark { truncations: 0, last: Some(id(2, 9)), ..base }.covers(&base), "before the truncation");
+    assert!(Mark { truncations: 2, last: None, ..base }.covers(&base), "after another one");
+    assert!(!Mark { last: Some(id(2, 4)), ..base }.covers(&base));
+    assert!(!Mark { vote: None, ..base }.covers(&base));
+    assert!(!Mark { vote: Some(vote(2, 7)), ..base }.covers(&base), "two votes in a term");
+    assert!(!base.covers(&Mark { vote: Some(granted), ..base }));
+    assert!(Mark { vote: Some(granted), ..base }.covers(&base));
+    assert!(mark(2, 0, None, None).covers(&base) && !base.covers(&mark(2, 0, None, None)));
+}
+
+fn note(store: &Store, promised: &mut Vec<Mark>) {
+    promised.extend(store.synced_marks().into_iter().map(|(_, mark)| mark));
+}
+
+/// Does a bit of everything; notes what the store answered for. Stops at the first failure.
+async fn work(disk: &SimulatedDisk, promised: &mut Vec<Mark>) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| error.downcast::<StoreError>().unwrap();
+    let (store, _) = Store::open(Arc::new(disk.clone())).map_err(|error| StoreError::Io(error.to_string().into()))?;
+    let replica = store.replica(SHARD);
+    let mut log = replica.log();
+    for incarnation in 1..=2 {
+        replica.create(incarnation).await?;
+        note(&store, promised);
+        log.save_vote(&vote(1, 4)).await.map_err(failed)?;
+        note(&store, promised);
+        for index in 1..=6 {
+            log.blocking_append(entries(1, index..=index)).await.map_err(StoreError::io)?;
+            note(&store, promised);
+            log.save_committed(Some(id(1, index))).await.map_err(failed)?;
+        }
+        log.save_vote(&vote(2, 5)).await.map_err(failed)?;
+        log.truncate_after(Some(id(1, 4))).await.map_err(failed)?;
+        note(&store, promised);
+        replica.checkpoint(checkpoint(id(1, 3), &[("a", "1".into())])).await?;
+        log.purge(id(1, 2)).await.map_err(failed)?;
+        tokio::time::sleep(A_WHILE).await;
+        let mut install = replica.begin_install().await?;
+        install.write_chunk(&vec![(Bytes::from("b"), Bytes::from("2"))]).await?;
+        install.finish(id(2, 9), membership(id(2, 7)), Epoch(1)).await?;
+        note(&store, promised);
+        if incarnation == 1 {
+            // From here on what was promised is given up, whether or not the wipe is answered.
+            promised.clear();
+            replica.wipe().await?;
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// Power goes at every call in turn, with every small torn tail: what was answered is there, and nobody is accused.
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_call_loses_nothing_that_was_answered() {
+    let mut calls = 0;
+    loop {
+        let mut done = false;
+        for left in [(0, false), (0, true), (1, false), (2, true)] {
+            for failure in [Failure::Undone, Failure::Done] {
+                let disk = SimulatedDisk::new();
+                let mut number = 0;
+                disk.set_faults(move |_| {
+                    number += 1;
+                    Effect { failure: (number > calls).then_some(failure), ..Effect::default() }
+                });
+                let mut promised = Vec::new();
+                done = work(&disk, &mut promised).await.is_ok();
+                disk.power_loss(PowerLoss { batches: left.0, marks: left.1 });
+                disk.clear_faults();
+                let (store, continuity) = Store::open(Arc::new(disk.clone())).unwrap();
+                let at = format!("{calls} calls, {failure:?}, left {left:?}");
+                assert!(!matches!(continuity, Continuity::Lost { .. }), "{at}: {continuity:?}");
+                let found = store.synced_marks().first().map(|(_, mark)| *mark).unwrap_or_default();
+                for mark in promised {
+                    assert!(found.covers(&mark), "{at}: promised {mark}, found {found}");
+                }
+                let log = store.replica(SHARD).log().try_get_log_entries(..).await;
+                assert!(log.is_ok(), "{at}: {log:?}");
+            }
+        }
+        if done {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 80, "the sweep went through {calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_work_makes_the_same_bytes() {
+    let (first, second) = (SimulatedDisk::new(), SimulatedDisk::new());
+    for disk in [&first, &second] {
+        work(disk, &mut Vec::new()).await.unwrap();
+    }
+    assert!(first.image() == second.image());
+}

@@ -1,0 +1,292 @@
+//! One shard's replica on this node: its incarnation, its log, the ledger's records as of the last checkpoint, and its
+//! journal.
+
+use super::{
+    engine::{Batch, Family},
+    error::{Refusal, StoreError},
+    format::encode_record,
+    inner::Inner,
+    install::Install,
+    keys::{self, ShardTag},
+    log::LogStore,
+    queue::{Changes, MarkChange, Queue, Urgency},
+    replica::{Core, JournalFloor, Replica, Restored},
+    store::{put_incarnation, replica_wipe},
+    view::StateView,
+};
+use crate::shard::raft::{LogId, StoredMembership};
+use bytes::Bytes;
+use earmark_ledger::types::{Epoch, LogIndex, ShardId};
+use std::{ops::ControlFlow, sync::Arc};
+
+/// What changed since the last checkpoint, all as of `applied`.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// Records that are new or changed.
+    pub puts: Vec<(Bytes, Bytes)>,
+    /// Records that are gone.
+    pub deletes: Vec<Bytes>,
+    /// One block for each entry that changed something.
+    pub journal: Vec<(LogIndex, Bytes)>,
+    /// Up to where the log is in it.
+    pub applied: Option<LogId>,
+    /// The membership in force there.
+    pub membership: StoredMembership,
+    /// The shard's epoch.
+    pub epoch: Epoch,
+}
+
+/// A replica's part of the store. Cheap to clone.
+#[derive(Clone)]
+pub struct ReplicaStore {
+    inner: Arc<Inner>,
+    queue: Queue,
+    replica: Arc<Replica>,
+}
+
+impl ReplicaStore {
+    pub(super) fn new(inner: Arc<Inner>, queue: Queue, replica: Arc<Replica>) -> Self {
+        Self { inner, queue, replica }
+    }
+
+    /// Which shard.
+    pub fn shard(&self) -> ShardId {
+        self.replica.shard
+    }
+
+    /// The incarnation it is in, if it was ever created.
+    pub fn incarnation(&self) -> Option<u32> {
+        self.replica.lock().incarnation
+    }
+
+    /// Begins an incarnation, empty. Nothing happens if it is the present one.
+    ///
+    /// # Errors
+    /// [`Refusal::IncarnationFalls`]; [`Refusal::NotEmpty`] if the last one was not wiped; else as the write fails.
+    pub async fn create(&self, incarnation: u32) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let room = self.queue.reserve(0).await?;
+        let pending = {
+            let core = self.replica.lock();
+            match core.incarnation {
+                Some(present) if present == incarnation => return Ok(()),
+                Some(present) if present > incarnation => {
+                    let asked = incarnation;
+                    return Err(StoreError::Refused(Refusal::IncarnationFalls { present, asked }));
+                }
+                _ if !core.is_empty() => return Err(StoreError::Refused(Refusal::NotEmpty)),
+                _ => {}
+            }
+            let mut batch = Batch::default();
+            put_incarnation(&mut batch, &self.replica, incarnation);
+            let replica = Arc::clone(&self.replica);
+            let changes = Changes::new(batch, Urgency::Synced)
+                .mark(&self.replica, MarkChange::Created(incarnation))
+                .publish(move || replica.lock().incarnation = Some(incarnation));
+            self.queue.submit(changes, room)?
+        };
+        pending.wait().await
+    }
+
+    /// Removes everything but the incarnation. Its Raft must not be open.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn wipe(&self) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let mut batch = Batch::default();
+        replica_wipe(&mut batch, &self.replica);
+        let replica = Arc::clone(&self.replica);
+        let changes = Changes::new(batch, Urgency::Synced)
+            .mark(&self.replica, MarkChange::Wiped)
+            .publish(move || replica.lock().wipe());
+        let room = self.queue.reserve(0).await?;
+        self.queue.submit(changes, room)?.wait().await
+    }
+
+    /// Its log, for openraft.
+    pub fn log(&self) -> LogStore {
+        LogStore::new(Arc::clone(&self.inner), self.queue.clone(), Arc::clone(&self.replica))
+    }
+
+    /// The last checkpoint.
+    pub fn restored(&self) -> Restored {
+        self.replica.lock().live.clone()
+    }
+
+    /// One record of the ledger as of the last checkpoint.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn read_state(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let engine = self.inner.engine()?;
+        loop {
+            let generation = self.replica.lock().live.generation;
+            let read = engine.get(Family::State, &keys::state(self.shard(), generation, key));
+            let value = self.inner.check(read)?;
+            // An old generation is removed only after another became live.
+            if self.replica.lock().live.generation == generation {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Shows the records of the ledger from `start` up to `end` (excluded; empty for no end), in order, as of the last
+    /// checkpoint, until `visit` fails.
+    ///
+    /// # Errors
+    /// As `visit` or the read fails; [`StoreError::Superseded`] if a snapshot was installed meanwhile.
+    pub fn scan_state<E: From<StoreError>>(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let generation = self.replica.lock().live.generation;
+        let mut range = keys::generations(self.shard(), generation, generation.checked_add(1));
+        range.start.extend_from_slice(start);
+        if !end.is_empty() {
+            range.end = keys::state(self.shard(), generation, end);
+        }
+        self.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))?;
+        if self.replica.lock().live.generation != generation {
+            return Err(StoreError::Superseded.into());
+        }
+        Ok(())
+    }
+
+    /// Shows the journal of an epoch from an index on, in order, until `visit` fails.
+    ///
+    /// # Errors
+    /// As `visit` or the read fails.
+    pub fn read_journal<E: From<StoreError>>(
+        &self,
+        epoch: Epoch,
+        from: LogIndex,
+        mut visit: impl FnMut(LogIndex, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let range = keys::journal_from(self.shard(), epoch, from);
+        self.scan(Family::Journal, &range, |key, value| visit(keys::journal_index(key).unwrap_or_default(), value))
+    }
+
+    /// From where on the journal is whole.
+    pub fn journal_floor(&self) -> JournalFloor {
+        self.replica.lock().live.journal_floor
+    }
+
+    /// Writes a checkpoint, all of it or nothing, and waits for its sync. It goes into the queue at the first poll that
+    /// finds room; what is sent later comes later on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`], without effect, if a later checkpoint or a snapshot beyond it was sent before; else
+    /// as the write fails.
+    pub async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let records = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let blocks = checkpoint.journal.iter().map(|(_, block)| block.len()).sum::<usize>();
+        let room = self.queue.reserve(records + blocks).await?;
+        let pending = {
+            let mut core = self.replica.lock();
+            if checkpoint.applied < core.sent_applied {
+                return Err(StoreError::Superseded);
+            }
+            core.sent_applied = checkpoint.applied;
+            let changes = self.checkpoint_changes(&core, checkpoint);
+            self.queue.submit(changes, room)?
+        };
+        pending.wait().await
+    }
+
+    fn checkpoint_changes(&self, core: &Core, checkpoint: Checkpoint) -> Changes {
+        let (shard, generation) = (self.shard(), core.sent_generation);
+        let mut batch = Batch::default();
+        for (key, value) in &checkpoint.puts {
+            batch.put(Family::State, &keys::state(shard, generation, key), value);
+        }
+        for key in &checkpoint.deletes {
+            batch.delete(Family::State, &keys::state(shard, generation, key));
+        }
+        for (index, block) in &checkpoint.journal {
+            batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
+        }
+        let live = Restored {
+            generation,
+            applied: checkpoint.applied,
+            membership: checkpoint.membership,
+            epoch: checkpoint.epoch,
+            journal_floor: core.sent_floor,
+            has_state: true,
+        };
+        let key = self.replica.key(ShardTag::Checkpoint);
+        batch.put_with(Family::Meta, &key, |out| encode_record(&live.to_record(), out));
+        let replica = Arc::clone(&self.replica);
+        Changes::new(batch, Urgency::Synced).publish(move || replica.lock().live = live)
+    }
+
+    /// Everything as of the last checkpoint, to be sent to a lagging replica while writes go on.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub async fn view(&self) -> Result<StateView, StoreError> {
+        let engine = self.inner.engine()?;
+        let view = StateView::open(&*engine, Arc::clone(&self.inner), &self.replica).await;
+        self.inner.check(view)
+    }
+
+    /// Begins to install a snapshot, clearing away what an earlier one left. An installation that is still going on is
+    /// superseded.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn begin_install(&self) -> Result<Install, StoreError> {
+        Install::begin(Arc::clone(&self.inner), self.queue.clone(), Arc::clone(&self.replica)).await
+    }
+
+    /// Adds journal blocks that a peer sent, and moves the floor: down when the journal is whole from there on, up when
+    /// the older part is no longer kept. Un-synced: what is lost is fetched again.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn fill_journal(
+        &self,
+        blocks: &[(Epoch, LogIndex, Bytes)],
+        floor: JournalFloor,
+    ) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let mut batch = Batch::default();
+        for (epoch, index, block) in blocks {
+            batch.put(Family::Journal, &keys::journal(self.shard(), *epoch, *index), block);
+        }
+        batch.delete_range(Family::Journal, &keys::journal_below(self.shard(), floor.epoch, floor.index));
+        let room = self.queue.reserve(batch.bytes()).await?;
+        let pending = {
+            let mut core = self.replica.lock();
+            core.sent_floor = floor;
+            let key = self.replica.key(ShardTag::JournalFloor);
+            batch.put_with(Family::Meta, &key, |out| encode_record(&floor.to_record(), out));
+            let replica = Arc::clone(&self.replica);
+            let changes =
+                Changes::new(batch, Urgency::Written).publish(move || replica.lock().live.journal_floor = floor);
+            self.queue.submit(changes, room)?
+        };
+        pending.wait().await
+    }
+
+    fn scan<E: From<StoreError>>(
+        &self,
+        family: Family,
+        range: &keys::KeyRange,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut failed = None;
+        let scanned = self.inner.engine()?.scan(family, range, &mut |key, value| match visit(key, value) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        self.inner.check(scanned)?;
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,256 @@
+//! RocksDB as an [`Engine`]. One write-ahead log for all families, synced by `fdatasync` on request; nothing is
+//! compressed; whatever can be checked is checked.
+
+use super::{
+    engine::{Batch, Change, Engine, Family, View, Visit},
+    error::{OpenError, StoreError},
+    folder::sync_folder,
+    keys::KeyRange,
+    rocks_view::RocksView,
+};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
+    IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+use std::{
+    fs::File,
+    io,
+    ops::ControlFlow,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What one RocksDB may take. The defaults fit three nodes in one process of a small machine.
+#[derive(Clone, Debug)]
+pub struct RocksOptions {
+    /// Memory for what is not yet in tables, over all families.
+    pub write_bytes_max: usize,
+    /// Memory for blocks of tables.
+    pub cache_bytes: usize,
+    /// Size of the write-ahead log at which the oldest family is written to a table.
+    pub wal_bytes_max: u64,
+    /// Open files.
+    pub files_max: i32,
+    /// Threads for writing and merging tables.
+    pub threads: i32,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self { write_bytes_max: 96 << 20, cache_bytes: 32 << 20, wal_bytes_max: 256 << 20, files_max: 512, threads: 2 }
+    }
+}
+
+/// An opened RocksDB with the file of marks beside it.
+pub struct Rocks {
+    // Shared with the threads of views. Dropped before the lock is let go.
+    db: Arc<DB>,
+    marks: Marks,
+    _lock: File,
+}
+
+struct Marks {
+    path: PathBuf,
+    file: Mutex<Option<Arc<File>>>,
+}
+
+impl Rocks {
+    /// Opens or makes the store. Families of a newer format are opened too, so that the format version can be read.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], [`OpenError::Io`].
+    pub fn open(store: &Path, marks: PathBuf, lock: File, options: &RocksOptions) -> Result<Self, OpenError> {
+        let cache = Cache::new_lru_cache(options.cache_bytes);
+        let known = Family::ALL.map(|family| (family.name().to_owned(), Some(family)));
+        let mut families: Vec<_> = known.into_iter().chain([("default".to_owned(), None)]).collect();
+        if store.join("CURRENT").exists() {
+            for name in DB::list_cf(&Options::default(), store).map_err(open_error)? {
+                if families.iter().all(|(known, _)| *known != name) {
+                    families.push((name, None));
+                }
+            }
+        }
+        let descriptors = families
+            .into_iter()
+            .map(|(name, family)| ColumnFamilyDescriptor::new(name, family_options(family, &cache, options)));
+        let db = DB::open_cf_descriptors(&db_options(options), store, descriptors).map_err(open_error)?;
+        let file = match File::options().read(true).write(true).open(&marks) {
+            Ok(file) => Some(Arc::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { db: Arc::new(db), marks: Marks { path: marks, file: Mutex::new(file) }, _lock: lock })
+    }
+}
+
+/// A family's handle. All families were opened.
+pub fn handle(db: &DB, family: Family) -> Result<&ColumnFamily, StoreError> {
+    db.cf_handle(family.name()).ok_or_else(|| StoreError::io(format_args!("family {} is not open", family.name())))
+}
+
+/// A read of one range, at its end without a result; checked, and without filling the cache from long scans.
+pub fn range_options(range: &KeyRange) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(range.start.clone());
+    options.set_iterate_upper_bound(range.end.clone());
+    options.fill_cache(false);
+    options
+}
+
+/// RocksDB's error on an open store.
+pub fn store_error(error: rocksdb::Error) -> StoreError {
+    if error.kind() == ErrorKind::Corruption { StoreError::corrupt("store", error) } else { StoreError::io(error) }
+}
+
+fn open_error(error: rocksdb::Error) -> OpenError {
+    match error.kind() {
+        ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound | ErrorKind::Incomplete => {
+            OpenError::Damaged(error.to_string())
+        }
+        _ => OpenError::Io(error.to_string()),
+    }
+}
+
+fn db_options(limits: &RocksOptions) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    // A torn tail is what a crash leaves; anything else that is wrong in the log refuses the store.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_manual_wal_flush(false);
+    options.set_use_fsync(false);
+    options.set_max_total_wal_size(limits.wal_bytes_max);
+    options.set_db_write_buffer_size(limits.write_bytes_max);
+    options.set_max_open_files(limits.files_max);
+    options.set_max_background_jobs(limits.threads);
+    options.set_bytes_per_sync(1 << 20);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 << 20);
+    options.set_log_level(LogLevel::Warn);
+    options.set_stats_dump_period_sec(0);
+    options
+}
+
+fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(16 << 10);
+    table.set_format_version(6);
+    table.set_cache_index_and_filter_blocks(true);
+    if family == Some(Family::State) {
+        // Cold records are looked up by key, and most ids are not there.
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::None);
+    // The log is purged soon after it is written: what dies in memory is never written to a table.
+    let share = match family {
+        Some(Family::Log) => 2,
+        Some(Family::State | Family::Journal) => 4,
+        Some(Family::Meta) | None => 16,
+    };
+    options.set_write_buffer_size(limits.write_bytes_max / share);
+    options.set_max_write_buffer_number(3);
+    options.set_target_file_size_base(64 << 20);
+    options.set_max_bytes_for_level_base(256 << 20);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options
+}
+
+impl Engine for Rocks {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = self.db.get_pinned_cf(handle(&self.db, family)?, key).map_err(store_error)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut cursor = self.db.raw_iterator_cf_opt(handle(&self.db, family)?, range_options(range));
+        cursor.seek(&range.start);
+        while let Some((key, value)) = cursor.item() {
+            if let ControlFlow::Break(()) = visit(key, value) {
+                return Ok(());
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(store_error)
+    }
+
+    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let handle = handle(&self.db, family)?;
+        let mut backwards = self.db.iterator_cf_opt(handle, range_options(range), IteratorMode::End);
+        let found = backwards.next().transpose().map_err(store_error)?;
+        Ok(found.map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
+    }
+
+    fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {
+        let db = Arc::clone(&self.db);
+        async move { Ok(Box::new(RocksView::open(db).await?) as Box<dyn View>) }.boxed()
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let mut changes = WriteBatch::with_capacity_bytes(batch.bytes() + batch.bytes() / 8 + 64);
+            for change in batch.changes() {
+                match change {
+                    Change::Put(family, key, value) => changes.put_cf(handle(&self.db, family)?, key, value),
+                    Change::Delete(family, key) => changes.delete_cf(handle(&self.db, family)?, key),
+                    Change::DeleteRange(family, start, end) => {
+                        changes.delete_range_cf(handle(&self.db, family)?, start, end);
+                    }
+                }
+            }
+            let mut options = WriteOptions::default();
+            options.set_sync(sync);
+            self.db.write_opt(changes, &options).map_err(store_error)
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        let errors = self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS).map_err(store_error)?;
+        match errors {
+            None | Some(0) => Ok(()),
+            Some(errors) => Err(StoreError::io(format_args!("RocksDB failed {errors} times in the background"))),
+        }
+    }
+
+    fn read_marks(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match std::fs::read(&self.marks.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(error)),
+        }
+    }
+
+    fn write_marks(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.marks.file().and_then(|file| file.write_all_at(bytes, offset)).map_err(StoreError::io)
+    }
+
+    fn sync_marks(&self) -> Result<(), StoreError> {
+        self.marks.file().and_then(|file| file.sync_data()).map_err(StoreError::io)
+    }
+
+    fn blocks(&self) -> bool {
+        true
+    }
+}
+
+impl Marks {
+    fn file(&self) -> io::Result<Arc<File>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*file {
+            return Ok(Arc::clone(file));
+        }
+        let made = File::options().create(true).truncate(false).read(true).write(true).open(&self.path)?;
+        if let Some(folder) = self.path.parent() {
+            sync_folder(folder)?;
+        }
+        Ok(Arc::clone(file.insert(Arc::new(made))))
+    }
+}

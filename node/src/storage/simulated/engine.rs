@@ -1,0 +1,186 @@
+//! An opened simulated disk.
+
+use super::{
+    super::{
+        engine::{Batch, Engine, Family, Records, View, Visit},
+        error::StoreError,
+        keys::KeyRange,
+    },
+    Call, Effect, Failure, Families, SimulatedDisk, State,
+};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt, ready};
+use std::{
+    ops::{Bound, ControlFlow},
+    sync::{Arc, MutexGuard},
+};
+
+/// One opening of a simulated disk.
+pub struct SimulatedEngine {
+    disk: SimulatedDisk,
+    session: u64,
+}
+
+impl SimulatedEngine {
+    pub(super) fn new(disk: SimulatedDisk, session: u64) -> Self {
+        Self { disk, session }
+    }
+
+    /// The state, if the machine is still up and the call does not fail at once.
+    fn state(&self, call: Call) -> Result<MutexGuard<'_, State>, StoreError> {
+        if self.disk.effect(call).failure.is_some() {
+            return Err(planted());
+        }
+        let state = self.disk.state();
+        state.check(self.session)?;
+        Ok(state)
+    }
+
+    /// Carries a write out as far as `effect` lets it.
+    fn write_now(&self, batch: &Batch, sync: bool, effect: Effect) -> Result<(), StoreError> {
+        let mut state = self.disk.state();
+        state.check(self.session)?;
+        if effect.failure == Some(Failure::Undone) {
+            return Err(planted());
+        }
+        state.content.current.apply(batch);
+        state.unsynced.push(batch.clone());
+        if effect.failure.is_some() {
+            return Err(planted());
+        }
+        if sync {
+            let State { content, unsynced, .. } = &mut *state;
+            unsynced.drain(..).for_each(|batch| content.synced.apply(&batch));
+        }
+        Ok(())
+    }
+}
+
+fn planted() -> StoreError {
+    StoreError::io("a planted fault")
+}
+
+impl Drop for SimulatedEngine {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.session == self.session {
+            state.open = false;
+        }
+    }
+}
+
+impl Engine for SimulatedEngine {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let state = self.state(Call::Read(family))?;
+        state.check_key(family, key)?;
+        Ok(state.content.current.of(family).get(key).cloned())
+    }
+
+    fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let records = Arc::clone(self.state(Call::Read(family))?.content.current.of(family));
+        for (key, value) in records.range::<[u8], _>(bounds(range)) {
+            self.disk.state().check_key(family, key)?;
+            if let ControlFlow::Break(()) = visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let state = self.state(Call::Read(family))?;
+        let last = state.content.current.of(family).range::<[u8], _>(bounds(range)).next_back();
+        let Some((key, value)) = last else { return Ok(None) };
+        state.check_key(family, key)?;
+        Ok(Some((Bytes::copy_from_slice(key), value.clone())))
+    }
+
+    fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {
+        let view = self.state(Call::Read(Family::State)).map(|state| {
+            let families = state.content.current.clone();
+            Box::new(SimulatedView { disk: self.disk.clone(), session: self.session, families }) as Box<dyn View>
+        });
+        ready(view).boxed()
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let effect = self.disk.effect(Call::Write { bytes: batch.bytes(), sync });
+            if !effect.delay.is_zero() {
+                tokio::time::sleep(effect.delay).await;
+            }
+            self.write_now(batch, sync, effect)
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.disk.state().check(self.session)
+    }
+
+    fn read_marks(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state(Call::Read(Family::Meta))?.content.marks.clone())
+    }
+
+    fn write_marks(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut state = self.state(Call::WriteMarks)?;
+        let marks = state.content.marks.get_or_insert_default();
+        let start = usize::try_from(offset).map_err(StoreError::io)?;
+        if marks.len() < start + bytes.len() {
+            marks.resize(start + bytes.len(), 0);
+        }
+        marks[start..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync_marks(&self) -> Result<(), StoreError> {
+        let mut state = self.state(Call::SyncMarks)?;
+        state.content.marks_synced = state.content.marks.clone();
+        Ok(())
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+/// A simulated disk's families at one moment.
+struct SimulatedView {
+    disk: SimulatedDisk,
+    session: u64,
+    families: Families,
+}
+
+impl SimulatedView {
+    fn read_chunk(&self, family: Family, range: &KeyRange, bytes: usize) -> Result<Records, StoreError> {
+        let state = self.disk.state();
+        state.check(self.session)?;
+        let (mut records, mut taken) = (Records::new(), 0);
+        for (key, value) in self.families.of(family).range::<[u8], _>(bounds(range)) {
+            state.check_key(family, key)?;
+            taken += key.len() + value.len();
+            records.push((Bytes::copy_from_slice(key), value.clone()));
+            if taken >= bytes {
+                break;
+            }
+        }
+        Ok(records)
+    }
+}
+
+impl View for SimulatedView {
+    fn get(&mut self, family: Family, key: Vec<u8>) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let checked = self.disk.state().check(self.session);
+        ready(checked.map(|()| self.families.of(family).get(&key).cloned())).boxed()
+    }
+
+    fn chunk(&mut self, family: Family, range: KeyRange, bytes: usize) -> BoxFuture<'_, Result<Records, StoreError>> {
+        ready(self.read_chunk(family, &range, bytes)).boxed()
+    }
+}
+
+fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    // An empty range whose ends are the wrong way round would panic.
+    let end = range.end.as_slice().max(range.start.as_slice());
+    (Bound::Included(&range.start), Bound::Excluded(end))
+}

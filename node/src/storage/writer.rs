@@ -1,0 +1,322 @@
+//! The one writer of a node. It takes whatever waits from all shards, writes it as one batch, syncs once, and then
+//! tells everyone in the order of their operations. So syncs per second do not grow with the number of shards.
+//!
+//! The same code drives both disks: on a thread of its own where writes block, as a task where they do not.
+
+use super::{
+    engine::{Batch, Engine, Family},
+    error::StoreError,
+    format::{encode_entry, encode_record},
+    inner::Inner,
+    keys::{self, MetaKey},
+    mark::Mark,
+    mark_file::MarkFile,
+    queue::{Changes, MarkChange, Op, Publish, Room, Urgency},
+    replica::Replica,
+};
+use crate::shard::raft::TypeConfig;
+use earmark_ledger::types::ShardId;
+use openraft::storage::IOFlushed;
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
+
+/// A batch is written once it has so many bytes; the operation that crosses the line is still in it.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// What may wait for the next batch waits no longer than this; so does the mark of the last sync.
+const LINGER: Duration = Duration::from_millis(200);
+/// How often an idle writer looks after the engine and writes what peers said.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// The writer's state.
+pub struct Writer {
+    engine: Arc<dyn Engine>,
+    inner: Arc<Inner>,
+    queue: mpsc::UnboundedReceiver<Op>,
+    room: Arc<Semaphore>,
+    batch: Batch,
+    urgency: Urgency,
+    /// In the order of the operations in `batch`.
+    completions: Vec<Completion>,
+    held: Vec<Room>,
+    marks: Marks,
+    /// When the first operation of the batch came that may wait, or the last sync was.
+    since: Instant,
+}
+
+/// What the store will hold, and what it surely holds.
+struct Marks {
+    file: MarkFile,
+    /// As of everything taken.
+    taken: BTreeMap<ShardId, Mark>,
+    /// Changed since the last sync.
+    touched: BTreeMap<ShardId, Arc<Replica>>,
+    boots: Option<u64>,
+    /// Fall before the batch is written.
+    falling: Vec<(ShardId, Mark)>,
+    /// To be brought to stable storage with the batch, not after it.
+    at_once: bool,
+}
+
+/// What follows when a batch is written.
+enum Completion {
+    Flushed { flushed: IOFlushed<TypeConfig>, replica: Arc<Replica>, last: u64, truncations: u64 },
+    Done { publish: Option<Publish>, done: Option<oneshot::Sender<Result<(), StoreError>>> },
+}
+
+impl Writer {
+    /// A writer that has not begun.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        inner: Arc<Inner>,
+        file: MarkFile,
+        queue: mpsc::UnboundedReceiver<Op>,
+        room: Arc<Semaphore>,
+    ) -> Self {
+        let replicas = inner.replicas().clone();
+        let taken = replicas.iter().map(|(shard, replica)| (*shard, replica.lock().synced)).collect();
+        Self {
+            engine,
+            inner,
+            queue,
+            room,
+            batch: Batch::default(),
+            urgency: Urgency::Whenever,
+            completions: Vec::new(),
+            held: Vec::new(),
+            marks: Marks { file, taken, touched: BTreeMap::new(), boots: None, falling: Vec::new(), at_once: false },
+            since: Instant::now(),
+        }
+    }
+
+    /// Runs until the store is closed or nobody can send any more.
+    pub async fn run(mut self) {
+        let closing = loop {
+            let first = match self.queue.try_recv() {
+                Ok(op) => Some(op),
+                Err(mpsc::error::TryRecvError::Disconnected) => break None,
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    let Ok(op) = tokio::time::timeout_at(self.deadline(), self.queue.recv()).await else {
+                        self.idle().await;
+                        continue;
+                    };
+                    op
+                }
+            };
+            let Some(first) = first else { break None };
+            if let Some(closing) = self.gather(first) {
+                break Some(closing);
+            }
+            if self.urgency > Urgency::Whenever || self.batch.bytes() >= BATCH_BYTES_MAX {
+                self.commit().await;
+            }
+        };
+        self.end(closing).await;
+    }
+
+    fn deadline(&self) -> Instant {
+        let waits = !self.batch.is_empty() || self.marks.file.is_dirty();
+        if waits { self.since + LINGER } else { Instant::now() + ROUND }
+    }
+
+    /// Takes operations until none waits or the batch is full.
+    fn gather(&mut self, first: Op) -> Option<oneshot::Sender<()>> {
+        let mut next = Some(first);
+        while let Some(op) = next {
+            match op {
+                Op::Close(closing) => return Some(closing),
+                Op::Append { replica, entries, truncations, flushed, room } => {
+                    self.append(&replica, &entries);
+                    let last = entries.last().map_or(0, |entry| entry.log_id.index);
+                    self.held.push(room);
+                    self.completions.push(Completion::Flushed { flushed, replica, last, truncations });
+                }
+                Op::Changes(changes) => self.take(*changes),
+            }
+            next = if self.batch.bytes() < BATCH_BYTES_MAX { self.queue.try_recv().ok() } else { None };
+        }
+        None
+    }
+
+    fn append(&mut self, replica: &Arc<Replica>, entries: &[crate::shard::raft::Entry]) {
+        for entry in entries {
+            let key = keys::log(replica.shard, entry.log_id.index);
+            self.batch.put_with(Family::Log, &key, |out| encode_entry(entry, out));
+        }
+        if let Some(last) = entries.last() {
+            self.marks.take(replica, MarkChange::Reaches(last.log_id));
+        }
+        self.urgency = Urgency::Synced;
+    }
+
+    fn take(&mut self, changes: Changes) {
+        if self.batch.is_empty() {
+            self.since = Instant::now();
+        }
+        self.batch.append(&changes.batch);
+        self.urgency = self.urgency.max(changes.urgency);
+        self.marks.boots = changes.boots.or(self.marks.boots);
+        self.marks.at_once |= changes.boots.is_some();
+        for (replica, change) in changes.marks {
+            self.marks.take(&replica, change);
+        }
+        self.held.extend(changes.room);
+        self.completions.push(Completion::Done { publish: changes.publish, done: changes.done });
+    }
+
+    /// Writes the batch and tells everyone.
+    async fn commit(&mut self) {
+        let result = match self.inner.sound() {
+            Ok(()) => self.write().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            self.inner.check::<()>(Err(error.clone())).ok();
+        }
+        self.batch.clear();
+        self.urgency = Urgency::Whenever;
+        self.held.clear();
+        for completion in self.completions.drain(..) {
+            completion.tell(&result);
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), StoreError> {
+        let sync = self.urgency == Urgency::Synced;
+        // The marks of the sync before this one: they claim what is already there.
+        let falling = self.marks.fall();
+        self.marks.file.write(&*self.engine)?;
+        if falling {
+            self.engine.sync_marks()?;
+        }
+        self.write_peers();
+        let begun = Instant::now();
+        self.engine.write(&self.batch, sync).await?;
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.inner.counters.count(self.completions.len(), self.batch.bytes(), sync.then_some(took));
+        if sync {
+            self.since = Instant::now();
+            self.marks.synced();
+            if std::mem::take(&mut self.marks.at_once) {
+                self.marks.file.write(&*self.engine)?;
+                self.engine.sync_marks()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what peers said since the last batch.
+    fn write_peers(&mut self) {
+        let mut peers = self.inner.peers();
+        for (node, shard) in std::mem::take(&mut peers.dirty) {
+            let Some(mark) = peers.marks.get(&(node, shard)) else { continue };
+            let key = MetaKey::Peer(node, shard).to_bytes();
+            self.batch.put_with(Family::Meta, &key, |out| encode_record(&mark.to_record(shard), out));
+        }
+    }
+
+    /// Nothing came for a while: writes what may wait, and the marks.
+    async fn idle(&mut self) {
+        if self.inner.sound().is_err() {
+            self.commit().await;
+            self.since = Instant::now() + ROUND;
+            return;
+        }
+        let looked = self.engine.health();
+        self.inner.check(looked).ok();
+        if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
+            self.commit().await;
+        }
+        if self.marks.file.is_dirty() {
+            let written = self.marks.file.write(&*self.engine).and_then(|()| self.engine.sync_marks());
+            self.inner.check(written).ok();
+        }
+        self.since = Instant::now();
+    }
+
+    /// Writes and syncs what waits, lets go of the engine, and refuses what still comes.
+    async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
+        self.queue.close();
+        self.room.close();
+        if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
+            self.urgency = Urgency::Synced;
+            self.commit().await;
+        }
+        if self.inner.sound().is_ok() {
+            let written = self.marks.file.write(&*self.engine).and_then(|()| self.engine.sync_marks());
+            self.inner.check(written).ok();
+        }
+        self.inner.close();
+        while let Some(op) = self.queue.recv().await {
+            match op {
+                Op::Append { flushed, .. } => flushed.io_completed(Err(StoreError::Closed.into())),
+                Op::Changes(changes) => {
+                    Completion::Done { publish: None, done: changes.done }.tell(&Err(StoreError::Closed));
+                }
+                Op::Close(other) => drop(other),
+            }
+        }
+        drop(self.engine);
+        if let Some(closing) = closing {
+            // Whoever asked may have gone.
+            closing.send(()).ok();
+        }
+    }
+}
+
+impl Marks {
+    fn take(&mut self, replica: &Arc<Replica>, change: MarkChange) {
+        let mark = self.taken.entry(replica.shard).or_default();
+        change.apply(mark);
+        if matches!(change, MarkChange::Wiped) {
+            self.falling.push((replica.shard, *mark));
+        }
+        self.touched.insert(replica.shard, Arc::clone(replica));
+        self.at_once |= change.at_once();
+    }
+
+    /// Lowers the marks of what is about to be removed. Whether there were any.
+    fn fall(&mut self) -> bool {
+        let falling = std::mem::take(&mut self.falling);
+        for (shard, mark) in &falling {
+            self.file.set(*shard, *mark);
+        }
+        !falling.is_empty()
+    }
+
+    /// What was taken is on stable storage.
+    fn synced(&mut self) {
+        for (shard, replica) in std::mem::take(&mut self.touched) {
+            let mark = self.taken.get(&shard).copied().unwrap_or_default();
+            self.file.set(shard, mark);
+            replica.lock().synced = mark;
+        }
+        if let Some(boots) = self.boots.take() {
+            self.file.set_boots(boots);
+        }
+    }
+}
+
+impl Completion {
+    fn tell(self, result: &Result<(), StoreError>) {
+        match self {
+            Self::Flushed { flushed, replica, last, truncations } => {
+                if result.is_ok() {
+                    replica.lock().tail.wrote(last, truncations);
+                }
+                flushed.io_completed(result.clone().map_err(io::Error::from));
+            }
+            Self::Done { publish, done } => {
+                if let (Ok(()), Some(publish)) = (result, publish) {
+                    publish();
+                }
+                if let Some(done) = done {
+                    // Whoever asked may have gone.
+                    done.send(result.clone()).ok();
+                }
+            }
+        }
+    }
+}
