@@ -14,7 +14,7 @@ use crate::{
         Books, BucketRange, Deduct, EndedBy, Header, Line, MetaState, Operation, Pool, Refused, Reservation,
         ReservationLook, SkuSettings, Totaled,
     },
-    types::{Bucket, Epoch, Owner, Quantity, ReservationId, ShardId, TimeMs},
+    types::{Bucket, Epoch, Owner, POOL_QUANTITY_MAX, Quantity, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -126,6 +126,9 @@ pub(crate) fn decode_sku(value: &[u8]) -> Result<SkuSettings, Corrupt> {
         0 => Deduct::OnCommit,
         other => return Err(Corrupt::new("sku record", format_args!("deducts in way {other}, not known here"))),
     };
+    if message.safety_stock > POOL_QUANTITY_MAX {
+        return Err(Corrupt::new("sku record", "has a safety stock beyond 2^53"));
+    }
     Ok(SkuSettings { deduct, safety_stock: message.safety_stock })
 }
 

@@ -7,7 +7,7 @@ use super::{Ledger, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
-    records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, SKU},
+    records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, RecordKey, SKU, id_key},
     state::Intent,
     types::{OperationId, ReservationId},
 };
@@ -129,6 +129,14 @@ impl Dirty {
         self.refusals.note(mark, intent, REFUSED_RECORD_BYTES);
     }
 
+    /// Whether that record is still in the store only because the next checkpoint was not taken yet.
+    pub(crate) fn awaits_delete(&self, key: &RecordKey) -> bool {
+        match key.as_bytes().split_first() {
+            Some((kind, id)) => id.try_into().is_ok_and(|id| self.deletes.contains(&(*kind, id))),
+            None => false,
+        }
+    }
+
     /// A record is no more.
     pub(crate) fn dropped(&mut self, mark: &Mark, id: [u8; 16]) {
         self.sum = self.sum.wrapping_sub(mark.contribution());
@@ -200,8 +208,11 @@ impl Ledger {
         let puts =
             out.records.iter().map(|(start, value, end)| (bytes.slice(*start..*value), bytes.slice(*value..*end)));
         let deletes = std::mem::take(&mut self.dirty.deletes);
-        let deletes = deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&crate::records::id_key(kind, id)));
-        Changes { puts: puts.collect(), deletes: deletes.collect() }
+        let deletes: Vec<Bytes> =
+            deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&id_key(kind, id))).collect();
+        // Until they are deleted from the store, too, what is found there under these keys is no more.
+        self.cold.absent.extend(deletes.iter().cloned().map(RecordKey));
+        Changes { puts: puts.collect(), deletes }
     }
 
     /// The digest of this moment.

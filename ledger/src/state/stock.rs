@@ -131,10 +131,9 @@ impl Stock {
         pool.available_at(now).saturating_sub(self.settings(pool).safety_stock)
     }
 
-    /// Units a pool may give at this moment, before any sweep.
-    pub(crate) fn sellable_now(&self, at: PoolRef) -> u64 {
-        let pool = self.pool(at);
-        pool.books.available.saturating_sub(self.settings(pool).safety_stock)
+    /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.
+    pub(crate) fn needed(&self, at: PoolRef, units: u64) -> u64 {
+        if units == 0 { 0 } else { units + self.settings(self.pool(at)).safety_stock }
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
