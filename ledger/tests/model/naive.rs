@@ -47,7 +47,6 @@ struct HoldLine {
 struct Refused {
     body: Body,
     outcome: Outcome,
-    attempt: u32,
     until: u64,
 }
 
@@ -175,7 +174,7 @@ impl Naive {
                 }
                 self.drop_refused(body);
                 let outcome = outcome.clone();
-                self.refused.push(Refused { body: canonical(body), outcome, attempt: command.attempt, until });
+                self.refused.push(Refused { body: canonical(body), outcome, until });
             }
             _ => {}
         }
