@@ -85,7 +85,7 @@ fn duration(text: &str) -> DurationMs {
 /// A moment, as told in a story: from its beginning.
 fn moment(time: TimeMs) -> String {
     let ms = time.since(BASE).0;
-    if ms % 1_000 == 0 { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
+    if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
 }
 
 impl Story {

@@ -139,7 +139,6 @@ impl Entry<'_> {
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
         let mut last: Option<Spot> = None;
-        let mut lines = Vec::with_capacity(wants.len());
         let mut told = Vec::with_capacity(wants.len());
         for (want, grant) in wants.iter().zip(grants) {
             if *grant > 0 {
@@ -163,16 +162,16 @@ impl Entry<'_> {
                 asked: quantity(want.asked),
                 got: quantity(*grant),
             });
-            lines.push(Line {
-                pool: want.pool,
-                asked: want.asked,
-                held: *grant,
-                committed: 0,
-                released: 0,
-                expired: 0,
-            });
         }
         let last = last.expect("at least one line got a unit");
+        let lines = wants.iter().zip(grants).map(|(want, grant)| Line {
+            pool: want.pool,
+            asked: want.asked,
+            held: *grant,
+            committed: 0,
+            released: 0,
+            expired: 0,
+        });
         let mut reservation = Box::new(Reservation {
             lines: Lines::new(lines),
             owner: reserve.owner.as_bytes().into(),
