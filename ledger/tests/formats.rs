@@ -349,3 +349,28 @@ fn keys_of_pools_are_permanent() {
     assert_eq!(&key[..], "\u{5}brand\u{e}Schuh, rot ✓\u{8}berlin.1\u{4}\u{5}lot-7".as_bytes());
     assert_eq!(records::read_pool_key(key), Ok(shoe));
 }
+
+#[test]
+fn what_may_be_forgotten_lies_in_the_ranges_to_look_through() {
+    const DAY: u64 = 24 * 3_600_000;
+    let (mut ledger, _) = state();
+    ledger.apply(LogIndex(6), &batch(BASE, vec![asked(commit(reservation_id(BASE, 1)))]));
+    let puts = ledger.take_changes().puts;
+    let forgettable = |days: u64| {
+        let clock = TimeMs(BASE.0 + days * DAY + 1);
+        let ranges = records::forget_ranges(clock);
+        let over = puts.iter().filter(|(key, value)| {
+            let over = records::forgettable(key, value, clock);
+            let inside = ranges.iter().any(|(from, to)| from[..] <= key[..] && key[..] < to[..]);
+            assert!(inside || !over, "{key:?} would never be found");
+            over
+        });
+        over.map(|(key, _)| key[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(forgettable(6), []);
+    // The released reservation and four operations; the sold one stays through the return window.
+    let mut week = forgettable(7);
+    week.sort_unstable();
+    assert_eq!(week, [records::ENDED, records::OPERATION, records::OPERATION, records::OPERATION, records::OPERATION]);
+    assert_eq!(forgettable(400).len(), 6);
+}

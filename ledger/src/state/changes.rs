@@ -8,11 +8,10 @@ use crate::{
     codec::record,
     digest::{Digest, contribution},
     records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, RecordKey, SKU, id_key},
-    state::Intent,
+    state::{Intent, Set},
     types::{OperationId, ReservationId},
 };
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// Records to write and to delete, so that the store has the state of one index. No key is in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub(crate) struct Dirty {
     operations: DirtyList<OperationId>,
     refusals: DirtyList<Intent>,
     /// Records that are in the store and no longer in the state: kind and key within it.
-    deletes: BTreeSet<(u8, [u8; 16])>,
+    deletes: Set<(u8, [u8; 16])>,
     /// Sum of what all records but the header add to the digest, as far as it is up to date.
     pub(crate) sum: u128,
 }
@@ -208,10 +207,13 @@ impl Ledger {
         let puts =
             out.records.iter().map(|(start, value, end)| (bytes.slice(*start..*value), bytes.slice(*value..*end)));
         let deletes = std::mem::take(&mut self.dirty.deletes);
+        let mut deletes: Vec<_> = deletes.into_iter().collect();
+        deletes.sort_unstable();
         let deletes: Vec<Bytes> =
             deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&id_key(kind, id))).collect();
         // Until they are deleted from the store, too, what is found there under these keys is no more.
-        self.cold.absent.extend(deletes.iter().cloned().map(RecordKey));
+        let cold = deletes.iter().filter(|key| key[0] == ENDED || key[0] == OPERATION);
+        self.cold.absent.extend(cold.cloned().map(RecordKey));
         Changes { puts: puts.collect(), deletes }
     }
 
