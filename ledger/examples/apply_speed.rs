@@ -77,10 +77,10 @@ fn reserve(number: u64, pools: u64, ttl: u64) -> Body {
     })
 }
 
-/// Nanoseconds this thread was on a core: other work on the machine does not count.
-fn on_core() -> u128 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("this is Linux");
-    told.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).expect("a number")
+/// The middle one: what other work on the machine disturbs falls away.
+fn median(mut values: Vec<u128>) -> u128 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
 struct Run {
@@ -89,7 +89,7 @@ struct Run {
 }
 
 impl Run {
-    /// Applies `count` commands in entries of 1,000 that were encoded before; nanoseconds per command.
+    /// Applies `count` commands in entries of 1,000 that were encoded before; the median entry's nanoseconds per command.
     fn time(&mut self, what: &str, time: TimeMs, count: u64, body: impl Fn(u64) -> Body) {
         let entries: Vec<_> = (0..count.div_ceil(PER_ENTRY))
             .map(|entry| {
@@ -100,35 +100,32 @@ impl Run {
                 codec::encode_batch(&batch)
             })
             .collect();
-        let per = |nanos: u128| nanos / u128::from(count.max(1));
-        let start = on_core();
-        let batches: Vec<_> =
-            entries.into_iter().map(|bytes| codec::decode_batch(bytes).expect("was encoded here")).collect();
-        let decoded = on_core() - start;
-        let start = on_core();
-        let mut worst = 0;
-        let mut journal = 0;
-        for batch in &batches {
+        let (mut decoded, mut applied, mut journal) = (Vec::new(), Vec::new(), 0);
+        for bytes in entries {
             self.index += 1;
-            let entry = Instant::now();
-            let applied = self.ledger.apply(LogIndex(self.index), batch);
-            worst = worst.max(entry.elapsed().as_micros());
-            journal += applied.journal.map_or(0, |block| block.len());
+            let start = Instant::now();
+            let batch = codec::decode_batch(bytes).expect("was encoded here");
+            decoded.push(start.elapsed().as_nanos());
+            let start = Instant::now();
+            let done = self.ledger.apply(LogIndex(self.index), &batch);
+            applied.push(start.elapsed().as_nanos());
+            journal += done.journal.map_or(0, |block| block.len());
         }
-        let applied = on_core() - start;
+        let each = u128::from(count.clamp(1, PER_ENTRY));
+        let slowest = applied.iter().max().copied().unwrap_or(0) / 1_000;
         println!(
-            "{what:36} decode {:5} ns, apply {:5} ns each, slowest entry {worst} us, journal {} B each",
-            per(decoded),
-            per(applied),
+            "{what:36} decode {:5} ns, apply {:5} ns each, slowest entry {slowest} us, journal {} B each",
+            median(decoded) / each,
+            median(applied) / each,
             journal as u64 / count.max(1)
         );
     }
 
     fn checkpoint(&mut self) {
-        let (estimate, start) = (self.ledger.dirty_bytes(), on_core());
+        let (estimate, start) = (self.ledger.dirty_bytes(), Instant::now());
         let changes = self.ledger.take_changes();
         let bytes: usize = changes.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let each = (on_core() - start) / changes.puts.len().max(1) as u128;
+        let each = start.elapsed().as_nanos() / changes.puts.len().max(1) as u128;
         println!("  checkpoint: {} records, {bytes} B ({estimate} estimated), {each} ns each", changes.puts.len());
         self.ledger.evict();
     }
