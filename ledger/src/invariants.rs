@@ -58,7 +58,7 @@ impl Ledger {
                 let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key, pool.totals);
                 found.push(Violation { promise: "P2", found: what });
             }
-            let due = pool.dues.as_ref().map_or(0, |dues| dues.total());
+            let due = pool.dues.total();
             let of_lines = held.get(&at).copied().unwrap_or(0);
             if books.held != of_lines || due != of_lines {
                 let what = format!(

@@ -5,7 +5,7 @@ use crate::{
     codec::{Corrupt, record},
     command::{Body, Command},
     outcome::{Missing, PoolView, Refusal, ReservationView},
-    records::RecordKey,
+    records::{RecordKey, reservation_too_old},
     state::{Intent, Ledger, PoolRef, Stock},
     types::{Location, Namespace, Quantity, ReservationId, ShardId, Sku, TimeMs},
     validate::validate,
@@ -111,7 +111,8 @@ impl Ledger {
         // A known id, a bad request, and whatever is judged by the clock are for the log to answer.
         let known = self.reservations.contains_key(&reserve.id)
             || self.refusals.contains_key(&Intent::Reserve(reserve.id))
-            || self.cold_reservation_key(reserve.id).is_some();
+            || self.cold_reservation_key(reserve.id).is_some()
+            || reservation_too_old(reserve.id, clock);
         if known || self.shard == ShardId::META || command.not_after < now.max(clock) {
             return Fresh::Propose;
         }

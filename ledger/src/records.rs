@@ -109,20 +109,18 @@ pub(crate) fn reservation_forgettable(id: ReservationId, ended: TimeMs, committe
 }
 
 /// Whether the time of that record is over by `clock`, so that a leader may propose to forget it. Never true of kinds
-/// that are not cold.
-///
-/// # Errors
-/// [`Corrupt`] if the record can't be read.
-pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> Result<bool, Corrupt> {
+/// that are not cold, nor of a record that can't be read: whoever needs it will say so.
+pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> bool {
     match key.first() {
-        Some(&ENDED) => {
-            let id = reservation_id(key)?;
-            let ended = record::decode_reservation(value)?;
-            let committed = ended.lines.iter().any(|line| line.committed > 0);
-            Ok(reservation_forgettable(id, TimeMs(ended.since), committed, clock))
-        }
-        Some(&OPERATION) => Ok(may_be_forgotten(operation_id(key)?.time(), clock)),
-        _ => Ok(false),
+        Some(&ENDED) => match (reservation_id(key), record::decode_reservation(value)) {
+            (Ok(id), Ok(found)) => {
+                let committed = found.lines.iter().any(|line| line.committed > 0);
+                reservation_forgettable(id, TimeMs(found.since), committed, clock)
+            }
+            _ => false,
+        },
+        Some(&OPERATION) => operation_id(key).is_ok_and(|id| may_be_forgotten(id.time(), clock)),
+        _ => false,
     }
 }
 

@@ -16,12 +16,7 @@ pub fn validate(command: &Command, server_time: TimeMs) -> Vec<BadField> {
     let mut fields = Fields(Vec::new());
     match &command.body {
         Body::Reserve(reserve) => fields.reserve(reserve, server_time),
-        Body::Commit(commit) => {
-            fields.parts(&commit.parts, commit.operation, server_time);
-            if commit.keep_rest && commit.parts.is_empty() {
-                fields.bad("keep_rest", "needs parts: without them everything is committed");
-            }
-        }
+        Body::Commit(commit) => fields.parts(&commit.parts, commit.operation, server_time),
         Body::Release(release) => fields.parts(&release.parts, release.operation, server_time),
         Body::Extend(extend) => {
             fields.operation(extend.operation, server_time);

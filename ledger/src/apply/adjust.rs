@@ -17,7 +17,7 @@ impl Entry<'_> {
         let Some(pool) = stock.find_key(&adjust.pool) else {
             return Err(Refusal::NotFound(match stock.find_sku(&adjust.pool.namespace, &adjust.pool.sku) {
                 None => Missing::Sku(adjust.pool.sku.detached()),
-                Some(_) => Missing::Pool(adjust.pool.clone()),
+                Some(_) => Missing::Pool(adjust.pool.detached()),
             }));
         };
         let on_hand = Quantity::new(stock.pool(pool).books.on_hand).expect("an account is at most 2^53");
@@ -35,7 +35,8 @@ impl Entry<'_> {
         }
         // Nothing can fail from here on. Units that only overdue holds keep are no shortage.
         if adjust.delta < 0 {
-            self.free(pool, units);
+            // If the bound is reached first, the sweeps that follow pay the shortage off.
+            self.sweep_pool(pool, units);
         }
         let books = &self.ledger.stock.pool(pool).books;
         let delta = if adjust.delta > 0 { books.arrive(units) } else { books.vanish(units) };
@@ -52,15 +53,5 @@ impl Entry<'_> {
         };
         let spot = self.ledger.stock.post(&mut self.block, pool, posting);
         Ok((self.told_pool(pool), Some(spot)))
-    }
-
-    /// Ends overdue holds of the pool until `units` are available. If the bound is reached first, the shortage is
-    /// paid off by the sweeps that follow.
-    fn free(&mut self, pool: crate::state::PoolRef, units: u64) {
-        let safety = {
-            let stock = &self.ledger.stock;
-            stock.settings(stock.pool(pool)).safety_stock
-        };
-        self.sweep_pool(pool, units.saturating_add(safety));
     }
 }

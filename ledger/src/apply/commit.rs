@@ -112,7 +112,7 @@ impl Entry<'_> {
             let pool = stock.find(namespace, &part.sku, &part.location, part.kind, &part.lot);
             let Some(at) = pool.and_then(|pool| lines.iter().position(|line| line.pool == pool)) else {
                 let pool = pool_of(namespace, &part.sku, &part.location, part.kind, &part.lot);
-                return Err(Refusal::NotFound(Missing::Line(pool)));
+                return Err(Refusal::NotFound(Missing::Line(pool.detached())));
             };
             if units[at] == 0 {
                 first[at] = u32::try_from(index).unwrap_or(u32::MAX);

@@ -27,10 +27,10 @@ impl Entry<'_> {
         }
     }
 
-    /// Ends overdue holds of one pool, oldest first, until it can give `needed` units, none is left, or the bound is
-    /// reached.
+    /// Ends overdue holds of one pool, oldest first, until `needed` units are available, none is left, or the entry's
+    /// bound is reached.
     pub(super) fn sweep_pool(&mut self, pool: PoolRef, needed: u64) {
-        while self.sweeps_left > 0 && self.ledger.stock.sellable_now(pool) < needed {
+        while self.sweeps_left > 0 && self.ledger.stock.pool(pool).books.available < needed {
             match self.ledger.stock.pool(pool).first_due() {
                 Some(due) if due.deadline() <= self.clock() => self.sweep(due.id()),
                 _ => return,

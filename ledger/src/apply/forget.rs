@@ -4,7 +4,7 @@ use super::Entry;
 use crate::{
     command::Forget,
     outcome::{Done, Outcome},
-    records::{may_be_forgotten, reservation_forgettable},
+    records::{RecordKey, may_be_forgotten, reservation_forgettable},
 };
 
 impl Entry<'_> {
@@ -20,6 +20,7 @@ impl Entry<'_> {
                 && let Some(found) = ledger.reservations.remove(id)
             {
                 ledger.dirty.dropped(&found.mark, id.to_bytes());
+                ledger.cold.absent.insert(RecordKey::ended(*id));
             }
         }
         for id in &forget.operations {
@@ -28,6 +29,7 @@ impl Entry<'_> {
                 && let Some(found) = ledger.operations.remove(id)
             {
                 ledger.dirty.dropped(&found.mark, id.to_bytes());
+                ledger.cold.absent.insert(RecordKey::operation(*id));
             }
         }
         self.outcome(Ok((Done::Noted, None)))

@@ -33,7 +33,7 @@ pub(crate) fn wants(stock: &Stock, reserve: &Reserve) -> Result<Vec<Want>, Missi
             return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
-                Missing::Pool(pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot))
+                Missing::Pool(pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot).detached())
             });
         };
         // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
@@ -124,11 +124,9 @@ impl Entry<'_> {
         let grants = grants(&self.ledger.stock, &wants, self.clock()).map_err(Refusal::InsufficientStock)?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for (want, grant) in wants.iter().zip(&grants) {
-            let grant = u64::from(*grant);
-            if self.ledger.stock.sellable_now(want.pool) < grant {
-                self.sweep_pool(want.pool, grant);
-            }
-            if self.ledger.stock.sellable_now(want.pool) < grant {
+            let needed = self.ledger.stock.needed(want.pool, u64::from(*grant));
+            self.sweep_pool(want.pool, needed);
+            if self.ledger.stock.pool(want.pool).books.available < needed {
                 return Err(Refusal::Contended);
             }
         }
@@ -141,7 +139,6 @@ impl Entry<'_> {
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
         let mut last: Option<Spot> = None;
-        let mut lines = Vec::with_capacity(wants.len());
         let mut told = Vec::with_capacity(wants.len());
         for (want, grant) in wants.iter().zip(grants) {
             if *grant > 0 {
@@ -165,16 +162,16 @@ impl Entry<'_> {
                 asked: quantity(want.asked),
                 got: quantity(*grant),
             });
-            lines.push(Line {
-                pool: want.pool,
-                asked: want.asked,
-                held: *grant,
-                committed: 0,
-                released: 0,
-                expired: 0,
-            });
         }
         let last = last.expect("at least one line got a unit");
+        let lines = wants.iter().zip(grants).map(|(want, grant)| Line {
+            pool: want.pool,
+            asked: want.asked,
+            held: *grant,
+            committed: 0,
+            released: 0,
+            expired: 0,
+        });
         let mut reservation = Box::new(Reservation {
             lines: Lines::new(lines),
             owner: reserve.owner.as_bytes().into(),

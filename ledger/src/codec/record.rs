@@ -3,7 +3,7 @@
 //! These messages are also what the digest is computed from: two replicas must write the same record as the same
 //! bytes, so a change in how a record is written (not only in what can be read) is a new rules version.
 
-use super::{Corrupt, command::NodeMsg, pool::halves, put_frame, unframe};
+use super::{Corrupt, FRAME_VERSION, command::NodeMsg, pool::halves, put_frame, unframe};
 use crate::{
     command::MetaNode,
     journal::BlockHash,
@@ -14,9 +14,10 @@ use crate::{
         Books, BucketRange, Deduct, EndedBy, Header, Line, MetaState, Operation, Pool, Refused, Reservation,
         ReservationLook, SkuSettings, Totaled,
     },
-    types::{Bucket, Epoch, Owner, Quantity, ReservationId, ShardId, TimeMs},
+    types::{Bucket, Epoch, Owner, POOL_QUANTITY_MAX, Quantity, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
+use prost::encoding::{self, WireType};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HeaderMsg {
@@ -126,6 +127,9 @@ pub(crate) fn decode_sku(value: &[u8]) -> Result<SkuSettings, Corrupt> {
         0 => Deduct::OnCommit,
         other => return Err(Corrupt::new("sku record", format_args!("deducts in way {other}, not known here"))),
     };
+    if message.safety_stock > POOL_QUANTITY_MAX {
+        return Err(Corrupt::new("sku record", "has a safety stock beyond 2^53"));
+    }
     Ok(SkuSettings { deduct, safety_stock: message.safety_stock })
 }
 
@@ -246,38 +250,48 @@ pub(crate) struct LineMsg {
     pub(crate) expired: u32,
 }
 
+/// Writes what [`ReservationMsg`] would, in the order of its tags, without putting it together first: a checkpoint
+/// writes more of these than of anything else.
 pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
     let (id_high, id_low) = halves(id.to_bytes());
-    let lines = reservation
-        .lines
-        .iter()
-        .map(|line| LineMsg {
+    out.push(FRAME_VERSION);
+    if !reservation.owner.is_empty() {
+        encoding::encode_key(1, WireType::LengthDelimited, out);
+        encoding::encode_varint(reservation.owner.len() as u64, out);
+        out.extend_from_slice(&reservation.owner);
+    }
+    for line in reservation.lines.iter() {
+        let line = LineMsg {
             pool: pools[line.pool.index()].bytes.clone(),
             asked: line.asked,
             held: line.held,
             committed: line.committed,
             released: line.released,
             expired: line.expired,
-        })
-        .collect();
-    put_frame(
-        out,
-        &ReservationMsg {
-            owner: Bytes::copy_from_slice(&reservation.owner),
-            lines,
-            fingerprint: reservation.fingerprint,
-            created: reservation.created.0,
-            deadline: reservation.deadline.0,
-            first_deadline: reservation.first_deadline.0,
-            since: reservation.since.0,
-            reserved_at: reservation.reserved_at.into(),
-            last: reservation.last.into(),
-            revision: reservation.revision,
-            ended_by: reservation.ended.map_or(0, |by| u32::from(by.tag())),
-            id_high,
-            id_low,
-        },
-    );
+        };
+        encoding::message::encode(2, &line, out);
+    }
+    let numbers = |tag, number: u64, out: &mut Vec<u8>| {
+        if number != 0 {
+            encoding::uint64::encode(tag, &number, out);
+        }
+    };
+    let fixed = |tag, number: u64, out: &mut Vec<u8>| {
+        if number != 0 {
+            encoding::fixed64::encode(tag, &number, out);
+        }
+    };
+    fixed(3, reservation.fingerprint, out);
+    numbers(4, reservation.created.0, out);
+    numbers(5, reservation.deadline.0, out);
+    numbers(6, reservation.first_deadline.0, out);
+    numbers(7, reservation.since.0, out);
+    encoding::message::encode(8, &SpotMsg::from(reservation.reserved_at), out);
+    encoding::message::encode(9, &SpotMsg::from(reservation.last), out);
+    numbers(10, u64::from(reservation.revision), out);
+    numbers(11, reservation.ended.map_or(0, |by| u64::from(by.tag())), out);
+    fixed(12, id_high, out);
+    fixed(13, id_low, out);
 }
 
 pub(crate) fn decode_reservation(value: &[u8]) -> Result<ReservationMsg, Corrupt> {

@@ -7,12 +7,11 @@ use super::{Ledger, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
-    records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, SKU},
-    state::Intent,
+    records::{ENDED, HEADER, LIVE, META, OPERATION, POOL, RecordKey, SKU, id_key},
+    state::{Intent, Set},
     types::{OperationId, ReservationId},
 };
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// Records to write and to delete, so that the store has the state of one index. No key is in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub(crate) struct Dirty {
     operations: DirtyList<OperationId>,
     refusals: DirtyList<Intent>,
     /// Records that are in the store and no longer in the state: kind and key within it.
-    deletes: BTreeSet<(u8, [u8; 16])>,
+    deletes: Set<(u8, [u8; 16])>,
     /// Sum of what all records but the header add to the digest, as far as it is up to date.
     pub(crate) sum: u128,
 }
@@ -127,6 +126,14 @@ impl Dirty {
 
     pub(crate) fn refusal(&mut self, intent: Intent, mark: &mut Mark) {
         self.refusals.note(mark, intent, REFUSED_RECORD_BYTES);
+    }
+
+    /// Whether that record is still in the store only because the next checkpoint was not taken yet.
+    pub(crate) fn awaits_delete(&self, key: &RecordKey) -> bool {
+        match key.as_bytes().split_first() {
+            Some((kind, id)) => id.try_into().is_ok_and(|id| self.deletes.contains(&(*kind, id))),
+            None => false,
+        }
     }
 
     /// A record is no more.
@@ -200,8 +207,14 @@ impl Ledger {
         let puts =
             out.records.iter().map(|(start, value, end)| (bytes.slice(*start..*value), bytes.slice(*value..*end)));
         let deletes = std::mem::take(&mut self.dirty.deletes);
-        let deletes = deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&crate::records::id_key(kind, id)));
-        Changes { puts: puts.collect(), deletes: deletes.collect() }
+        let mut deletes: Vec<_> = deletes.into_iter().collect();
+        deletes.sort_unstable();
+        let deletes: Vec<Bytes> =
+            deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&id_key(kind, id))).collect();
+        // Until they are deleted from the store, too, what is found there under these keys is no more.
+        let cold = deletes.iter().filter(|key| key[0] == ENDED || key[0] == OPERATION);
+        self.cold.absent.extend(cold.cloned().map(RecordKey));
+        Changes { puts: puts.collect(), deletes }
     }
 
     /// The digest of this moment.

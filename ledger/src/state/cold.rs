@@ -23,8 +23,8 @@ use std::{
 pub(crate) struct Cold {
     /// Records whose id is older than this may have left memory; none has whose id is not. 0: none has.
     pub(crate) horizon: TimeMs,
-    /// Keys that were looked up on disk and not found.
-    absent: BTreeSet<RecordKey>,
+    /// Keys that were looked up on disk and not found, or whose records are about to be deleted there.
+    pub(crate) absent: BTreeSet<RecordKey>,
     /// Ended reservations and operations in memory, oldest id first. May name some that are gone.
     pub(crate) ended: BinaryHeap<Reverse<ReservationId>>,
     pub(crate) operations: BinaryHeap<Reverse<OperationId>>,
@@ -53,13 +53,13 @@ impl Ledger {
                 Body::Reserve(reserve) => self.note_reservation(&mut keys, reserve.id),
                 Body::Commit(commit) => {
                     self.note_reservation(&mut keys, commit.id);
-                    if let Some(id) = commit.operation {
+                    if let (Some(id), false) = (commit.operation, commit.parts.is_empty()) {
                         self.note_operation(&mut keys, id);
                     }
                 }
                 Body::Release(release) => {
                     self.note_reservation(&mut keys, release.id);
-                    if let Some(id) = release.operation {
+                    if let (Some(id), false) = (release.operation, release.parts.is_empty()) {
                         self.note_operation(&mut keys, id);
                     }
                 }
@@ -88,14 +88,29 @@ impl Ledger {
     }
 
     fn note_operation(&self, keys: &mut Vec<RecordKey>, id: OperationId) {
-        if self.cold.may_have_left(id.time()) && !self.operations.contains_key(&id) {
-            keys.push(RecordKey::operation(id));
+        if let Some(key) = self.cold_operation_key(id) {
+            keys.push(key);
         }
     }
 
     /// The key under which that reservation may be on disk, if it may.
     pub(crate) fn cold_reservation_key(&self, id: ReservationId) -> Option<RecordKey> {
-        (self.cold.reservation_may_have_left(id) && !self.reservations.contains_key(&id)).then(|| RecordKey::ended(id))
+        if !self.cold.reservation_may_have_left(id) || self.reservations.contains_key(&id) {
+            return None;
+        }
+        Some(RecordKey::ended(id)).filter(|key| !self.known_absent(key))
+    }
+
+    fn cold_operation_key(&self, id: OperationId) -> Option<RecordKey> {
+        if !self.cold.may_have_left(id.time()) || self.operations.contains_key(&id) {
+            return None;
+        }
+        Some(RecordKey::operation(id)).filter(|key| !self.known_absent(key))
+    }
+
+    /// Whether there is no such record, whatever is still found on disk.
+    fn known_absent(&self, key: &RecordKey) -> bool {
+        self.cold.absent.contains(key) || self.dirty.awaits_delete(key)
     }
 
     /// Gives back a record that was read from the store; none if it is not there. What is in memory is newer and stays
@@ -108,6 +123,9 @@ impl Ledger {
             self.cold.absent.insert(RecordKey(Bytes::copy_from_slice(key.as_bytes())));
             return Ok(());
         };
+        if self.known_absent(key) {
+            return Ok(());
+        }
         match key.as_bytes().first() {
             Some(&ENDED) => {
                 let id = records::reservation_id(key.as_bytes())?;
@@ -171,19 +189,14 @@ impl Ledger {
 
     /// Stops the shard if that reservation may be on disk and nobody looked.
     pub(crate) fn must_know_reservation(&self, id: ReservationId) {
-        if let Some(key) = self.cold_reservation_key(id)
-            && !self.cold.absent.contains(&key)
-        {
+        if self.cold_reservation_key(id).is_some() {
             stop(format_args!("reservation {id} may be cold and was not looked up"));
         }
     }
 
     /// Stops the shard if that operation may be on disk and nobody looked.
     pub(crate) fn must_know_operation(&self, id: OperationId) {
-        if self.cold.may_have_left(id.time())
-            && !self.operations.contains_key(&id)
-            && !self.cold.absent.contains(&RecordKey::operation(id))
-        {
+        if self.cold_operation_key(id).is_some() {
             stop(format_args!("operation {id} may be cold and was not looked up"));
         }
     }

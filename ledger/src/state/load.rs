@@ -71,7 +71,7 @@ impl Loader {
             }
         }
         for pool in &self.ledger.stock.pools {
-            let held = pool.dues.as_ref().map_or(0, |dues| dues.total());
+            let held = pool.dues.total();
             if held != pool.books.held {
                 let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
                 return Err(Corrupt::new("state", problem));
@@ -190,7 +190,7 @@ impl Ledger {
             })
             .collect::<Result<Vec<Line>, Corrupt>>()?;
         let reservation = Reservation {
-            lines: Lines::new(lines),
+            lines: Lines::new(lines.into_iter()),
             owner: message.owner.as_ref().into(),
             fingerprint: message.fingerprint,
             created: TimeMs(message.created),

@@ -20,7 +20,7 @@ use crate::{
     types::{Epoch, OperationId, ReservationId, ShardId, TimeMs},
 };
 use foldhash::fast::FixedState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub(crate) use books::{Books, Totaled};
 pub use changes::Changes;
@@ -36,6 +36,9 @@ pub(crate) use stock::{Deduct, Pool, PoolRef, SkuSettings, Stock};
 
 /// A hash map whose seed is fixed.
 pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
+
+/// A hash set whose seed is fixed.
+pub(crate) type Set<T> = HashSet<T, FixedState>;
 
 /// What there is one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +142,12 @@ impl Ledger {
         self.serial
     }
 }
+
+// A node applies on one thread and reads from others.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Ledger>();
+};
 
 /// Stops the shard: an equation of our own reasoning does not hold, and to go on would be to diverge. Nothing that can
 /// stand in an entry leads here.

@@ -33,8 +33,11 @@ pub(crate) enum Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(mut lines: Vec<Line>) -> Self {
-        if lines.len() == 1 { Self::One(lines.remove(0)) } else { Self::Many(lines.into_boxed_slice()) }
+    pub(crate) fn new(mut lines: impl ExactSizeIterator<Item = Line>) -> Self {
+        match (lines.len(), lines.next()) {
+            (1, Some(line)) => Self::One(line),
+            (_, first) => Self::Many(first.into_iter().chain(lines).collect()),
+        }
     }
 
     pub(crate) fn as_slice(&self) -> &[Line] {

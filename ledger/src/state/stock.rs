@@ -63,8 +63,8 @@ pub(crate) struct Pool {
     pub(crate) totals: Totaled,
     /// Its last movement.
     pub(crate) last: Option<Spot>,
-    /// Its live holds; none where there are none, for most pools have none.
-    pub(crate) dues: Option<Box<Dues>>,
+    /// Its live holds.
+    pub(crate) dues: Dues,
     pub(crate) mark: Mark,
     /// Place in the pool dictionary of the journal block with that serial.
     pub(crate) place: (u64, u32),
@@ -73,7 +73,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// Units held by holds that are over at `now` and not swept back yet.
     pub(crate) fn overdue(&self, now: TimeMs) -> u64 {
-        self.dues.as_ref().map_or(0, |dues| dues.units_by(now))
+        self.dues.units_by(now)
     }
 
     /// Units free once everything overdue at `now` is swept back.
@@ -84,20 +84,17 @@ impl Pool {
 
     /// The hold that is due first.
     pub(crate) fn first_due(&self) -> Option<Due> {
-        self.dues.as_ref().and_then(|dues| dues.first())
+        self.dues.first()
     }
 
     pub(crate) fn add_hold(&mut self, due: Due, units: u64) {
-        self.dues.get_or_insert_default().add(due, units);
+        self.dues.add(due, units);
     }
 
     pub(crate) fn take_hold(&mut self, due: Due, units: u64, rest: u64) {
-        let Some(dues) = self.dues.as_mut() else {
-            super::stop(format_args!("a hold is not in its pool: {due:?}"));
-        };
-        dues.take(due, units, rest);
-        if dues.is_empty() {
-            self.dues = None;
+        self.dues.take(due, units, rest);
+        if self.dues.is_empty() {
+            self.dues = Dues::default();
         }
     }
 }
@@ -131,10 +128,9 @@ impl Stock {
         pool.available_at(now).saturating_sub(self.settings(pool).safety_stock)
     }
 
-    /// Units a pool may give at this moment, before any sweep.
-    pub(crate) fn sellable_now(&self, at: PoolRef) -> u64 {
-        let pool = self.pool(at);
-        pool.books.available.saturating_sub(self.settings(pool).safety_stock)
+    /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.
+    pub(crate) fn needed(&self, at: PoolRef, units: u64) -> u64 {
+        if units == 0 { 0 } else { units + self.settings(self.pool(at)).safety_stock }
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
@@ -215,7 +211,7 @@ impl Stock {
         let sku = self.sku_or_make(&bytes[..sku_len]);
         let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
         self.pool_refs.insert(bytes.clone(), at);
-        self.pools.push(Pool { key, bytes, sku, books, totals, last, dues: None, mark, place: (0, 0) });
+        self.pools.push(Pool { key, bytes, sku, books, totals, last, dues: Dues::default(), mark, place: (0, 0) });
         let siblings = &mut self.skus[sku.index()].pools;
         let place = siblings.partition_point(|other| self.pools[other.index()].bytes < self.pools[at.index()].bytes);
         siblings.insert(place, at);

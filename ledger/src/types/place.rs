@@ -128,4 +128,16 @@ impl PoolKey {
     pub fn bucket(&self) -> Bucket {
         Bucket::of(&self.namespace, &self.sku)
     }
+
+    /// A copy of its own, which keeps no message alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            namespace: self.namespace.detached(),
+            sku: self.sku.detached(),
+            location: self.location.detached(),
+            kind: self.kind,
+            lot: self.lot.detached(),
+        }
+    }
 }

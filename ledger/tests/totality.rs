@@ -1,0 +1,178 @@
+//! Whatever bytes come, decoding answers; whatever a decodable entry says, apply answers.
+
+mod support;
+
+use bytes::Bytes;
+use earmark_ledger::{Ledger, codec::*, command::*, journal::Block, types::*};
+use proptest::{collection::vec, option, prelude::*};
+use support::*;
+
+fn text<T: std::str::FromStr + Clone + std::fmt::Debug>(choices: &'static [&'static str]) -> impl Strategy<Value = T>
+where
+    T::Err: std::fmt::Debug,
+{
+    prop::sample::select(choices).prop_map(|text: &str| text.parse().expect("is one"))
+}
+
+fn moment() -> impl Strategy<Value = TimeMs> {
+    prop_oneof![Just(0), Just(u64::MAX), Just(1 << 48), BASE.0..BASE.0 + 100_000, any::<u64>()].prop_map(TimeMs)
+}
+
+fn id() -> impl Strategy<Value = ReservationId> {
+    let times = prop_oneof![Just(0), Just((1 << 48) - 1), BASE.0..BASE.0 + 100];
+    (times, 0..4_u64, any::<bool>()).prop_map(|(time, number, hashed)| {
+        let home = Bucket::new(1).expect("below 16,384");
+        if hashed { ReservationId::hashed(home, number) } else { ReservationId::timed(TimeMs(time), home, number) }
+    })
+}
+
+fn operation() -> impl Strategy<Value = OperationId> {
+    let times = prop_oneof![Just(0), Just((1 << 48) - 1), BASE.0..BASE.0 + 100];
+    (times, 0..4_u64).prop_map(|(time, number)| operation_id(TimeMs(time), number))
+}
+
+fn quantity() -> impl Strategy<Value = Quantity> {
+    prop_oneof![0..5_u64, Just(1_000_000_000), Just(1 << 53), Just((1 << 53) - 1), 0..1_u64 << 53].prop_map(units)
+}
+
+fn ttl() -> impl Strategy<Value = DurationMs> {
+    prop_oneof![Just(0), Just(u64::MAX), 1_000..100_000_u64, Just(31 * 86_400_000)].prop_map(DurationMs)
+}
+
+fn any_line() -> impl Strategy<Value = Line> {
+    (text(&["a", "b"]), text(&["x", "y"]), 1..5_u8, text(&["", "lot"]), quantity(), quantity()).prop_map(
+        |(sku, location, kind, lot, quantity, minimum)| Line {
+            sku,
+            location,
+            kind: PoolKind::from_tag(kind).expect("1 to 4"),
+            lot,
+            quantity,
+            minimum,
+        },
+    )
+}
+
+fn any_part() -> impl Strategy<Value = Part> {
+    any_line().prop_map(|Line { sku, location, kind, lot, quantity, .. }| Part { sku, location, kind, lot, quantity })
+}
+
+fn any_pool() -> impl Strategy<Value = PoolKey> {
+    any_line().prop_map(|Line { sku, location, kind, lot, .. }| PoolKey {
+        namespace: Namespace::default(),
+        sku,
+        location,
+        kind,
+        lot,
+    })
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let node = (any::<u32>(), "[a-z]{0,3}").prop_map(|(node, text)| MetaNode {
+        node,
+        client_endpoint: text.clone(),
+        peer_endpoint: text.clone(),
+        region: text.clone(),
+        zone: text,
+    });
+    let meta = (any::<[u8; 16]>(), prop_oneof![0..3_u32, Just(1_024), any::<u32>()], vec(node, 0..4));
+    prop_oneof![
+        (id(), vec(any_line(), 0..4), ttl(), any::<bool>(), any::<bool>()).prop_map(
+            |(id, lines, ttl, best, chosen)| {
+                let base = reserve(id, lines, ttl);
+                Body::Reserve(Reserve { best_effort: best, ttl_chosen: chosen, ..base })
+            }
+        ),
+        (id(), option::of(operation()), vec(any_part(), 0..3), any::<bool>())
+            .prop_map(|(id, operation, parts, keep_rest)| Body::Commit(Commit { id, operation, parts, keep_rest })),
+        (id(), option::of(operation()), vec(any_part(), 0..3))
+            .prop_map(|(id, operation, parts)| Body::Release(Release { id, operation, parts })),
+        (id(), operation(), ttl()).prop_map(|(id, operation, ttl)| extend(id, operation, ttl)),
+        (operation(), any_pool(), quantity()).prop_map(|(operation, pool, quantity)| {
+            Body::Receive(Receive { operation, pool, quantity, document: Document::default() })
+        }),
+        (
+            operation(),
+            any_pool(),
+            prop_oneof![-5..5_i64, any::<i64>(), Just(i64::MIN), Just(1 << 53)],
+            option::of(quantity())
+        )
+            .prop_map(|(operation, pool, delta, expected_on_hand)| {
+                Body::Adjust(Adjust { operation, pool, delta, reason: Reason::default(), expected_on_hand })
+            }),
+        (vec(id(), 0..3), vec(operation(), 0..3))
+            .prop_map(|(reservations, operations)| Body::Forget(Forget { reservations, operations })),
+        meta.prop_map(|(cluster, shards, nodes)| Body::Meta(Meta::Form(Form { cluster, shards, nodes }))),
+    ]
+}
+
+fn any_batch() -> impl Strategy<Value = Batch> {
+    let command = (body(), moment(), any::<u32>()).prop_map(|(body, not_after, attempt)| Command {
+        context: Context::default(),
+        not_after,
+        attempt,
+        body,
+    });
+    let time = prop_oneof![8 => (BASE.0..BASE.0 + 200_000).prop_map(TimeMs), 1 => moment()];
+    (time, any::<bool>(), vec(command, 0..12)).prop_map(|(time, digest, commands)| Batch {
+        rules: RULES_NEWEST,
+        time,
+        digest,
+        commands,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_entry_is_answered(batches in vec(any_batch(), 1..20), meta in any::<bool>()) {
+        let mut ledger = Ledger::new(if meta { ShardId::META } else { SHARD });
+        for (index, batch) in (1..).zip(batches) {
+            let batch = decode_batch(encode_batch(&batch)).expect("was encoded here");
+            let applied = ledger.apply(LogIndex(index), &batch);
+            prop_assert_eq!(applied.outcomes.len(), batch.commands.len());
+            prop_assert_eq!(applied.digest.is_some(), batch.digest);
+            prop_assert_eq!(ledger.violations(), Vec::new());
+            prop_assert_eq!(ledger.oversold_units(), 0);
+            for command in &batch.commands {
+                ledger.judge_fresh(command, batch.time);
+            }
+            for outcome in &applied.outcomes {
+                prop_assert_eq!(&decode_outcome(encode_outcome(outcome)).expect("was encoded here"), outcome);
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
+        let bytes = Bytes::from(bytes);
+        let framed = Bytes::from([&[1], &bytes[..]].concat());
+        for bytes in [bytes, framed] {
+            let _ = (decode_batch(bytes.clone()), decode_command(bytes.clone()), decode_outcome(bytes.clone()));
+            prop_assert!(Block::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_of_a_batch_is_answered(batch in any_batch(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let mut bytes = encode_batch(&batch).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Ok(batch) = decode_batch(Bytes::from(bytes)) && Ledger::supports(batch.rules) {
+            Ledger::new(SHARD).apply(LogIndex(1), &batch);
+        }
+    }
+
+    #[test]
+    fn any_record_is_answered(kind in 0..12_u8, rest in vec(any::<u8>(), 0..40), value in vec(any::<u8>(), 0..60)) {
+        let key = [&[kind], &rest[..]].concat();
+        let framed = [&[1], &value[..]].concat();
+        for value in [value, framed] {
+            let mut loader = earmark_ledger::Loader::new(SHARD);
+            let _ = loader.record(&key, &value);
+            let _ = loader.finish();
+            let _ = Ledger::new(SHARD).warm(&earmark_ledger::RecordKey(key.clone().into()), Some(&value));
+            let _ = earmark_ledger::records::forgettable(&key, &value, BASE);
+        }
+    }
+}
