@@ -1,0 +1,184 @@
+//! Many operations in one go, by the batch call.
+//!
+//! The operations are independent of each other: each has its own id, its own tries and its own end. They are sorted by
+//! the node they belong to, sent in calls of bounded size, and what has to be tried again is gathered into the next
+//! round. For work that comes in bulk; single operations go by the session streams, which gather by themselves.
+
+use crate::call::{self, Limits, Prepared, pick, stamp};
+use crate::client::{Client, Shared};
+use crate::error::Error;
+use crate::link::{ANSWER_BYTES_MAX, Link};
+use crate::request::{Answer, Operation, answer};
+use crate::retry::{Next, Progress, TryEnd};
+use crate::session::answer_of;
+use crate::status;
+use crate::wire::v1::{self, operation_result::Body, reservation_service_client::ReservationServiceClient};
+use futures::stream::{self, StreamExt};
+use prost::Message;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tower::retry::budget::Budget;
+
+/// The contract allows 10,000 operations and 4 MiB a call. Smaller calls let a shard's proposer fill while the next is
+/// on its way.
+const CALL_OPERATIONS_MAX: usize = 4_000;
+const CALL_BYTES_MAX: usize = 2 << 20;
+
+/// Calls under way at once.
+const CALLS_MAX: usize = 8;
+
+/// One operation of the batch.
+struct Item {
+    prepared: Prepared,
+    progress: Progress,
+    hint: Option<String>,
+    end: Option<Result<Body, Error>>,
+}
+
+/// What goes into one call.
+struct Call {
+    link: Arc<Link>,
+    items: Vec<usize>,
+    operations: Vec<v1::Operation>,
+}
+
+impl Client {
+    /// Does many operations, each for itself, and answers by position. There is no limit on their number, but all of
+    /// them together have the client's timeout: some ten thousand at a time is right.
+    pub async fn batch(&self, operations: impl IntoIterator<Item = Operation>) -> Vec<Result<Answer, Error>> {
+        let shared = &*self.shared;
+        let limits = Limits::after(shared, shared.timeout);
+        let mut items: Vec<Item> = operations.into_iter().map(|operation| item(shared, operation)).collect();
+        let mut open: Vec<usize> = (0..items.len()).collect();
+        while !open.is_empty() {
+            let after = round(shared, &mut items, &open, limits).await;
+            open.retain(|index| items[*index].end.is_none());
+            if !open.is_empty() && call::pause(after, limits.deadline).await.is_none() {
+                break;
+            }
+        }
+        items.into_iter().map(|item| self.concluded(item)).collect()
+    }
+
+    fn concluded(&self, item: Item) -> Result<Answer, Error> {
+        match item.end {
+            Some(end) => answer(self, end?, item.prepared.subject),
+            None => Err(item.progress.out_of_time()),
+        }
+    }
+}
+
+fn item(shared: &Shared, operation: Operation) -> Item {
+    shared.budget.deposit();
+    let progress = operation.prepared.progress();
+    Item { prepared: operation.prepared, progress, hint: None, end: None }
+}
+
+/// Sends everything open once. Tells how long to wait before the next round: as long as the most patient of those that
+/// remain, so that the round is one again.
+async fn round(shared: &Shared, items: &mut [Item], open: &[usize], limits: Limits) -> Duration {
+    let until = limits.deadline.min(Instant::now() + shared.try_timeout);
+    let calls = sort(shared, items, open, limits.not_after_ms);
+    let mut ended = stream::iter(calls)
+        .map(|call| async move {
+            let ends = send(&call.link, call.operations, until).await;
+            (call.items, ends)
+        })
+        .buffer_unordered(CALLS_MAX);
+    let mut after = Duration::ZERO;
+    while let Some((indices, ends)) = ended.next().await {
+        for (index, end) in indices.into_iter().zip(ends) {
+            after = after.max(conclude(shared, &mut items[index], end));
+        }
+    }
+    after
+}
+
+/// Which operation goes in which call.
+fn sort(shared: &Shared, items: &mut [Item], open: &[usize], not_after_ms: u64) -> Vec<Call> {
+    let mut full = Vec::new();
+    let mut filling: BTreeMap<String, (Call, usize)> = BTreeMap::new();
+    for index in open {
+        let item = &mut items[*index];
+        let target = pick(shared, &item.prepared, item.hint.take().as_deref());
+        let mut body = item.prepared.body.clone();
+        stamp(&mut body, &item.progress, &target, not_after_ms);
+        let operation = v1::Operation { body: Some(body) };
+        let bytes = operation.encoded_len();
+        let new = |link| (Call { link, items: Vec::new(), operations: Vec::new() }, 0);
+        let (call, size) =
+            filling.entry(target.link.endpoint().to_owned()).or_insert_with(|| new(Arc::clone(&target.link)));
+        if !call.items.is_empty() && (call.items.len() == CALL_OPERATIONS_MAX || *size + bytes > CALL_BYTES_MAX) {
+            let (next, next_size) = new(target.link);
+            full.push(std::mem::replace(call, next));
+            *size = next_size;
+        }
+        call.items.push(*index);
+        call.operations.push(operation);
+        *size += bytes;
+    }
+    full.extend(filling.into_values().map(|(call, _)| call));
+    full
+}
+
+/// One call. As many ends come back as operations went out.
+async fn send(link: &Link, operations: Vec<v1::Operation>, until: Instant) -> Vec<Result<Body, TryEnd>> {
+    let count = operations.len();
+    let all = |end: TryEnd| vec![Err(end); count];
+    let channel = match link.channel() {
+        Ok(channel) => channel,
+        Err(why) => return all(TryEnd::Unsent(why)),
+    };
+    let mut stub = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let mut request = tonic::Request::new(v1::BatchRequest { operations });
+    request.set_timeout(until.saturating_duration_since(Instant::now()));
+    match timeout_at(until, stub.batch(request)).await {
+        Ok(Ok(answer)) => {
+            let mut ends: Vec<_> =
+                answer.into_inner().results.into_iter().map(|result| answer_of(Some(result))).collect();
+            // Operations that a faulty answer left out may have been done.
+            ends.resize_with(count, || answer_of(None));
+            ends
+        }
+        Ok(Err(status)) if status::never_sent(&status) => {
+            all(TryEnd::Unsent(format!("{}: {}", link.endpoint(), status::root_cause(&status))))
+        }
+        Ok(Err(status)) => all(TryEnd::Answered(Box::new(status::judge(&status)))),
+        Err(_) => {
+            link.note_timeout();
+            all(TryEnd::Lost(format!("{} gave no answer in time", link.endpoint())))
+        }
+    }
+}
+
+/// Notes how a try ended; for one that has to be sent again, tells after how long.
+fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Duration {
+    let end = match end {
+        Ok(body) => {
+            item.end = Some(Ok(body));
+            return Duration::ZERO;
+        }
+        Err(end) => end,
+    };
+    match item.progress.ended(end, || shared.environment.random_u64()) {
+        Next::Stop(error) => {
+            item.end = Some(Err(error));
+            Duration::ZERO
+        }
+        Next::Again(again) => {
+            if again.refresh {
+                shared.refresh.notify_one();
+            }
+            if let Some(endpoint) = &again.to {
+                shared.routing.hint(item.prepared.bucket, endpoint);
+            }
+            item.hint = again.to;
+            // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
+            let patience =
+                if again.budgeted && !shared.budget.withdraw() { Duration::from_secs(1) } else { again.after };
+            patience.max(again.after)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Sends one operation by the session streams until it is over: picks the node, stamps the delivery, waits, and asks
+//! `retry` what to do next.
+
+use crate::client::Shared;
+use crate::error::Error;
+use crate::retry::{Again, Next, Progress};
+use crate::routing::Target;
+use crate::wire::v1::{self, operation::Body, operation_result};
+use earmark_ledger::types::Bucket;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tower::retry::budget::Budget;
+
+/// An operation ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body: Body,
+    /// Everything about it is routed by this.
+    pub(crate) bucket: Bucket,
+    pub(crate) subject: Option<crate::error::Subject>,
+    /// Its id was made for it just now.
+    pub(crate) made_here: bool,
+    /// Any replica may answer.
+    pub(crate) any_replica: bool,
+}
+
+impl Prepared {
+    /// Whether it changes the books.
+    pub(crate) fn is_effectful(&self) -> bool {
+        !matches!(self.body, Body::GetStock(_) | Body::GetReservation(_))
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress::new(self.subject, self.is_effectful(), self.made_here)
+    }
+}
+
+/// Until when an operation may be sent and may take effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) deadline: Instant,
+    /// The same moment by the servers' clock.
+    pub(crate) not_after_ms: u64,
+}
+
+impl Limits {
+    pub(crate) fn after(shared: &Shared, timeout: Duration) -> Self {
+        let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let not_after_ms = shared.time.now().0.saturating_add(ms);
+        Self { deadline: Instant::now() + timeout, not_after_ms }
+    }
+}
+
+/// Sends until there is an end.
+pub(crate) async fn run(
+    shared: &Shared,
+    prepared: &Prepared,
+    timeout: Duration,
+) -> Result<operation_result::Body, Error> {
+    let limits = Limits::after(shared, timeout);
+    let mut progress = prepared.progress();
+    let mut hint: Option<String> = None;
+    shared.budget.deposit();
+    loop {
+        let target = pick(shared, prepared, hint.take().as_deref());
+        let mut body = prepared.body.clone();
+        stamp(&mut body, &progress, &target, limits.not_after_ms);
+        let until = limits.deadline.min(Instant::now() + shared.try_timeout);
+        let end = match target.link.send(v1::Operation { body: Some(body) }, until).await {
+            Ok(body) => return Ok(body),
+            Err(end) => end,
+        };
+        match progress.ended(end, || shared.environment.random_u64()) {
+            Next::Stop(error) => return Err(error),
+            Next::Again(again) => match wait(shared, prepared.bucket, again, limits.deadline).await {
+                Some(to) => hint = to,
+                None => return Err(progress.out_of_time()),
+            },
+        }
+    }
+}
+
+/// Which node the coming try goes to.
+pub(crate) fn pick(shared: &Shared, prepared: &Prepared, hint: Option<&str>) -> Target {
+    let random = shared.environment.random_u64();
+    if prepared.any_replica {
+        return shared.routing.replica(random);
+    }
+    shared.routing.leader(prepared.bucket, hint, random)
+}
+
+/// Writes how this try wants to be delivered into the request.
+pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_after_ms: u64) {
+    let delivery = v1::Delivery {
+        not_after_ms,
+        r#try: progress.next_try(),
+        fresh: progress.is_fresh(),
+        direct: target.direct,
+        map_version: target.map_version,
+    };
+    match body {
+        Body::Reserve(request) => request.delivery = Some(delivery),
+        Body::Commit(request) => request.delivery = Some(delivery),
+        Body::Release(request) => request.delivery = Some(delivery),
+        Body::Extend(request) => request.delivery = Some(delivery),
+        Body::Receive(request) => request.delivery = Some(delivery),
+        Body::Adjust(request) => request.delivery = Some(delivery),
+        Body::GetStock(request) => request.direct = target.direct,
+        Body::GetReservation(request) => request.direct = target.direct,
+    }
+}
+
+/// Waits as told, and for the retry budget. None if the deadline comes first, else the node to ask.
+async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) -> Option<Option<String>> {
+    if let Some(endpoint) = &again.to {
+        shared.routing.hint(bucket, endpoint);
+    }
+    if again.refresh {
+        shared.refresh.notify_one();
+    }
+    if !again.after.is_zero() {
+        pause(again.after, deadline).await?;
+    }
+    while again.budgeted && !shared.budget.withdraw() {
+        // So much has failed lately that more tries would only add to it. Waiting costs nobody anything.
+        let random_us = shared.environment.random_u64() % 1_000_000;
+        pause(Duration::from_micros(random_us), deadline).await?;
+    }
+    Some(again.to)
+}
+
+/// None if the deadline comes before the pause is over: then there is no use in waiting for it.
+pub(crate) async fn pause(length: Duration, deadline: Instant) -> Option<()> {
+    let end = Instant::now() + length;
+    if end >= deadline {
+        return None;
+    }
+    sleep_until(end).await;
+    Some(())
+}

@@ -1,0 +1,347 @@
+//! The connection to one node: a handle for callers, and an actor that keeps the session stream.
+//!
+//! The actor opens the stream when there is work, sends what gathers, hands answers to their callers, and fails what was
+//! in flight when the stream breaks. A node that fails twice in a row is *down*: callers are turned away at once, so
+//! they go elsewhere, while the actor tries again with growing pauses. Operations are sent only after the server's
+//! greeting, so whatever fails before it surely had no effect.
+
+use crate::environment::Environment;
+use crate::retry::TryEnd;
+use crate::session::{Answer, OPERATION_BYTES_MAX, Session, Stage, Ticket};
+use crate::status;
+use crate::time::ServerTime;
+use crate::transport::Connector;
+use crate::wire::v1::{self, reservation_service_client::ReservationServiceClient};
+use prost::Message;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+/// A node is down after so many failures in a row: one may be a restart that is already over.
+const FAILURES_TO_DOWN: u32 = 2;
+
+/// A stream on which so many tries in a row timed out, with no answer between, is given up though it looks alive.
+const TIMEOUTS_TO_BREAK: u32 = 3;
+
+/// Pauses between probes of a node that is down: doubled from the first to the second, each with half of it random.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_CEILING: Duration = Duration::from_secs(5);
+
+/// Frames between the actor and the HTTP/2 writer. One: while it is there, the next frame gathers.
+const FRAMES_AHEAD: usize = 1;
+
+/// The server answers each operation by its `not_after`, 30 s ahead at most. What waits longer was lost by the server, and
+/// would use up credit for ever.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+const ANSWER_CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// Answers to a full batch of carts are larger than the 4 MiB of a request.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// What links share.
+pub(crate) struct LinkSettings {
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) time: Arc<ServerTime>,
+    /// Connecting and greeting together.
+    pub(crate) open_timeout: Duration,
+    /// Tickets in front of a session; a full queue makes callers wait.
+    pub(crate) queue: usize,
+}
+
+/// The handle.
+pub(crate) struct Link {
+    endpoint: String,
+    queue: mpsc::Sender<Ticket>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    channel: Mutex<Option<Channel>>,
+    connector: Arc<dyn Connector>,
+    down: AtomicBool,
+    timeouts: AtomicU32,
+    give_up: Notify,
+}
+
+impl Link {
+    /// The handle of a node, whose actor runs until the last handle is dropped.
+    pub(crate) fn start(endpoint: &str, settings: &Arc<LinkSettings>) -> Self {
+        let (queue, tickets) = mpsc::channel(settings.queue);
+        let shared = Arc::new(Shared {
+            channel: Mutex::new(None),
+            connector: Arc::clone(&settings.connector),
+            down: AtomicBool::new(false),
+            timeouts: AtomicU32::new(0),
+            give_up: Notify::new(),
+        });
+        let actor = Actor {
+            endpoint: endpoint.to_owned(),
+            settings: Arc::clone(settings),
+            shared: Arc::clone(&shared),
+            tickets,
+            failures: 0,
+        };
+        tokio::spawn(actor.run());
+        Self { endpoint: endpoint.to_owned(), queue, shared }
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Whether it failed so often that it is left out until a probe succeeds.
+    pub(crate) fn is_down(&self) -> bool {
+        self.shared.down.load(Ordering::Relaxed)
+    }
+
+    /// The channel for unary calls, the same one that carries the session.
+    pub(crate) fn channel(&self) -> Result<Channel, String> {
+        self.shared.channel(&self.endpoint)
+    }
+
+    /// One try by the session stream. Comes back by `until` at the latest.
+    pub(crate) async fn send(&self, operation: v1::Operation, until: Instant) -> Answer {
+        if self.is_down() {
+            return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
+        }
+        let bytes = operation.encoded_len();
+        if bytes > OPERATION_BYTES_MAX {
+            return Err(TryEnd::Answered(Box::new(too_large(bytes))));
+        }
+        let stage = Arc::new(Stage::default());
+        let (reply, answer) = oneshot::channel();
+        let ticket = Ticket { operation, bytes, stage: Arc::clone(&stage), reply };
+        let wait = async {
+            if self.queue.send(ticket).await.is_err() {
+                return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
+            }
+            answer.await.unwrap_or_else(|_| Err(self.without_word(&stage)))
+        };
+        match timeout_at(until, wait).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.timed_out(&stage)),
+        }
+    }
+
+    /// A unary call timed out, or a caller of one knows that the node does not answer.
+    pub(crate) fn note_timeout(&self) {
+        if self.shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_BREAK {
+            self.shared.give_up.notify_one();
+        }
+    }
+
+    fn timed_out(&self, stage: &Stage) -> TryEnd {
+        if stage.abandon() {
+            return TryEnd::Unsent(format!("the queue to {} did not move in time", self.endpoint));
+        }
+        self.note_timeout();
+        TryEnd::Lost(format!("{} gave no answer in time", self.endpoint))
+    }
+
+    /// The actor is gone, as when the runtime shuts down.
+    fn without_word(&self, stage: &Stage) -> TryEnd {
+        let why = format!("the session with {} has ended", self.endpoint);
+        if stage.abandon() { TryEnd::Unsent(why) } else { TryEnd::Lost(why) }
+    }
+}
+
+impl Shared {
+    fn channel(&self, endpoint: &str) -> Result<Channel, String> {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = &*channel {
+            return Ok(channel.clone());
+        }
+        let made = self.connector.channel(endpoint).map_err(|error| format!("{endpoint}: {error}"))?;
+        *channel = Some(made.clone());
+        Ok(made)
+    }
+
+    /// The next use dials anew. A connection in doubt is not waited for.
+    fn drop_channel(&self) {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+struct Actor {
+    endpoint: String,
+    settings: Arc<LinkSettings>,
+    shared: Arc<Shared>,
+    tickets: mpsc::Receiver<Ticket>,
+    /// In a row.
+    failures: u32,
+}
+
+/// An open session stream.
+struct Stream {
+    frames_out: mpsc::Sender<v1::SessionRequest>,
+    frames_in: Streaming<v1::SessionResponse>,
+    session: Session,
+}
+
+/// Why a session or a wait is over.
+enum Over {
+    /// No handle is left.
+    Unused,
+    Broken(String),
+}
+
+impl Actor {
+    async fn run(mut self) {
+        let mut first = None;
+        loop {
+            // A node that is down is probed without being asked for; any other is dialled when there is work.
+            if !self.shared.down.load(Ordering::Relaxed) && first.is_none() {
+                first = self.tickets.recv().await;
+                if first.is_none() {
+                    return;
+                }
+            }
+            let broken = match self.open().await {
+                Ok(mut stream) => {
+                    self.shared.timeouts.store(0, Ordering::Relaxed);
+                    self.shared.down.store(false, Ordering::Relaxed);
+                    stream.session.push(first.take());
+                    match self.serve(&mut stream).await {
+                        Over::Unused => return,
+                        Over::Broken(why) => {
+                            stream.session.broke(&why);
+                            why
+                        }
+                    }
+                }
+                Err(why) => why,
+            };
+            if let Some(ticket) = first.take() {
+                turn_away(ticket, &broken);
+            }
+            if !self.failed(&broken).await {
+                return;
+            }
+        }
+    }
+
+    /// Dials, opens the stream and waits for the greeting.
+    async fn open(&self) -> Result<Stream, String> {
+        match timeout(self.settings.open_timeout, self.greet()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(format!("{} did not greet in time", self.endpoint)),
+        }
+    }
+
+    async fn greet(&self) -> Result<Stream, String> {
+        let channel = self.shared.channel(&self.endpoint)?;
+        let (frames_out, requests) = mpsc::channel(FRAMES_AHEAD);
+        let mut stub = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let told = |status: tonic::Status| format!("{}: {}", self.endpoint, status::root_cause(&status));
+        let mut frames_in = stub.session(ReceiverStream::new(requests)).await.map_err(told)?.into_inner();
+        let greeting = frames_in.message().await.map_err(told)?;
+        let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
+        let mut session = Session::new();
+        self.settings.time.observe(&self.endpoint, greeting.server_time_ms);
+        session.receive(greeting);
+        Ok(Stream { frames_out, frames_in, session })
+    }
+
+    /// Sends and receives until the stream breaks.
+    async fn serve(&mut self, stream: &mut Stream) -> Over {
+        let Stream { frames_out, frames_in, session } = stream;
+        let mut arrived = Vec::new();
+        let check = sleep(ANSWER_CHECK_EVERY);
+        tokio::pin!(check);
+        loop {
+            let room = session.room();
+            // In this order, so that two runs of one seed go alike: answers first, they make room.
+            tokio::select! {
+                biased;
+                frame = frames_in.message() => match frame {
+                    Ok(Some(frame)) => self.receive(session, frame),
+                    Ok(None) => return Over::Broken(format!("{} closed the session", self.endpoint)),
+                    Err(status) => {
+                        return Over::Broken(format!("{}: {}", self.endpoint, status::root_cause(&status)));
+                    }
+                },
+                writer = frames_out.reserve(), if session.has_pending() => match writer {
+                    Ok(writer) => {
+                        if let Some(frame) = session.frame(Instant::now()) {
+                            writer.send(frame);
+                        }
+                    }
+                    Err(_) => return Over::Broken(format!("{} stopped reading", self.endpoint)),
+                },
+                count = self.tickets.recv_many(&mut arrived, room), if room > 0 => {
+                    if count == 0 {
+                        return Over::Unused;
+                    }
+                    session.push(arrived.drain(..));
+                }
+                () = self.shared.give_up.notified() => {
+                    // The wish may be older than this session.
+                    if self.shared.timeouts.load(Ordering::Relaxed) >= TIMEOUTS_TO_BREAK {
+                        return Over::Broken(format!("{} answers nothing", self.endpoint));
+                    }
+                }
+                () = &mut check => {
+                    check.as_mut().reset(Instant::now() + ANSWER_CHECK_EVERY);
+                    if session.oldest().is_some_and(|since| since.elapsed() > ANSWER_WAIT_MAX) {
+                        return Over::Broken(format!("{} left an operation without answer", self.endpoint));
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, session: &mut Session, frame: v1::SessionResponse) {
+        self.settings.time.observe(&self.endpoint, frame.server_time_ms);
+        // A greeting alone proves little: a node may greet and break for ever.
+        if session.receive(frame) > 0 {
+            self.failures = 0;
+            self.shared.timeouts.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The session could not be opened, or broke. While the node is down, waits for the next probe and turns callers
+    /// away. False if no handle is left.
+    async fn failed(&mut self, why: &str) -> bool {
+        self.shared.drop_channel();
+        self.failures += 1;
+        if self.failures < FAILURES_TO_DOWN {
+            return true;
+        }
+        self.shared.down.store(true, Ordering::Relaxed);
+        let probe_at = Instant::now() + self.probe_pause();
+        loop {
+            tokio::select! {
+                biased;
+                ticket = self.tickets.recv() => match ticket {
+                    Some(ticket) => turn_away(ticket, why),
+                    None => return false,
+                },
+                () = sleep_until(probe_at) => return true,
+            }
+        }
+    }
+
+    fn probe_pause(&self) -> Duration {
+        let doublings = (self.failures - FAILURES_TO_DOWN).min(16);
+        let ceiling = PROBE_FIRST.saturating_mul(1 << doublings).min(PROBE_CEILING);
+        let half_us = u64::try_from(ceiling.as_micros() / 2).expect("seconds");
+        Duration::from_micros(half_us + self.settings.environment.random_u64() % (half_us + 1))
+    }
+}
+
+fn turn_away(ticket: Ticket, why: &str) {
+    let _ = ticket.reply.send(Err(TryEnd::Unsent(why.to_owned())));
+}
+
+fn too_large(bytes: usize) -> v1::Error {
+    let message = format!("the request has {bytes} bytes, at most {OPERATION_BYTES_MAX} can be sent");
+    v1::Error { code: v1::Code::InvalidArgument.into(), message, ..Default::default() }
+}

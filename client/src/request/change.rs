@@ -1,0 +1,204 @@
+//! Commit, release and extend: what becomes of a reservation.
+
+use super::{Answer, Checks, Operation, Options, Part, options};
+use crate::call::Prepared;
+use crate::client::Client;
+use crate::error::{Error, Subject};
+use crate::model::Change;
+use crate::wire::v1::{self, operation::Body};
+use bytes::Bytes;
+use earmark_ledger::types::{OperationId, ReservationId};
+use std::time::Duration;
+
+/// Sells what is held. Made by [`Client::commit`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct Commit {
+    client: Client,
+    id: ReservationId,
+    operation_id: Option<OperationId>,
+    parts: Vec<Part>,
+    keep_rest: bool,
+    options: Options,
+}
+
+/// Gives back what is held. Made by [`Client::release`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct Release {
+    client: Client,
+    id: ReservationId,
+    operation_id: Option<OperationId>,
+    parts: Vec<Part>,
+    options: Options,
+}
+
+/// Moves the deadline. Made by [`Client::extend`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct Extend {
+    client: Client,
+    id: ReservationId,
+    operation_id: Option<OperationId>,
+    ttl: Duration,
+    options: Options,
+}
+
+impl Client {
+    /// Begins a commit of that reservation: all that is held, unless parts are named.
+    pub fn commit(&self, id: ReservationId) -> Commit {
+        Commit {
+            client: self.clone(),
+            id,
+            operation_id: None,
+            parts: Vec::new(),
+            keep_rest: false,
+            options: Options::default(),
+        }
+    }
+
+    /// Begins a release of that reservation: all that is held, unless parts are named.
+    pub fn release(&self, id: ReservationId) -> Release {
+        Release { client: self.clone(), id, operation_id: None, parts: Vec::new(), options: Options::default() }
+    }
+
+    /// Begins an extension: the deadline becomes `ttl` from now, unless it is later already.
+    pub fn extend(&self, id: ReservationId, ttl: Duration) -> Extend {
+        Extend { client: self.clone(), id, operation_id: None, ttl, options: Options::default() }
+    }
+}
+
+/// What commit, release and extend have in common.
+macro_rules! change {
+    ($name:ident) => {
+        impl $name {
+            /// The id to go by, from [`Client::make_operation_id`]. Without it the SDK makes one where one is needed.
+            pub fn operation_id(mut self, id: OperationId) -> Self {
+                self.operation_id = Some(id);
+                self
+            }
+
+            options!();
+
+            /// Sends it and waits for the end.
+            ///
+            /// # Errors
+            /// [`Error`] says why, and whether it surely had no effect.
+            pub async fn send(self) -> Result<Change, Error> {
+                let client = self.client.clone();
+                let timeout = self.options.timeout(&client.shared);
+                let take = |answer| match answer {
+                    Answer::Changed(change) => Some(change),
+                    _ => None,
+                };
+                client.perform(self.prepare()?, timeout, take).await
+            }
+
+            /// The same as an operation of a batch.
+            ///
+            /// # Errors
+            /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
+            pub fn operation(self) -> Result<Operation, Error> {
+                Ok(Operation { prepared: self.prepare()? })
+            }
+        }
+    };
+}
+
+change!(Commit);
+change!(Release);
+change!(Extend);
+
+impl Commit {
+    /// Only so many units of that line; may be called for each line. The rest goes back, unless it is to be kept.
+    pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
+        self.parts([Part::new(sku, location, quantity)])
+    }
+
+    /// Only these.
+    pub fn parts(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
+        self.parts.extend(parts);
+        self
+    }
+
+    /// What is not named stays held instead of going back.
+    pub fn keep_rest(mut self) -> Self {
+        self.keep_rest = true;
+        self
+    }
+
+    fn prepare(self) -> Result<Prepared, Error> {
+        let mut checks = Checks::default();
+        let parts = checks.parts(self.parts);
+        checks.finish()?;
+        let operation_id = operation_id(&self.client, self.operation_id, !parts.is_empty());
+        let request = v1::CommitRequest {
+            reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
+            operation_id,
+            parts,
+            keep_rest: self.keep_rest,
+            context: self.options.context(&self.client.shared),
+            delivery: None,
+        };
+        Ok(prepared(self.id, Body::Commit(request)))
+    }
+}
+
+impl Release {
+    /// Only so many units of that line; may be called for each line.
+    pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
+        self.parts([Part::new(sku, location, quantity)])
+    }
+
+    /// Only these.
+    pub fn parts(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
+        self.parts.extend(parts);
+        self
+    }
+
+    fn prepare(self) -> Result<Prepared, Error> {
+        let mut checks = Checks::default();
+        let parts = checks.parts(self.parts);
+        checks.finish()?;
+        let operation_id = operation_id(&self.client, self.operation_id, !parts.is_empty());
+        let request = v1::ReleaseRequest {
+            reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
+            operation_id,
+            parts,
+            context: self.options.context(&self.client.shared),
+            delivery: None,
+        };
+        Ok(prepared(self.id, Body::Release(request)))
+    }
+}
+
+impl Extend {
+    fn prepare(self) -> Result<Prepared, Error> {
+        let mut checks = Checks::default();
+        let ttl_ms = checks.ttl(self.ttl);
+        checks.finish()?;
+        let request = v1::ExtendRequest {
+            reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
+            operation_id: operation_id(&self.client, self.operation_id, true),
+            ttl_ms,
+            context: self.options.context(&self.client.shared),
+            delivery: None,
+        };
+        Ok(prepared(self.id, Body::Extend(request)))
+    }
+}
+
+/// A whole commit or release needs no id of its own: that its end is reached says that it was done. Everything else
+/// would be done twice by a retry without one.
+fn operation_id(client: &Client, given: Option<OperationId>, needed: bool) -> Bytes {
+    match given {
+        Some(id) => Bytes::copy_from_slice(&id.to_bytes()),
+        None if needed => Bytes::copy_from_slice(&client.make_operation_id().to_bytes()),
+        None => Bytes::new(),
+    }
+}
+
+/// A refusal of these is always looked up and noted in the log, so none of them counts as fresh.
+fn prepared(id: ReservationId, body: Body) -> Prepared {
+    Prepared { body, bucket: id.home(), subject: Some(Subject::Reservation(id)), made_here: false, any_replica: false }
+}

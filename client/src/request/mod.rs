@@ -1,0 +1,229 @@
+//! Requests: a builder for each operation, and what the builders share.
+//!
+//! A builder collects values as they come, checks all of them when it is sent, and tells every bad one at once under the
+//! name the contract gives its field. What needs the ledger to judge is left to the servers.
+
+mod change;
+mod read;
+mod reserve;
+mod stock;
+
+pub use change::{Commit, Extend, Release};
+pub use read::{GetReservation, GetStock};
+pub use reserve::{Line, Reserve};
+pub use stock::{Adjust, Receive};
+
+use crate::call::Prepared;
+use crate::client::{Client, Shared};
+use crate::error::{Error, FieldViolation, Subject};
+use crate::model::{Change, ReservationRead, Reserved, Stock, StockChange, kind_to_wire};
+use crate::reservation::Reservation;
+use crate::wire::v1::{self, operation_result::Body};
+use earmark_ledger::types::{LINE_QUANTITY_MAX, Location, Lot, PoolKind, Position, Sku};
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+/// An operation ready for [`Client::batch`]. Every builder has a method that makes one.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub(crate) prepared: Prepared,
+}
+
+/// What an operation of a batch answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To a reserve.
+    Reserved(Reservation),
+    /// To commit, release and extend.
+    Changed(Change),
+    /// To receive and adjust.
+    Stocked(StockChange),
+    /// To a read of a SKU.
+    Stock(Stock),
+    /// To a read of a reservation.
+    Read(ReservationRead),
+}
+
+/// Some units of a reservation's line, for partial commit and release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    sku: String,
+    location: String,
+    kind: PoolKind,
+    lot: String,
+    quantity: u64,
+}
+
+impl Part {
+    /// So many units of that SKU at that location.
+    pub fn new(sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
+        Self { sku: sku.into(), location: location.into(), kind: PoolKind::Now, lot: String::new(), quantity }
+    }
+
+    /// Of another kind of stock than what is on the shelf.
+    #[must_use]
+    pub fn kind(mut self, kind: PoolKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Of that lot.
+    #[must_use]
+    pub fn lot(mut self, lot: impl Into<String>) -> Self {
+        self.lot = lot.into();
+        self
+    }
+}
+
+/// What every mutation may carry beside its own fields.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) request_id: String,
+    pub(crate) traceparent: String,
+}
+
+impl Options {
+    pub(crate) fn context(self, shared: &Shared) -> Option<v1::Context> {
+        let context = v1::Context {
+            principal: shared.principal.clone(),
+            session: shared.session.clone(),
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+        };
+        (context != v1::Context::default()).then_some(context)
+    }
+
+    /// The whole time for the operation.
+    pub(crate) fn timeout(&self, shared: &Shared) -> Duration {
+        self.timeout.unwrap_or(shared.timeout).min(crate::config::TIMEOUT_MAX)
+    }
+}
+
+/// The options of a mutation, as methods of its builder.
+macro_rules! options {
+    () => {
+        /// How long it may take with all its tries, instead of the client's own timeout; 30 s at most.
+        pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options.timeout = Some(timeout);
+            self
+        }
+
+        /// The caller's own request id, for the audit; up to 64 bytes.
+        pub fn request_id(mut self, id: impl Into<String>) -> Self {
+            self.options.request_id = id.into();
+            self
+        }
+
+        /// W3C trace context: the value of the header `traceparent`.
+        pub fn traceparent(mut self, value: impl Into<String>) -> Self {
+            self.options.traceparent = value.into();
+            self
+        }
+    };
+}
+pub(crate) use options;
+
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    bad: Vec<FieldViolation>,
+}
+
+impl Checks {
+    pub(crate) fn refuse(&mut self, field: impl Into<String>, description: impl Display) {
+        self.bad.push(FieldViolation { field: field.into(), description: description.to_string() });
+    }
+
+    /// The text as its type, if it is one.
+    pub(crate) fn text<T>(&mut self, field: impl FnOnce() -> String, text: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        text.parse().map_err(|why| self.refuse(field(), why)).ok()
+    }
+
+    /// 1 to the most a line may have.
+    pub(crate) fn quantity(&mut self, field: impl FnOnce() -> String, units: u64) -> i64 {
+        if units == 0 || units > LINE_QUANTITY_MAX {
+            self.refuse(field(), format_args!("must be 1 to {LINE_QUANTITY_MAX}, not {units}"));
+        }
+        i64::try_from(units).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn ttl(&mut self, ttl: Duration) -> u64 {
+        if ttl < Duration::from_millis(1) {
+            self.refuse("ttl", "must be at least 1 s");
+        }
+        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn part(&mut self, index: usize, part: Part) -> v1::Part {
+        let _: Option<Sku> = self.text(|| format!("parts[{index}].sku"), &part.sku);
+        let _: Option<Location> = self.text(|| format!("parts[{index}].location"), &part.location);
+        let _: Option<Lot> = self.text(|| format!("parts[{index}].lot"), &part.lot);
+        let quantity = self.quantity(|| format!("parts[{index}].quantity"), part.quantity);
+        v1::Part { sku: part.sku, location: part.location, kind: kind_to_wire(part.kind), lot: part.lot, quantity }
+    }
+
+    pub(crate) fn parts(&mut self, parts: Vec<Part>) -> Vec<v1::Part> {
+        parts.into_iter().enumerate().map(|(index, part)| self.part(index, part)).collect()
+    }
+
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        if self.bad.is_empty() { Ok(()) } else { Err(Error::invalid(self.bad)) }
+    }
+}
+
+/// Reads the answer that belongs to the operation.
+pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> Result<Answer, Error> {
+    let read = match body {
+        Body::Reserve(told) => Reserved::try_from(told).and_then(|told| reserved(client, told, subject)),
+        Body::Commit(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Release(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Extend(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Receive(told) => StockChange::try_from(told).map(Answer::Stocked),
+        Body::Adjust(told) => StockChange::try_from(told).map(Answer::Stocked),
+        Body::GetStock(told) => Stock::try_from(told).map(Answer::Stock),
+        Body::GetReservation(told) => ReservationRead::try_from(told).map(Answer::Read),
+        Body::Error(_) => Err("an error where an answer should be"),
+    };
+    let answer = read.map_err(|what| Error::unreadable(what, subject))?;
+    client.observe(answer.position());
+    Ok(answer)
+}
+
+/// The units of another reservation must never be taken for the caller's own.
+fn reserved(client: &Client, told: Reserved, subject: Option<Subject>) -> Result<Answer, &'static str> {
+    if subject != Some(Subject::Reservation(told.id)) {
+        return Err("it is about another reservation");
+    }
+    Ok(Answer::Reserved(Reservation::new(client.clone(), told)))
+}
+
+impl Answer {
+    /// Where in the ledger it was seen or stands.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Reserved(reservation) => reservation.position(),
+            Self::Changed(change) => change.position,
+            Self::Stocked(change) => change.position,
+            Self::Stock(stock) => stock.position,
+            Self::Read(read) => read.position,
+        }
+    }
+}
+
+impl Client {
+    /// Sends one prepared operation and reads its answer as the kind that belongs to it.
+    async fn perform<T>(
+        &self,
+        prepared: Prepared,
+        timeout: Duration,
+        take: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<T, Error> {
+        let subject = prepared.subject;
+        let body = self.run(&prepared, timeout).await?;
+        take(answer(self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
+    }
+}

@@ -1,0 +1,166 @@
+//! Reads: the stock of a SKU, and a reservation by its id.
+
+use super::{Answer, Checks, Operation};
+use crate::call::Prepared;
+use crate::client::Client;
+use crate::error::{Error, Subject};
+use crate::model::{Level, ReservationRead, Stock};
+use crate::token::Token;
+use crate::wire::v1::{self, operation::Body};
+use bytes::Bytes;
+use earmark_ledger::types::{Bucket, Location, Position, ReservationId, Sku};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// Reads every pool of one SKU. Made by [`Client::stock`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct GetStock {
+    client: Client,
+    sku: String,
+    location: String,
+    level: Level,
+    timeout: Option<Duration>,
+}
+
+/// Reads one reservation. Made by [`Client::reservation`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct GetReservation {
+    client: Client,
+    id: ReservationId,
+    level: Level,
+    timeout: Option<Duration>,
+}
+
+impl Client {
+    /// Begins a read of a SKU, at all its locations unless one is named.
+    pub fn stock(&self, sku: impl Into<String>) -> GetStock {
+        GetStock {
+            client: self.clone(),
+            sku: sku.into(),
+            location: String::new(),
+            level: Level::default(),
+            timeout: None,
+        }
+    }
+
+    /// Begins a read of a reservation.
+    pub fn reservation(&self, id: ReservationId) -> GetReservation {
+        GetReservation { client: self.clone(), id, level: Level::default(), timeout: None }
+    }
+
+    /// What this client has seen so far. Reads of level "session" see at least that.
+    pub fn token(&self) -> Token {
+        self.shared.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on reads of level "session" also see what the owner of that token has seen.
+    pub fn merge_token(&self, token: &Token) {
+        self.shared.token.lock().unwrap_or_else(PoisonError::into_inner).merge(token);
+    }
+
+    pub(crate) fn observe(&self, position: Position) {
+        self.shared.token.lock().unwrap_or_else(PoisonError::into_inner).observe(position);
+    }
+
+    fn wire_token(&self, level: Level) -> Option<v1::Token> {
+        (level == Level::Session).then(|| self.token().to_wire())
+    }
+}
+
+/// What both reads have in common.
+macro_rules! read {
+    ($name:ident, $variant:ident, $answer:ident) => {
+        impl $name {
+            /// How fresh the answer must be; linearizable if it is not set.
+            pub fn level(mut self, level: Level) -> Self {
+                self.level = level;
+                self
+            }
+
+            /// How long it may take with all its tries, instead of the client's own timeout; 30 s at most.
+            pub fn timeout(mut self, timeout: Duration) -> Self {
+                self.timeout = Some(timeout);
+                self
+            }
+
+            /// Sends it and waits for the answer.
+            ///
+            /// # Errors
+            /// [`Code::NotFound`](crate::Code::NotFound) if there is no such thing.
+            pub async fn send(self) -> Result<$answer, Error> {
+                let client = self.client.clone();
+                let timeout = self.timeout.unwrap_or(client.shared.timeout).min(crate::config::TIMEOUT_MAX);
+                let take = |answer| match answer {
+                    Answer::$variant(read) => Some(read),
+                    _ => None,
+                };
+                client.perform(self.prepare()?, timeout, take).await
+            }
+
+            /// The same as an operation of a batch.
+            ///
+            /// # Errors
+            /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
+            pub fn operation(self) -> Result<Operation, Error> {
+                Ok(Operation { prepared: self.prepare()? })
+            }
+        }
+    };
+}
+
+read!(GetStock, Stock, Stock);
+read!(GetReservation, Read, ReservationRead);
+
+impl GetStock {
+    /// Only that location.
+    pub fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = location.into();
+        self
+    }
+
+    fn prepare(self) -> Result<Prepared, Error> {
+        let mut checks = Checks::default();
+        let sku: Option<Sku> = checks.text(|| "sku".to_owned(), &self.sku);
+        if !self.location.is_empty() {
+            let _: Option<Location> = checks.text(|| "location".to_owned(), &self.location);
+        }
+        checks.finish()?;
+        let sku = sku.expect("a bad SKU was refused before");
+        let shared = &self.client.shared;
+        let request = v1::GetStockRequest {
+            namespace: shared.namespace.as_str().to_owned(),
+            sku: self.sku,
+            location: self.location,
+            level: self.level.to_wire(),
+            token: self.client.wire_token(self.level),
+            direct: false,
+        };
+        Ok(Prepared {
+            body: Body::GetStock(request),
+            bucket: Bucket::of(&shared.namespace, &sku),
+            subject: None,
+            made_here: false,
+            any_replica: self.level != Level::Linearizable,
+        })
+    }
+}
+
+impl GetReservation {
+    fn prepare(self) -> Result<Prepared, Error> {
+        let request = v1::GetReservationRequest {
+            reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
+            level: self.level.to_wire(),
+            token: self.client.wire_token(self.level),
+            direct: false,
+        };
+        Ok(Prepared {
+            body: Body::GetReservation(request),
+            bucket: self.id.home(),
+            subject: Some(Subject::Reservation(self.id)),
+            made_here: false,
+            any_replica: self.level != Level::Linearizable,
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! One session stream, without the stream: what waits to be sent, what is in flight, and the server's credit.
+//!
+//! All steps are synchronous, so tests need no network. The actor in `link` feeds it: operations that arrived while the
+//! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
+//! server gives credit for; what is beyond stays in the bounded queue in front.
+
+use crate::retry::TryEnd;
+use crate::wire::v1;
+use std::collections::BTreeMap;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// A message has 4 MiB at most; a frame stops well before, because one operation may be large.
+pub(crate) const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// The largest single operation that is sent. With a full frame in front of it the message still fits.
+pub(crate) const OPERATION_BYTES_MAX: usize = 2 << 20;
+
+/// Tag and lengths around one operation of a frame, generously.
+const OPERATION_OVERHEAD: usize = 24;
+
+/// How many operations this side keeps in flight even if a server gives more credit.
+const IN_FLIGHT_MAX: usize = 65_536;
+
+/// What a try comes back with.
+pub(crate) type Answer = Result<v1::operation_result::Body, TryEnd>;
+
+/// Where a try stands, seen by its caller and by the session: whoever moves it out of `QUEUED` decides whether it counts
+/// as sent.
+#[derive(Debug, Default)]
+pub(crate) struct Stage(AtomicU8);
+
+const QUEUED: u8 = 0;
+const SENT: u8 = 1;
+const ABANDONED: u8 = 2;
+
+impl Stage {
+    /// The session is about to send it; false if its caller has given up.
+    fn send(&self) -> bool {
+        self.0.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The caller gives up; false if it is already sent.
+    pub(crate) fn abandon(&self) -> bool {
+        self.0.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// One try on its way to a session.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) operation: v1::Operation,
+    /// Encoded size of the operation.
+    pub(crate) bytes: usize,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    since: Instant,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// One session stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    credit: usize,
+    tag_next: u64,
+    pending: Vec<Ticket>,
+    /// By tag: ordered, so that a break fails them in the order they were sent, in every run of one seed alike.
+    in_flight: BTreeMap<u64, InFlight>,
+}
+
+impl Session {
+    pub(crate) fn new() -> Self {
+        Self { credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
+    }
+
+    /// How many more tickets it can take now.
+    pub(crate) fn room(&self) -> usize {
+        self.credit.saturating_sub(self.in_flight.len() + self.pending.len())
+    }
+
+    /// Takes tickets, at most as many as there was room for.
+    pub(crate) fn push(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
+        self.pending.extend(tickets);
+    }
+
+    /// Whether there is something to send.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
+    pub(crate) fn frame(&mut self, now: Instant) -> Option<v1::SessionRequest> {
+        let mut operations = Vec::with_capacity(self.pending.len());
+        let mut bytes = 0;
+        let mut taken = 0;
+        for ticket in &self.pending {
+            bytes += ticket.bytes + OPERATION_OVERHEAD;
+            if taken > 0 && bytes > FRAME_BYTES_MAX {
+                break;
+            }
+            taken += 1;
+        }
+        for ticket in self.pending.drain(..taken) {
+            if ticket.reply.is_closed() || !ticket.stage.send() {
+                continue;
+            }
+            let tag = self.tag_next;
+            self.tag_next += 1;
+            self.in_flight.insert(tag, InFlight { since: now, reply: ticket.reply });
+            operations.push(v1::TaggedOperation { tag, operation: Some(ticket.operation) });
+        }
+        (!operations.is_empty()).then_some(v1::SessionRequest { operations })
+    }
+
+    /// A frame from the server. Tells how many operations it answered.
+    ///
+    /// A result whose tag is not in flight is ignored: its caller can't be found, and no caller may get another's answer.
+    pub(crate) fn receive(&mut self, frame: v1::SessionResponse) -> usize {
+        if frame.credit > 0 {
+            self.credit = usize::try_from(frame.credit).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
+        }
+        let mut answered = 0;
+        for tagged in frame.results {
+            let Some(waiting) = self.in_flight.remove(&tagged.tag) else { continue };
+            answered += 1;
+            // A caller that stopped waiting is no reason for anything.
+            let _ = waiting.reply.send(answer_of(tagged.result));
+        }
+        answered
+    }
+
+    /// Since when the oldest operation in flight waits for its answer.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.in_flight.first_key_value().map(|(_, waiting)| waiting.since)
+    }
+
+    /// The stream is gone: what was in flight may have been done, what was pending surely was not.
+    pub(crate) fn broke(self, why: &str) {
+        for (_, waiting) in self.in_flight {
+            let _ = waiting.reply.send(Err(TryEnd::Lost(why.to_owned())));
+        }
+        for ticket in self.pending {
+            let _ = ticket.reply.send(Err(TryEnd::Unsent(why.to_owned())));
+        }
+    }
+}
+
+/// An answer without a body says nothing.
+pub(crate) fn answer_of(result: Option<v1::OperationResult>) -> Answer {
+    match result.and_then(|result| result.body) {
+        Some(v1::operation_result::Body::Error(error)) => Err(TryEnd::Answered(Box::new(error))),
+        Some(body) => Ok(body),
+        None => Err(TryEnd::Lost("the node answered with nothing".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(bytes: usize) -> (Ticket, oneshot::Receiver<Answer>, Arc<Stage>) {
+        let (reply, answer) = oneshot::channel();
+        let stage = Arc::new(Stage::default());
+        let operation = v1::Operation {
+            body: Some(v1::operation::Body::GetStock(v1::GetStockRequest {
+                sku: "A".to_owned(),
+                ..Default::default()
+            })),
+        };
+        (Ticket { operation, bytes, stage: Arc::clone(&stage), reply }, answer, stage)
+    }
+
+    fn greeting(credit: u32) -> v1::SessionResponse {
+        v1::SessionResponse { credit, ..Default::default() }
+    }
+
+    fn result(tag: u64) -> v1::TaggedResult {
+        let body = v1::operation_result::Body::GetStock(v1::GetStockResponse::default());
+        v1::TaggedResult { tag, result: Some(v1::OperationResult { body: Some(body) }) }
+    }
+
+    fn session(credit: u32) -> Session {
+        let mut session = Session::new();
+        session.receive(greeting(credit));
+        session
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gathered_leaves_as_one_frame() {
+        let mut session = session(10);
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            let (ticket, answer, _) = ticket(10);
+            session.push([ticket]);
+            answers.push(answer);
+        }
+        let frame = session.frame(Instant::now()).expect("four operations wait");
+        assert_eq!(frame.operations.iter().map(|o| o.tag).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(!session.has_pending());
+        assert_eq!(session.room(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_flight_never_exceeds_the_credit() {
+        let mut session = session(2);
+        let (tickets, _answers): (Vec<_>, Vec<_>) = (0..2).map(|_| ticket(10)).map(|(t, a, _)| (t, a)).unzip();
+        session.push(tickets);
+        assert_eq!(session.room(), 0);
+        session.frame(Instant::now()).expect("two");
+        assert_eq!(session.room(), 0, "sent is still in flight");
+        session.receive(v1::SessionResponse { results: vec![result(1)], ..greeting(2) });
+        assert_eq!(session.room(), 1);
+        session.receive(greeting(1));
+        assert_eq!(session.room(), 0, "a server may give less credit than before");
+        session.receive(greeting(0));
+        assert_eq!(session.credit, 1, "0 leaves the credit as it is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_stops_at_its_size() {
+        let mut session = session(10);
+        let (tickets, _answers): (Vec<_>, Vec<_>) =
+            (0..3).map(|_| ticket(FRAME_BYTES_MAX / 2)).map(|(t, a, _)| (t, a)).unzip();
+        session.push(tickets);
+        assert_eq!(session.frame(Instant::now()).expect("one").operations.len(), 1);
+        assert_eq!(session.frame(Instant::now()).expect("two").operations.len(), 1);
+        assert!(session.has_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_given_up_in_the_queue_is_never_sent() {
+        let mut session = session(10);
+        let (abandoned, _answer, stage) = ticket(10);
+        let (dropped, gone, _) = ticket(10);
+        drop(gone);
+        session.push([abandoned, dropped]);
+        assert!(stage.abandon(), "it is still queued");
+        assert!(session.frame(Instant::now()).is_none());
+        assert_eq!(session.room(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_cannot_be_given_up() {
+        let mut session = session(10);
+        let (sent, _answer, stage) = ticket(10);
+        session.push([sent]);
+        session.frame(Instant::now()).expect("one");
+        assert!(!stage.abandon());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_break_loses_what_was_sent_and_only_that() {
+        let mut session = session(10);
+        let (first, sent, _) = ticket(10);
+        session.push([first]);
+        session.frame(Instant::now()).expect("one");
+        let (second, waiting, _) = ticket(10);
+        session.push([second]);
+        session.broke("gone");
+        assert_eq!(sent.await.expect("told"), Err(TryEnd::Lost("gone".to_owned())));
+        assert_eq!(waiting.await.expect("told"), Err(TryEnd::Unsent("gone".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_caller_gets_the_answer_of_another() {
+        let mut session = session(10);
+        let (first, mut answer, _) = ticket(10);
+        session.push([first]);
+        session.frame(Instant::now()).expect("one");
+        assert_eq!(session.receive(v1::SessionResponse { results: vec![result(7)], ..greeting(10) }), 0);
+        assert!(answer.try_recv().is_err(), "tag 7 is nobody's");
+        let twice = v1::SessionResponse { results: vec![result(1), result(1)], ..greeting(10) };
+        assert_eq!(session.receive(twice), 1, "the second answer to tag 1 is ignored");
+        assert!(answer.await.expect("told").is_ok());
+    }
+}
