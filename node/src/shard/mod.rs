@@ -85,7 +85,7 @@ pub struct Standing {
 
 /// openraft's configuration out of ours.
 fn raft_config(config: &Config) -> openraft::Config {
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     openraft::Config {
         cluster_name: "earmark".to_owned(),
         heartbeat_interval: millis(config.raft.heartbeat),
@@ -265,7 +265,7 @@ impl Replica {
         }
         let (heard, decided) = self
             .raft
-            .with_raft_state(|state| (state.vote_last_modified(), state.committed().map_or(0, |id| id.index)))
+            .with_raft_state(|state| (state.vote_last_modified(), state.local_committed().map_or(0, |id| id.index)))
             .await
             .ok()?;
         let hot = self.hot();

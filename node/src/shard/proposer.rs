@@ -202,8 +202,9 @@ impl Actor {
         }
     }
 
+    /// The rules the shard is under; a new shard begins with the first.
     fn rules(&self) -> u32 {
-        self.parts.core.hot().ledger.rules()
+        self.parts.core.hot().ledger.rules().max(1)
     }
 
     /// The term this replica leads and the time to write, or why it can't propose.
