@@ -18,30 +18,35 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Hash of what is asked, without who asks, which sending it is, and until when. A time to live that the policy chose
 /// is not part of it either.
 pub(crate) fn fingerprint(body: &Body) -> u64 {
-    let mut out = Vec::with_capacity(128);
+    fingerprint_in(&mut Vec::with_capacity(128), body)
+}
+
+/// The same, put together in `out`, whose content is lost.
+pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
+    out.clear();
     match body {
         Body::Reserve(reserve) => {
             out.push(1);
             out.extend_from_slice(&reserve.id.to_bytes());
-            put_text(&mut out, reserve.namespace.as_bytes());
-            put_text(&mut out, reserve.owner.as_bytes());
+            put_text(out, reserve.namespace.as_bytes());
+            put_text(out, reserve.owner.as_bytes());
             let ttl = if reserve.ttl_chosen { 0 } else { reserve.ttl.0 };
             out.extend_from_slice(&ttl.to_le_bytes());
             out.push(u8::from(reserve.best_effort) | u8::from(reserve.ttl_chosen) << 1);
             for line in &reserve.lines {
-                put_line(&mut out, line);
+                put_line(out, line);
             }
         }
         Body::Commit(commit) => {
             out.push(2);
             out.extend_from_slice(&commit.id.to_bytes());
             out.push(u8::from(commit.keep_rest));
-            commit.parts.iter().for_each(|part| put_part(&mut out, part));
+            commit.parts.iter().for_each(|part| put_part(out, part));
         }
         Body::Release(release) => {
             out.push(3);
             out.extend_from_slice(&release.id.to_bytes());
-            release.parts.iter().for_each(|part| put_part(&mut out, part));
+            release.parts.iter().for_each(|part| put_part(out, part));
         }
         Body::Extend(extend) => {
             out.push(4);
@@ -50,22 +55,22 @@ pub(crate) fn fingerprint(body: &Body) -> u64 {
         }
         Body::Receive(receive) => {
             out.push(5);
-            put_pool_key(&mut out, &receive.pool);
+            put_pool_key(out, &receive.pool);
             out.extend_from_slice(&receive.quantity.units().to_le_bytes());
-            put_text(&mut out, receive.document.as_bytes());
+            put_text(out, receive.document.as_bytes());
         }
         Body::Adjust(adjust) => {
             out.push(6);
-            put_pool_key(&mut out, &adjust.pool);
+            put_pool_key(out, &adjust.pool);
             out.extend_from_slice(&adjust.delta.to_le_bytes());
-            put_text(&mut out, adjust.reason.as_bytes());
+            put_text(out, adjust.reason.as_bytes());
             let expected = adjust.expected_on_hand.map_or(u64::MAX, |units| units.units());
             out.extend_from_slice(&expected.to_le_bytes());
         }
         // Neither has an id of its own.
         Body::Forget(_) | Body::Meta(Meta::Form(_)) => {}
     }
-    xxh3_64(&out)
+    xxh3_64(out)
 }
 
 fn put_text(out: &mut Vec<u8>, text: &[u8]) {

@@ -1,7 +1,7 @@
 //! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
 
 use crate::{
-    apply::reserve::{grants, wants},
+    apply::reserve::{find, grant},
     codec::{Corrupt, record},
     command::{Body, Command},
     outcome::{Missing, PoolView, Refusal, ReservationView},
@@ -119,13 +119,13 @@ impl Ledger {
         if !validate(command, clock).is_empty() {
             return Fresh::Propose;
         }
-        let wants = match wants(&self.stock, reserve) {
-            Ok(wants) => wants,
-            Err(missing) => return Fresh::Refuse(Refusal::NotFound(missing)),
-        };
-        match grants(&self.stock, &wants, clock) {
-            Ok(_) => Fresh::Propose,
-            Err(_) if grants(&self.stock, &wants, now.max(clock)).is_ok() => Fresh::TickFirst,
+        let mut wants = Vec::with_capacity(reserve.lines.len());
+        if let Err(missing) = find(&self.stock, reserve, &mut wants) {
+            return Fresh::Refuse(Refusal::NotFound(missing));
+        }
+        match grant(&self.stock, &mut wants, clock) {
+            Ok(()) => Fresh::Propose,
+            Err(_) if grant(&self.stock, &mut wants, now.max(clock)).is_ok() => Fresh::TickFirst,
             Err(shortages) => Fresh::Refuse(Refusal::InsufficientStock(shortages)),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Effect, Entry};
 use crate::{
     command::{Command, Reserve},
-    idempotency::{Known, fingerprint},
+    idempotency::{Known, fingerprint_in},
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
@@ -21,11 +21,13 @@ pub(crate) struct Want {
     asked: u32,
     /// All of it, or the minimum with best effort.
     required: u32,
+    /// What it gets, once that is known.
+    grant: u32,
 }
 
-/// The pools of all lines, in the order of their first mention. The request must be valid.
-pub(crate) fn wants(stock: &Stock, reserve: &Reserve) -> Result<Vec<Want>, Missing> {
-    let mut wants: Vec<Want> = Vec::with_capacity(reserve.lines.len());
+/// The pools of all lines, in the order of their first mention, into `wants`. The request must be valid.
+pub(crate) fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Missing> {
+    wants.clear();
     // Looking back over all lines before is quickest for a few.
     let mut places = (reserve.lines.len() > 16).then(Map::<PoolRef, usize>::default);
     for (at, line) in reserve.lines.iter().enumerate() {
@@ -52,25 +54,23 @@ pub(crate) fn wants(stock: &Stock, reserve: &Reserve) -> Result<Vec<Want>, Missi
                 wants[place].asked = wants[place].asked.saturating_add(asked);
                 wants[place].required = wants[place].required.saturating_add(required);
             }
-            None => wants.push(Want { pool, line: u32::try_from(at).unwrap_or(u32::MAX), asked, required }),
+            None => wants.push(Want { pool, line: u32::try_from(at).unwrap_or(u32::MAX), asked, required, grant: 0 }),
         }
     }
-    Ok(wants)
+    Ok(())
 }
 
-/// How many units each line would get at `now`, or what is lacking. Units of overdue holds count as free.
-pub(crate) fn grants(stock: &Stock, wants: &[Want], now: TimeMs) -> Result<Vec<u32>, Vec<Shortage>> {
-    let mut grants = Vec::with_capacity(wants.len());
+/// Notes how many units each line would get at `now`, or tells what is lacking. Units of overdue holds count as free.
+pub(crate) fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs) -> Result<(), Vec<Shortage>> {
     let mut short = false;
     let mut any = false;
-    for want in wants {
-        let grant = sellable(stock, want, now).min(want.asked);
-        short |= grant < want.required;
-        any |= grant > 0;
-        grants.push(grant);
+    for want in &mut *wants {
+        want.grant = sellable(stock, want, now).min(want.asked);
+        short |= want.grant < want.required;
+        any |= want.grant > 0;
     }
     if !short && any {
-        return Ok(grants);
+        return Ok(());
     }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
     let lacks = |want: &&Want| sellable(stock, want, now) < want.required.max(u32::from(!any));
@@ -93,7 +93,7 @@ fn quantity(units: u32) -> Quantity {
 
 impl Entry<'_> {
     pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Outcome {
-        let print = fingerprint(&command.body);
+        let print = fingerprint_in(&mut self.ledger.scratch.bytes, &command.body);
         match self.ledger.known_reserve(reserve.id, print, command) {
             Known::Outcome(outcome) => return outcome,
             Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
@@ -103,10 +103,11 @@ impl Entry<'_> {
             return self.refused(Refusal::IdempotencyTooOld);
         }
         let intent = Intent::Reserve(reserve.id);
-        match self.judge(command, reserve) {
-            Ok((wants, grants)) => {
+        let mut wants = std::mem::take(&mut self.ledger.scratch.wants);
+        let outcome = match self.judge(command, reserve, &mut wants) {
+            Ok(()) => {
                 // Nothing can fail from here on.
-                let effect = self.hold(command, reserve, &wants, &grants, print);
+                let effect = self.hold(command, reserve, &wants, print);
                 self.ledger.drop_refusal(intent);
                 self.outcome(Ok(effect))
             }
@@ -115,34 +116,36 @@ impl Entry<'_> {
                 self.ledger.remember_refusal(intent, print, command, &outcome);
                 outcome
             }
-        }
+        };
+        self.ledger.scratch.wants = wants;
+        outcome
     }
 
-    fn judge(&mut self, command: &Command, reserve: &Reserve) -> Result<(Vec<Want>, Vec<u32>), Refusal> {
+    fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        let wants = wants(&self.ledger.stock, reserve).map_err(Refusal::NotFound)?;
-        let grants = grants(&self.ledger.stock, &wants, self.clock()).map_err(Refusal::InsufficientStock)?;
+        find(&self.ledger.stock, reserve, wants).map_err(Refusal::NotFound)?;
+        grant(&self.ledger.stock, wants, self.clock()).map_err(Refusal::InsufficientStock)?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
-        for (want, grant) in wants.iter().zip(&grants) {
-            let needed = self.ledger.stock.needed(want.pool, u64::from(*grant));
+        for want in wants.iter() {
+            let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
             self.sweep_pool(want.pool, needed);
             if self.ledger.stock.pool(want.pool).books.available < needed {
                 return Err(Refusal::Contended);
             }
         }
-        Ok((wants, grants))
+        Ok(())
     }
 
-    fn hold(&mut self, command: &Command, reserve: &Reserve, wants: &[Want], grants: &[u32], print: u64) -> Effect {
+    fn hold(&mut self, command: &Command, reserve: &Reserve, wants: &[Want], print: u64) -> Effect {
         let clock = self.clock();
         let deadline = clock.plus(reserve.ttl);
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
         let mut last: Option<Spot> = None;
         let mut told = Vec::with_capacity(wants.len());
-        for (want, grant) in wants.iter().zip(grants) {
-            if *grant > 0 {
-                let units = i64::from(*grant);
+        for want in wants {
+            if want.grant > 0 {
+                let units = i64::from(want.grant);
                 let posting = Posting {
                     kind: MovementKind::Reserve,
                     by: By::Request(&command.context),
@@ -155,19 +158,19 @@ impl Entry<'_> {
                     owner: reserve.owner.to_shared(),
                 };
                 last = Some(ledger.stock.post(&mut self.block, want.pool, posting));
-                ledger.stock.pool_mut(want.pool).add_hold(due, u64::from(*grant));
+                ledger.stock.pool_mut(want.pool).add_hold(due, u64::from(want.grant));
             }
             told.push(LineGot {
                 pool: ledger.stock.pool(want.pool).key.clone(),
                 asked: quantity(want.asked),
-                got: quantity(*grant),
+                got: quantity(want.grant),
             });
         }
         let last = last.expect("at least one line got a unit");
-        let lines = wants.iter().zip(grants).map(|(want, grant)| Line {
+        let lines = wants.iter().map(|want| Line {
             pool: want.pool,
             asked: want.asked,
-            held: *grant,
+            held: want.grant,
             committed: 0,
             released: 0,
             expired: 0,
@@ -189,7 +192,7 @@ impl Entry<'_> {
         ledger.dirty.reservation(reserve.id, &mut reservation);
         ledger.deadlines.insert(due);
         ledger.reservations.insert(reserve.id, reservation);
-        let all = wants.iter().zip(grants).all(|(want, grant)| want.asked == *grant);
+        let all = wants.iter().all(|want| want.asked == want.grant);
         (Done::Reserved(Reserved { id: reserve.id, lines: told, all, deadline }), Some(last))
     }
 }

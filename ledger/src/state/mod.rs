@@ -68,6 +68,14 @@ pub struct Ledger {
     pub(crate) cold: Cold,
     /// Counts uses of the scratch marks in pools. Of this process only.
     pub(crate) serial: u64,
+    pub(crate) scratch: Scratch,
+}
+
+/// Buffers that a command uses and leaves to the next one.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) wants: Vec<crate::apply::reserve::Want>,
 }
 
 impl Ledger {
@@ -87,6 +95,7 @@ impl Ledger {
             dirty: Dirty::default(),
             cold: Cold::default(),
             serial: 0,
+            scratch: Scratch::default(),
         }
     }
 
