@@ -1,0 +1,48 @@
+# Earmark's commands. `make demo` and `make test` install what is missing (clang, for RocksDB's bindings) and need
+# nothing but Rust and a C compiler beforehand.
+
+# RocksDB's C++ is compiled once per machine, into a cache outside the checkout (deploy/rocksdb-cache).
+ROCKSDB = $(shell deploy/rocksdb-cache)
+CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
+
+.DEFAULT_GOAL := help
+
+# Lists the targets.
+.PHONY: help
+help:
+	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{split($$1,name,":"); if(text!="")printf "  make %-10s %s\n",name[1],text; text=""}' Makefile
+
+# Starts a three-node cluster in one process, sells a real Saturday's orders on it, and says what happened.
+.PHONY: demo
+demo: tools
+	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+	@deploy/demo target/release/earmark
+
+# Runs all tests.
+.PHONY: test
+test: tools
+	@$(CARGO) test --locked --workspace
+
+# Builds the release binary: target/release/earmark.
+.PHONY: build
+build: tools
+	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+
+# Formats-checks, lints with warnings denied, tests, builds the docs. Writes nothing into the tree.
+.PHONY: check
+check: tools
+	@cargo fmt --all -- --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	@$(CARGO) test --locked --workspace
+	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Formats and applies what the linter can mend by itself.
+.PHONY: fix
+fix: tools
+	@cargo fmt --all
+	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty
+
+# Installs clang where it is missing; RocksDB's bindings are generated with it.
+.PHONY: tools
+tools:
+	@deploy/install-tools
