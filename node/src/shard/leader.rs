@@ -1,12 +1,18 @@
-//! What only a leader does by itself: let time pass in the log when deadlines do, and have replicas compare digests.
+//! What only a leader does by itself: let time pass in the log when deadlines do, have replicas compare digests, and
+//! drop records whose time is over.
 
 use super::{
     machine::Core,
     proposer::{Proposer, Raft},
 };
-use crate::stamp::Clocks;
-use earmark_ledger::types::{ShardId, TimeMs};
-use std::{sync::Arc, time::Duration};
+use crate::{stamp::Clocks, storage::StoreError};
+use earmark_ledger::{
+    Corrupt,
+    command::{Body, Command, Context, Forget},
+    records,
+    types::{DurationMs, ShardId, TimeMs},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The shortest TTL is 1 s, so a hold made while this task sleeps is not due before it wakes.
@@ -55,4 +61,95 @@ pub(super) async fn mark_digests(shard: ShardId, raft: Raft, proposer: Proposer,
             tracing::debug!(%shard, ?failure, "no digest mark this time");
         }
     }
+}
+
+/// Between two looks for records to forget.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Cold records looked at in one go, so that a long history is walked in small steps.
+const LOOKED_AT: usize = 10_000;
+
+/// Records dropped by one command.
+const FORGOTTEN_MAX: usize = 1_000;
+
+/// Why a walk over cold records ended before its range did.
+enum Halt {
+    Enough,
+    Failed(String),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<Corrupt> for Halt {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Failed(corrupt.to_string())
+    }
+}
+
+/// Walks over cold records, a step a minute, and proposes to forget those whose retention is over. The ledger judges
+/// each again by its own clock, so a proposal can't forget too early.
+pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
+    // For each range (by its first byte, the kind of record) where the next step begins.
+    let mut next: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        if core.is_broken() || raft.as_leader().is_err() {
+            continue;
+        }
+        let clock = core.hot().clock();
+        let found = match look(&core, clock, &mut next) {
+            Ok(found) => found,
+            Err(problem) => {
+                core.mark_damaged(&format!("cold records can't be read: {problem}"));
+                return;
+            }
+        };
+        if found == Forget::default() {
+            continue;
+        }
+        let command = Command {
+            context: Context::default(),
+            not_after: clock.plus(DurationMs::minutes(1)),
+            attempt: 1,
+            body: Body::Forget(found),
+        };
+        if let Err(failure) = proposer.propose(command, false, Instant::now() + TICK_PATIENCE).await {
+            tracing::debug!(?failure, "nothing was forgotten this time");
+        }
+    }
+}
+
+/// One step over each range. Gives what is to be forgotten.
+fn look(core: &Core, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<Forget, String> {
+    let mut forget = Forget::default();
+    for (first, end) in records::forget_ranges(clock) {
+        let kind = first.first().copied().unwrap_or_default();
+        let start = next.remove(&kind).filter(|start| *start < end).unwrap_or(first);
+        let (mut seen, mut last) = (0, Vec::new());
+        let walked = core.store().scan_state(&start, &end, |key, value| {
+            if seen == LOOKED_AT || forget.reservations.len() + forget.operations.len() >= FORGOTTEN_MAX {
+                last = key.to_vec();
+                return Err(Halt::Enough);
+            }
+            seen += 1;
+            if records::forgettable(key, value, clock)? {
+                if kind == records::OPERATION {
+                    forget.operations.push(records::operation_id(key)?);
+                } else {
+                    forget.reservations.push(records::reservation_id(key)?);
+                }
+            }
+            Ok(())
+        });
+        match walked {
+            Ok(()) => {}
+            Err(Halt::Enough) => drop(next.insert(kind, last)),
+            Err(Halt::Failed(problem)) => return Err(problem),
+        }
+    }
+    Ok(forget)
 }

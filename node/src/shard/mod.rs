@@ -144,6 +144,7 @@ impl Replica {
         let chores = vec![
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
+            tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
         Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), chores }))
