@@ -134,6 +134,20 @@ impl MarkFile {
         Ok(())
     }
 
+    /// Brings what changed to stable storage, in both pages: for what is written once and must be found for long.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn write_both(&mut self, engine: &dyn Engine) -> Result<(), StoreError> {
+        let pairs = self.dirty.clone();
+        self.write(engine)?;
+        engine.sync_marks()?;
+        // Not before the first is safe: both could be torn.
+        self.dirty = pairs;
+        self.write(engine)?;
+        engine.sync_marks()
+    }
+
     /// New pairs are filled and synced before they are used, so that no later write has to find room.
     fn grow(&mut self, engine: &dyn Engine, pairs: usize) -> Result<(), StoreError> {
         engine.write_marks(offset(self.pairs * 2), &vec![0; (pairs - self.pairs) * 2 * PAGE])?;
