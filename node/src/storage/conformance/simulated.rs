@@ -283,3 +283,24 @@ async fn the_same_work_makes_the_same_bytes() {
     }
     assert!(first.image() == second.image());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_of_a_sync_is_written_with_the_next_one_or_when_idle() {
+    for idle in [false, true] {
+        let bed = bed();
+        let (_store, replica) = begin(&bed).await;
+        let old = bed.disk.image();
+        for index in 1..=3 {
+            append(&mut replica.log(), entries(1, index..=index)).await;
+        }
+        if idle {
+            tokio::time::sleep(A_WHILE).await;
+        }
+        bed.disk.power_loss(PowerLoss { batches: 0, marks: !idle });
+        bed.disk.put_back(&old, false);
+        let (_, continuity) = Store::open(bed.disk()).unwrap();
+        let Continuity::Lost { reasons } = continuity else { panic!("{continuity:?}") };
+        let expected = if idle { "log up to 1.3; found" } else { "log up to 1.2; found" };
+        assert!(reasons[0].contains(expected), "{reasons:?}");
+    }
+}
