@@ -111,6 +111,16 @@ impl Loaded {
         self.identity.is_none() && self.replicas.is_empty()
     }
 
+    /// Where the store forgot a replica, or which incarnation it was in, the marks say so.
+    pub fn remind(&mut self, marks: &BTreeMap<ShardId, Mark>) {
+        for (shard, mark) in marks {
+            let fresh = || Arc::new(Replica::new(*shard, Core::default()));
+            let mut core = self.replicas.entry(*shard).or_insert_with(fresh).lock();
+            core.incarnation = core.incarnation.max(Some(mark.incarnation));
+            core.synced = core.mark();
+        }
+    }
+
     /// Holds what was found against the marks.
     pub fn judge(&self, marks: Option<&MarkFile>) -> Continuity {
         let nothing = MarkFile::default();

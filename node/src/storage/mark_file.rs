@@ -134,6 +134,20 @@ impl MarkFile {
         Ok(())
     }
 
+    /// Brings what changed to stable storage, in both pages: for what is written once and must be found for long.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn write_both(&mut self, engine: &dyn Engine) -> Result<(), StoreError> {
+        let pairs = self.dirty.clone();
+        self.write(engine)?;
+        engine.sync_marks()?;
+        // Not before the first is safe: both could be torn.
+        self.dirty = pairs;
+        self.write(engine)?;
+        engine.sync_marks()
+    }
+
     /// New pairs are filled and synced before they are used, so that no later write has to find room.
     fn grow(&mut self, engine: &dyn Engine, pairs: usize) -> Result<(), StoreError> {
         engine.write_marks(offset(self.pairs * 2), &vec![0; (pairs - self.pairs) * 2 * PAGE])?;
@@ -231,4 +245,32 @@ fn number_64(record: &[u8], at: usize) -> u64 {
 
 fn number_32(record: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(record[at..at + 4].try_into().expect("within the record"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::SimulatedDisk, *};
+    use crate::storage::Disk;
+
+    #[test]
+    fn the_page_with_the_newest_record_is_not_the_next_to_be_written() {
+        let engine = SimulatedDisk::new().open().unwrap();
+        let mark = |index| Mark { last: Some(LogId::new_term_index(1, index)), ..Mark::default() };
+        let mut file = MarkFile::default();
+        file.set_boots(1);
+        for index in 1..20 {
+            file.set(ShardId(9), mark(index));
+            file.write(&*engine).unwrap();
+            // As if the node had been started again.
+            file = MarkFile::read(&*engine).unwrap().unwrap();
+            assert_eq!(file.marks()[&ShardId(9)], mark(index));
+            let mut torn = engine.read_marks().unwrap().unwrap();
+            let next = (2 + usize::from(file.turns[1])) * PAGE;
+            torn[next..][..PAGE].fill(0xff);
+            let copy = SimulatedDisk::new().open().unwrap();
+            copy.write_marks(0, &torn).unwrap();
+            let left = MarkFile::read(&*copy).unwrap().unwrap();
+            assert_eq!(left.marks()[&ShardId(9)], mark(index), "what is written next may tear");
+        }
+    }
 }

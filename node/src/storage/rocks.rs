@@ -46,9 +46,14 @@ impl Default for RocksOptions {
 
 /// An opened RocksDB with the file of marks beside it.
 pub struct Rocks {
-    // Shared with the threads of views. Dropped before the lock is let go.
-    db: Arc<DB>,
+    held: Arc<Held>,
     marks: Marks,
+}
+
+/// The database and the folder's lock, let go in this order. Shared with the threads of views.
+pub struct Held {
+    /// The database.
+    pub db: DB,
     _lock: File,
 }
 
@@ -82,7 +87,8 @@ impl Rocks {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { db: Arc::new(db), marks: Marks { path: marks, file: Mutex::new(file) }, _lock: lock })
+        let held = Arc::new(Held { db, _lock: lock });
+        Ok(Self { held, marks: Marks { path: marks, file: Mutex::new(file) } })
     }
 }
 
@@ -165,12 +171,12 @@ fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) 
 
 impl Engine for Rocks {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let value = self.db.get_pinned_cf(handle(&self.db, family)?, key).map_err(store_error)?;
+        let value = self.held.db.get_pinned_cf(handle(&self.held.db, family)?, key).map_err(store_error)?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut cursor = self.db.raw_iterator_cf_opt(handle(&self.db, family)?, range_options(range));
+        let mut cursor = self.held.db.raw_iterator_cf_opt(handle(&self.held.db, family)?, range_options(range));
         cursor.seek(&range.start);
         while let Some((key, value)) = cursor.item() {
             if let ControlFlow::Break(()) = visit(key, value) {
@@ -182,15 +188,15 @@ impl Engine for Rocks {
     }
 
     fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let handle = handle(&self.db, family)?;
-        let mut backwards = self.db.iterator_cf_opt(handle, range_options(range), IteratorMode::End);
+        let handle = handle(&self.held.db, family)?;
+        let mut backwards = self.held.db.iterator_cf_opt(handle, range_options(range), IteratorMode::End);
         let found = backwards.next().transpose().map_err(store_error)?;
         Ok(found.map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
     }
 
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {
-        let db = Arc::clone(&self.db);
-        async move { Ok(Box::new(RocksView::open(db).await?) as Box<dyn View>) }.boxed()
+        let held = Arc::clone(&self.held);
+        async move { Ok(Box::new(RocksView::open(held).await?) as Box<dyn View>) }.boxed()
     }
 
     fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -198,22 +204,22 @@ impl Engine for Rocks {
             let mut changes = WriteBatch::with_capacity_bytes(batch.bytes() + batch.bytes() / 8 + 64);
             for change in batch.changes() {
                 match change {
-                    Change::Put(family, key, value) => changes.put_cf(handle(&self.db, family)?, key, value),
-                    Change::Delete(family, key) => changes.delete_cf(handle(&self.db, family)?, key),
+                    Change::Put(family, key, value) => changes.put_cf(handle(&self.held.db, family)?, key, value),
+                    Change::Delete(family, key) => changes.delete_cf(handle(&self.held.db, family)?, key),
                     Change::DeleteRange(family, start, end) => {
-                        changes.delete_range_cf(handle(&self.db, family)?, start, end);
+                        changes.delete_range_cf(handle(&self.held.db, family)?, start, end);
                     }
                 }
             }
             let mut options = WriteOptions::default();
             options.set_sync(sync);
-            self.db.write_opt(changes, &options).map_err(store_error)
+            self.held.db.write_opt(changes, &options).map_err(store_error)
         }
         .boxed()
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        let errors = self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS).map_err(store_error)?;
+        let errors = self.held.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS).map_err(store_error)?;
         match errors {
             None | Some(0) => Ok(()),
             Some(errors) => Err(StoreError::io(format_args!("RocksDB failed {errors} times in the background"))),

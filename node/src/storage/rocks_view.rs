@@ -6,7 +6,7 @@ use super::{
     engine::{Family, Records, View},
     error::StoreError,
     keys::KeyRange,
-    rocks::{handle, range_options, store_error},
+    rocks::{Held, handle, range_options, store_error},
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -31,16 +31,16 @@ impl RocksView {
     ///
     /// # Errors
     /// [`StoreError::Io`] if there is no thread to be had.
-    pub async fn open(db: Arc<DB>) -> Result<Self, StoreError> {
+    pub async fn open(held: Arc<Held>) -> Result<Self, StoreError> {
         // One view is asked by one reader, one question at a time.
         let (questions, asked) = mpsc::sync_channel(1);
         let (ready, taken) = oneshot::channel();
         let hold = move || {
-            let snapshot = db.snapshot();
+            let snapshot = held.db.snapshot();
             // Whoever wanted it may have gone; then no question comes.
             ready.send(()).ok();
             while let Ok(question) = asked.recv() {
-                answer(&db, &snapshot, question);
+                answer(&held.db, &snapshot, question);
             }
         };
         std::thread::Builder::new().name("store-view".into()).spawn(hold).map_err(StoreError::io)?;

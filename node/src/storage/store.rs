@@ -72,7 +72,7 @@ impl Store {
     /// As [`OpenError`] says.
     pub fn open(disk: Arc<dyn Disk>) -> Result<(Self, Continuity), OpenError> {
         let engine = disk.open()?;
-        let loaded = Loaded::read(&*engine)?;
+        let mut loaded = Loaded::read(&*engine)?;
         let marks = MarkFile::read(&*engine)?;
         let continuity = loaded.judge(marks.as_ref());
         let mut marks = marks.unwrap_or_default();
@@ -82,6 +82,9 @@ impl Store {
             for (shard, replica) in &loaded.replicas {
                 marks.set(*shard, replica.lock().synced);
             }
+        }
+        if lost {
+            loaded.remind(marks.marks());
         }
         let inner = Inner::new(Arc::clone(&engine), loaded.replicas, loaded.identity, loaded.peers);
         let (inner, (queue, receiver)) = (Arc::new(inner), Queue::new());

@@ -151,3 +151,39 @@ impl Tail {
 pub fn size(entry: &Entry) -> usize {
     payload_bytes(entry) + ENTRY_OVERHEAD
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openraft::EntryPayload;
+
+    fn entries(term: u64, indexes: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+        let payload = || EntryPayload::Normal(crate::shard::raft::Payload(vec![0; 1 << 20].into()));
+        indexes.map(|index| Entry { log_id: LogId::new_term_index(term, index), payload: payload() }).collect()
+    }
+
+    #[test]
+    fn only_what_is_written_leaves_memory() {
+        let mut tail = Tail::default();
+        tail.append(&entries(1, 1..=20)).unwrap();
+        assert!(tail.find(1..21, usize::MAX).disk.is_empty(), "nothing can be read back yet");
+        tail.wrote(5, 0);
+        assert_eq!(tail.find(1..21, usize::MAX).disk, 1..6);
+        tail.wrote(20, 0);
+        let found = tail.find(1..21, usize::MAX);
+        assert_eq!((found.disk, found.entries.len()), (1..14, 7));
+    }
+
+    #[test]
+    fn what_was_written_before_a_truncation_says_nothing_of_what_came_after() {
+        let mut tail = Tail::default();
+        tail.append(&entries(1, 1..=20)).unwrap();
+        assert!(tail.truncate_after(Some(LogId::new_term_index(1, 2))));
+        tail.append(&entries(2, 3..=20)).unwrap();
+        // The first twenty reach the disk only now.
+        tail.wrote(20, 0);
+        assert!(tail.find(3..21, usize::MAX).disk.is_empty(), "the disk still has other entries there");
+        tail.wrote(20, 1);
+        assert_eq!(tail.find(3..21, usize::MAX).disk, 3..14);
+    }
+}

@@ -35,7 +35,7 @@ pub struct Writer {
     engine: Arc<dyn Engine>,
     inner: Arc<Inner>,
     queue: mpsc::UnboundedReceiver<Op>,
-    room: Arc<Semaphore>,
+    end: End,
     batch: Batch,
     urgency: Urgency,
     /// In the order of the operations in `batch`.
@@ -44,6 +44,21 @@ pub struct Writer {
     marks: Marks,
     /// When the first operation of the batch came that may wait, or the last sync was.
     since: Instant,
+}
+
+/// Lets nobody wait for a writer that is gone, however it went.
+struct End {
+    inner: Arc<Inner>,
+    room: Arc<Semaphore>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.room.close();
+        if std::thread::panicking() {
+            self.inner.poison(&StoreError::io("the writer panicked"));
+        }
+    }
 }
 
 /// What the store will hold, and what it surely holds.
@@ -75,13 +90,14 @@ impl Writer {
         queue: mpsc::UnboundedReceiver<Op>,
         room: Arc<Semaphore>,
     ) -> Self {
+        let end = End { inner: Arc::clone(&inner), room };
         let replicas = inner.replicas().clone();
         let taken = replicas.iter().map(|(shard, replica)| (*shard, replica.lock().synced)).collect();
         Self {
             engine,
             inner,
             queue,
-            room,
+            end,
             batch: Batch::default(),
             urgency: Urgency::Whenever,
             completions: Vec::new(),
@@ -200,8 +216,7 @@ impl Writer {
             self.since = Instant::now();
             self.marks.synced();
             if std::mem::take(&mut self.marks.at_once) {
-                self.marks.file.write(&*self.engine)?;
-                self.engine.sync_marks()?;
+                self.marks.file.write_both(&*self.engine)?;
             }
         }
         Ok(())
@@ -239,7 +254,7 @@ impl Writer {
     /// Writes and syncs what waits, lets go of the engine, and refuses what still comes.
     async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
         self.queue.close();
-        self.room.close();
+        self.end.room.close();
         if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
             self.urgency = Urgency::Synced;
             self.commit().await;
