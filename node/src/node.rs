@@ -187,8 +187,7 @@ impl Node {
     /// The replica of a shard, if it is open and not damaged.
     pub fn replica(&self, shard: ShardId) -> Option<Arc<Replica>> {
         let replica = self.replicas.read().expect("no panic holds it").get(&shard).cloned()?;
-        let damaged = replica.core().is_broken() || replica.core().damage().borrow().is_some();
-        (!damaged).then_some(replica)
+        (!replica.core().is_damaged()).then_some(replica)
     }
 
     /// All open replicas, damaged ones included.

@@ -254,7 +254,7 @@ impl NetSnapshot<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let SnapshotData::Outgoing(view) = snapshot.snapshot else {
+        let SnapshotData::Outgoing(view, _claim) = snapshot.snapshot else {
             return Err(NetworkError::<TypeConfig>::from_string("this snapshot has no records to send").into());
         };
         let link = self.link().map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;

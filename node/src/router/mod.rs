@@ -72,7 +72,7 @@ impl Router {
         let Some(meta) = self.node.replica(ShardId::META) else {
             return self.cached.read().expect("no panic holds it").1.clone();
         };
-        let applied = *meta.applied().borrow();
+        let applied = meta.core().applied_index();
         {
             let cached = self.cached.read().expect("no panic holds it");
             if cached.0 == applied && cached.1.version > 0 {

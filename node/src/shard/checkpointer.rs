@@ -24,7 +24,7 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
             Ok(Some(applied)) => {
                 // Snapshot and purge are only bookkeeping here: what a snapshot would hold is the checkpoint itself.
                 let told = raft.trigger().snapshot().await;
-                let upto = applied.index.saturating_sub(limits.log_kept);
+                let upto = core.streams().purgeable(applied.index.saturating_sub(limits.log_kept), applied.index);
                 if told.is_err() || (upto > 0 && raft.trigger().purge_log(upto).await.is_err()) {
                     tracing::debug!(%shard, "Raft has stopped; no more checkpoints");
                     return;

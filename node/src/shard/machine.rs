@@ -3,7 +3,10 @@
 //! Apply waits for the disk only where a command names a record that left memory. What it changed stays in memory as
 //! dirty records and journal blocks until the next checkpoint writes them at one index.
 
-use super::raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of};
+use super::{
+    raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
+    streams::{Claim, Streams},
+};
 use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
@@ -35,6 +38,9 @@ pub struct Core {
     damage: watch::Sender<Option<Arc<str>>>,
     checkpoint_wanted: Notify,
     checkpoint_bytes: usize,
+    /// Held while a checkpoint or a snapshot is on its way to disk: each is of the state that stands when it ends.
+    writing: tokio::sync::Mutex<()>,
+    streams: Streams,
 }
 
 /// What the lock guards.
@@ -107,6 +113,8 @@ impl Core {
             damage,
             checkpoint_wanted: Notify::new(),
             checkpoint_bytes,
+            writing: tokio::sync::Mutex::default(),
+            streams: Streams::default(),
         }))
     }
 
@@ -125,6 +133,16 @@ impl Core {
         self.applied.subscribe()
     }
 
+    /// The index of the last applied entry.
+    pub fn applied_index(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
+    /// Whether this replica may not serve.
+    pub fn is_damaged(&self) -> bool {
+        self.damage.borrow().is_some() || self.is_broken()
+    }
+
     /// What is wrong with this replica, once something is.
     pub fn damage(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.damage.subscribe()
@@ -140,6 +158,11 @@ impl Core {
         if first {
             tracing::error!(shard = %self.shard, reason, "this replica is damaged and stops serving");
         }
+    }
+
+    /// Snapshots on their way to followers.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Where its records are.
@@ -176,6 +199,7 @@ impl Core {
     /// # Errors
     /// The store's; it is poisoned then.
     pub async fn checkpoint(&self) -> io::Result<Option<LogId>> {
+        let _writing = self.writing.lock().await;
         let (checkpoint, applied) = {
             let mut hot = self.hot();
             let Some(applied) = hot.last else { return Ok(None) };
@@ -265,7 +289,7 @@ pub enum SnapshotData {
     /// Only its metadata is asked for.
     Mark,
     /// To be sent: the live generation, as it is at this moment on disk.
-    Outgoing(StateView),
+    Outgoing(StateView, Claim),
     /// Received whole, verified, not live yet.
     Incoming(Install, Epoch),
 }
@@ -315,6 +339,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         };
         let applied = meta.last_log_id.ok_or_else(|| io::Error::other("a snapshot of nothing"))?;
         let membership = meta.last_membership.clone();
+        let _writing = self.core.writing.lock().await;
         install.finish(applied, membership.clone(), epoch).await.map_err(io::Error::other)?;
         let ledger = load(self.core.shard, &self.core.store).map_err(io::Error::other)?;
         {
@@ -335,7 +360,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
         let view = self.core.store.view().await.map_err(io::Error::other)?;
         let Some(applied) = view.restored().applied else { return Ok(None) };
+        let claim = self.core.streams.begin(applied.index);
         let meta = SnapshotMeta { last_log_id: Some(applied), last_membership: view.restored().membership.clone() };
-        Ok(Some(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Outgoing(view) }))
+        Ok(Some(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Outgoing(view, claim) }))
     }
 }

@@ -12,6 +12,7 @@ pub mod proposer;
 pub mod raft;
 pub mod reads;
 pub mod runtime;
+pub mod streams;
 
 use crate::{
     config::Config,

@@ -209,7 +209,7 @@ impl Actor {
 
     /// The term this replica leads and the time to write, or why it can't propose.
     fn leadership(&mut self) -> Result<(u64, TimeMs), Failure> {
-        if self.parts.core.damage().borrow().is_some() {
+        if self.parts.core.is_damaged() {
             return Err(Failure::Damaged);
         }
         let leader = self.parts.raft.as_leader().map_err(|forward| {
