@@ -100,7 +100,9 @@ async fn a_record_cut_before_its_mark_is_known_to_the_peers() {
     // The mark of the last sync is written with the next one: the crash comes first.
     bed.crash();
     cut(&newest(&bed, "log"), 3);
-    let found = reopen(&bed).synced_marks();
+    // On a busy machine the mark may have been written after all; then the folder knows as well.
+    let (store, _) = Store::open(bed.disk()).unwrap();
+    let found = store.synced_marks();
     assert!(!found[0].1.covers(&told[0].1), "the peers remember more");
 }
 
