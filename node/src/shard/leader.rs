@@ -136,7 +136,7 @@ fn look(core: &Core, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<
                 return Err(Halt::Enough);
             }
             seen += 1;
-            if records::forgettable(key, value, clock)? {
+            if records::forgettable(key, value, clock) {
                 if kind == records::OPERATION {
                     forget.operations.push(records::operation_id(key)?);
                 } else {
