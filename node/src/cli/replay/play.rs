@@ -99,7 +99,7 @@ pub(super) async fn play(
         bar: bar.clone(),
         pools: orders.pools.iter().map(|_| Counters::default()).collect(),
         lines: Counters::default(),
-        reserve_us: Mutex::new(Histogram::new(3).expect("three digits are possible")),
+        reserve_us: Mutex::new(latencies()),
     });
     let start = Instant::now();
     let worker = Arc::clone(&stage);
@@ -121,6 +121,11 @@ pub(super) async fn play(
         elapsed,
         reserve_us,
     })
+}
+
+/// From a microsecond to two minutes, longer than any operation may take.
+fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are in order")
 }
 
 impl Stage {
@@ -187,5 +192,22 @@ impl Stage {
     fn note_latency(&self, latency: Duration) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.reserve_us.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_every_size_are_told() {
+        let mut latencies = latencies();
+        for us in [50, 30_000, 9_000_000, u64::MAX] {
+            latencies.saturating_record(us);
+        }
+        let told = |share| latencies.value_at_quantile(share);
+        assert!((30_000..30_100).contains(&told(0.5)), "{}", told(0.5));
+        assert!((9_000_000..9_010_000).contains(&told(0.75)), "{}", told(0.75));
+        assert!(told(1.0) >= 120_000_000);
     }
 }
