@@ -255,12 +255,16 @@ impl NetSnapshot<TypeConfig> for Peer {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let SnapshotData::Outgoing(view, _claim) = snapshot.snapshot else {
-            return Err(NetworkError::<TypeConfig>::from_string("this snapshot has no records to send").into());
+            return Err(Unreachable::<TypeConfig>::from_string("this snapshot has no records to send").into());
         };
-        let link = self.link().map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+        let link = self.link()?;
         tokio::select! {
             sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view) => {
-                let vote = sent.map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+                // "Unreachable" brings a pause: a whole state is not sent again at once to who did not take it.
+                let vote = sent.map_err(|error| {
+                    tracing::info!(shard = %self.shard, target = self.target, error, "a snapshot was not taken");
+                    Unreachable::<TypeConfig>::from_string(error)
+                })?;
                 Ok(SnapshotResponse::new(vote))
             }
             closed = cancel => Err(closed.into()),

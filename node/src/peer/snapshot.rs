@@ -76,14 +76,14 @@ pub async fn send(
             chunks += 1;
         }
         parts.send(part(Part::End(wire::SnapshotEnd { chunks, records: total }))).await.map_err(gone)?;
-        tracing::info!(%shard, target, chunks, records = total, "a snapshot was sent");
-        Ok::<_, String>(())
+        Ok::<_, String>((chunks, total))
     };
     let calling =
         async { link.install_snapshot(ReceiverStream::new(queue)).await.map_err(|status| status.to_string()) };
     let (fed, reply) = tokio::join!(feeding, calling);
     let reply = reply?.into_inner();
-    fed?;
+    let (chunks, records) = fed?;
+    tracing::info!(%shard, target, chunks, records, "a snapshot was sent");
     convert::vote_from(reply.vote).map_err(|bad| bad.to_string())
 }
 
