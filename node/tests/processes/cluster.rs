@@ -27,10 +27,7 @@ pub const NODES: [u32; 3] = [1, 2, 3];
 ///
 /// # Panics
 /// If there is none in [`PATIENCE`].
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, String>>,
-{
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match look().await {

@@ -5,7 +5,9 @@
 mod checks;
 mod cluster;
 mod crash;
+mod damage;
 mod load;
+mod wal;
 
 use tokio::sync::{Mutex, MutexGuard};
 
