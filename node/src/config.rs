@@ -70,6 +70,8 @@ pub struct Limits {
     pub checkpoint_bytes: usize,
     /// Log entries kept for a follower that is behind, beyond the checkpoint.
     pub log_kept: u64,
+    /// Bytes of records in one part of a snapshot.
+    pub snapshot_chunk_bytes: usize,
     /// Time between digest marks.
     pub digest_every: Duration,
 }
@@ -87,6 +89,7 @@ impl Default for Limits {
             checkpoint_every: Duration::from_secs(3),
             checkpoint_bytes: 4 << 20,
             log_kept: 4_096,
+            snapshot_chunk_bytes: 1 << 20,
             digest_every: Duration::from_secs(60),
         }
     }
@@ -182,6 +185,7 @@ struct WrittenLimits {
     checkpoint_every: Option<Duration>,
     checkpoint_bytes: Option<usize>,
     log_kept: Option<u64>,
+    snapshot_chunk_bytes: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     digest_every: Option<Duration>,
 }
@@ -332,6 +336,12 @@ impl WrittenLimits {
                 1 << 30,
             )?,
             log_kept: within("limits.log_kept", self.log_kept.unwrap_or(or.log_kept), 0, 1 << 32)?,
+            snapshot_chunk_bytes: within(
+                "limits.snapshot_chunk_bytes",
+                self.snapshot_chunk_bytes.unwrap_or(or.snapshot_chunk_bytes),
+                1 << 12,
+                8 << 20,
+            )?,
             digest_every: within(
                 "limits.digest_every",
                 self.digest_every.unwrap_or(or.digest_every),

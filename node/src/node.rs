@@ -30,6 +30,8 @@ pub enum Health {
     Serving,
     /// Its store lost something or can't be read: it does not vote and waits to be re-seeded.
     Doubted(String),
+    /// Its damaged store was set aside, and its replicas come back one by one.
+    Reseeding,
     /// A write or sync failed: nothing is served until the process starts anew.
     Poisoned(String),
 }
@@ -41,6 +43,9 @@ impl Health {
             Self::Starting => "waits for its peers to say what they remember of it".to_owned(),
             Self::Unformed => "waits for `earmark init`".to_owned(),
             Self::Serving => String::new(),
+            Self::Reseeding => {
+                "is being re-seeded; if nothing goes on, run `earmark admin reseed` again: it continues".to_owned()
+            }
             Self::Doubted(reason) | Self::Poisoned(reason) => reason.clone(),
         }
     }

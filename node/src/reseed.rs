@@ -4,6 +4,7 @@
 //! a learner, waits until it caught up (by log or by snapshot), and gives it a vote. Other shards and the load go on.
 
 use crate::{
+    api::error::{invalid, refused},
     formation::Formation,
     node::{Health, Node},
     peer::wire,
@@ -52,9 +53,11 @@ pub async fn prepare(node: &Arc<Node>) -> Result<Vec<u32>, String> {
             tracing::warn!(kept, "the damaged store was set aside");
             let (store, _) = Store::open(disk).map_err(|error| format!("no empty store can be opened: {error}"))?;
             node.set_store(store);
-            node.set_health(Health::Starting);
+            node.set_health(Health::Reseeding);
             Ok(Vec::new())
         }
+        // An earlier attempt ended half-way: this one goes on with what it left.
+        Health::Reseeding => Ok(Vec::new()),
         Health::Poisoned(reason) => Err(format!("{reason}; then re-seed it if it asks for that")),
         Health::Unformed => Ok(Vec::new()),
         Health::Starting if node.formation().is_none() => Ok(Vec::new()),
@@ -95,6 +98,8 @@ pub async fn replace(own: Arc<Node>, leader: Arc<Replica>, node: u32, progress: 
 }
 
 async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Progress) -> Result<(), String> {
+    // The membership must name an incarnation of the node at every moment, or the next attempt after a failure would
+    // begin to count anew. So the old one stays, without a vote, until the next one is in.
     let id = ReplicaId { node, incarnation: leader.next_incarnation_of(node) };
     let tell = |step: &str| {
         let message = wire::ReplaceReplicaProgress { step: step.to_owned(), incarnation: id.incarnation };
@@ -106,7 +111,7 @@ async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Pro
     let formation = own.formation().ok_or("the cluster is not formed")?;
     let endpoint = own.config().nodes.get(&node).map(|peer| peer.peer.clone()).ok_or("the node is not known")?;
     tell("removing").await;
-    leader.remove_node(node).await?;
+    leader.take_vote(node).await?;
     let mut link = own.links().to(node).ok_or("the node is not known")?;
     let request = wire::OpenReplicaRequest {
         shard: leader.shard().0,
@@ -119,12 +124,32 @@ async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Pro
         .map_err(|_| "the node does not answer".to_owned())?
         .map_err(|status| status.message().to_owned())?;
     leader.add_learner(id, &endpoint).await?;
+    leader.remove_below(id).await?;
     tell("catching-up").await;
     leader.wait_caught_up(id).await?;
     tell("promoting").await;
     leader.promote(id).await?;
     tell("done").await;
     Ok(())
+}
+
+/// Whether this node can conduct the re-seeding of `node`. If it can't another one may, and whoever asked is told so.
+///
+/// # Errors
+/// As told to the client.
+pub fn may_conduct(own: &Arc<Node>, node: u32) -> Result<(), v1::Error> {
+    if !own.config().nodes.contains_key(&node) {
+        let description = format!("is {node}, and there is no such node");
+        return Err(invalid(vec![v1::FieldViolation { field: "node".to_owned(), description }]));
+    }
+    if node == own.config().node {
+        return Err(refused(v1::Code::NotLeader, "a node can't re-seed itself: ask another node"));
+    }
+    match own.health() {
+        Health::Serving => Ok(()),
+        Health::Unformed => Err(refused(v1::Code::NoQuorum, "the cluster is not formed yet: run `earmark init`")),
+        other => Err(refused(v1::Code::StoreDamaged, format!("ask another node: this one {}", other.detail()))),
+    }
 }
 
 /// On any healthy node: the whole act, with its progress.
@@ -140,9 +165,6 @@ async fn conduct(
     progress: &mpsc::Sender<Result<v1::ReseedProgress, Status>>,
 ) -> Result<(), Status> {
     let formation = own.formation().ok_or_else(|| Status::failed_precondition("the cluster is not formed"))?;
-    if node == own.config().node {
-        return Err(Status::invalid_argument("node: ask another node to re-seed this one"));
-    }
     let mut link = own.links().to(node).ok_or_else(|| Status::not_found(format!("node: there is no node {node}")))?;
     let prepared = tokio::time::timeout(PREPARE_PATIENCE, link.prepare_reseed(wire::PrepareReseedRequest {}))
         .await
@@ -169,13 +191,13 @@ async fn conduct(
     Ok(())
 }
 
-/// Shards the node has no open replica of.
+/// Shards the node has no open replica of, or one without a vote.
 async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Vec<ShardId> {
     let open: Vec<u32> = crate::api::status::of_peer(own, node)
         .await
         .replicas
         .into_iter()
-        .filter(|replica| replica.damage.is_empty() && replica.role != "none")
+        .filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()))
         .map(|replica| replica.shard)
         .collect();
     formation.shards().filter(|shard| !open.contains(&shard.0)).collect()

@@ -77,7 +77,9 @@ async fn settle(node: Arc<Node>, store: Store, mut reasons: Vec<String>) {
     let peers: Vec<u32> = node.links().others().collect();
     let replies = loop {
         let replies = ask(&node, &peers).await;
-        if peers.is_empty() || !replies.is_empty() {
+        // Who knows no cluster can't remember anything of this node in one.
+        let remembers = |reply: &wire::HelloReply| node.formation().is_none() || !reply.cluster.is_empty();
+        if replies.len() == peers.len() || replies.iter().any(|(_, reply)| remembers(reply)) {
             break replies;
         }
         tracing::info!("no peer answers yet");
@@ -91,13 +93,14 @@ async fn settle(node: Arc<Node>, store: Store, mut reasons: Vec<String>) {
         if let Some((peer, reply)) = formed.first_key_value() {
             let cluster =
                 <[u8; 16]>::try_from(reply.cluster.as_ref()).map(|name| cluster_text(&name)).unwrap_or_default();
+            let what = if reasons.is_empty() { "the data folder is empty".to_owned() } else { lost(reasons) };
             node.set_health(Health::Doubted(format!(
-                "the data folder is empty, but node {peer} knows this node as a member of cluster {cluster}; {advice}"
+                "{what}, but node {peer} knows this node as a member of cluster {cluster}; {advice}"
             )));
         } else if reasons.is_empty() {
             node.set_health(Health::Unformed);
         } else {
-            node.set_health(Health::Doubted(format!("{}; {advice}", reasons.join("; "))));
+            node.set_health(Health::Doubted(format!("{}; {advice}", lost(reasons))));
         }
         return;
     };
@@ -112,12 +115,19 @@ async fn settle(node: Arc<Node>, store: Store, mut reasons: Vec<String>) {
     }
     reasons.extend(behind(&store, &formed));
     if !reasons.is_empty() {
-        let more = if reasons.len() > 3 { format!(" (and {} more)", reasons.len() - 3) } else { String::new() };
-        reasons.truncate(3);
-        node.set_health(Health::Doubted(format!("the store lost something: {}{more}; {advice}", reasons.join("; "))));
+        node.set_health(Health::Doubted(format!("{}; {advice}", lost(reasons))));
         return;
     }
     node.serve().await;
+}
+
+/// The first few losses: more would not help whoever reads them.
+fn lost(mut reasons: Vec<String>) -> String {
+    const TOLD: usize = 3;
+    let more = reasons.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    reasons.truncate(TOLD);
+    format!("the store lost something: {}{more}", reasons.join("; "))
 }
 
 /// What each peer that answers in time remembers.

@@ -162,6 +162,7 @@ impl ClusterService for Service {
 
     async fn reseed(&self, request: Request<v1::ReseedRequest>) -> Result<Response<Self::ReseedStream>, Status> {
         let node = request.into_inner().node;
+        reseed::may_conduct(self.router.node(), node).map_err(|error| to_status(&error))?;
         let (progress, queue) = tokio::sync::mpsc::channel(PROGRESS_AHEAD);
         tokio::spawn(reseed::run(self.router.node().clone(), node, progress));
         Ok(Response::new(ReceiverStream::new(queue)))

@@ -34,7 +34,7 @@ pub fn local(node: &Node) -> v1::NodeStatus {
         endpoint: node.config().client.advertise.clone(),
         detail: health.detail(),
         health: match health {
-            Health::Starting => v1::NodeHealth::Starting,
+            Health::Starting | Health::Reseeding => v1::NodeHealth::Starting,
             Health::Unformed => v1::NodeHealth::Unformed,
             Health::Serving => v1::NodeHealth::Serving,
             Health::Doubted(_) => v1::NodeHealth::Doubted,

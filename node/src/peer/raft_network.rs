@@ -44,12 +44,14 @@ const CALL_MIN: Duration = Duration::from_millis(500);
 pub struct Factory {
     shard: ShardId,
     links: Links,
+    /// Bytes of records in one part of a snapshot.
+    chunk_bytes: usize,
 }
 
 impl Factory {
     /// For the Raft of `shard`.
-    pub fn new(shard: ShardId, links: Links) -> Self {
-        Self { shard, links }
+    pub fn new(shard: ShardId, links: Links, chunk_bytes: usize) -> Self {
+        Self { shard, links, chunk_bytes }
     }
 }
 
@@ -57,7 +59,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        Peer { shard: self.shard, target, links: self.links.clone() }
+        Peer { shard: self.shard, target, links: self.links.clone(), chunk_bytes: self.chunk_bytes }
     }
 }
 
@@ -66,6 +68,7 @@ pub struct Peer {
     shard: ShardId,
     target: u64,
     links: Links,
+    chunk_bytes: usize,
 }
 
 fn unreachable(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
@@ -255,12 +258,16 @@ impl NetSnapshot<TypeConfig> for Peer {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let SnapshotData::Outgoing(view, _claim) = snapshot.snapshot else {
-            return Err(NetworkError::<TypeConfig>::from_string("this snapshot has no records to send").into());
+            return Err(Unreachable::<TypeConfig>::from_string("this snapshot has no records to send").into());
         };
-        let link = self.link().map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+        let link = self.link()?;
         tokio::select! {
-            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view) => {
-                let vote = sent.map_err(|error| NetworkError::<TypeConfig>::from_string(error))?;
+            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view, self.chunk_bytes) => {
+                // "Unreachable" brings a pause: a whole state is not sent again at once to who did not take it.
+                let vote = sent.map_err(|error| {
+                    tracing::info!(shard = %self.shard, target = self.target, error, "a snapshot was not taken");
+                    Unreachable::<TypeConfig>::from_string(error)
+                })?;
                 Ok(SnapshotResponse::new(vote))
             }
             closed = cancel => Err(closed.into()),

@@ -22,11 +22,8 @@ use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-/// Chunks that wait for the network; each has up to [`CHUNK_BYTES`].
+/// Chunks that wait for the network.
 const CHUNKS_AHEAD: usize = 4;
-
-/// Bytes of records in a chunk.
-pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// The receiver must show a sign of life this often: accept a chunk, or answer at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +35,7 @@ fn checksum(records: &[wire::SnapshotRecord]) -> u32 {
     })
 }
 
-/// Streams a view to the replica `target`; gives its vote.
+/// Streams a view to the replica `target` in chunks of about `chunk_bytes`; gives its vote.
 ///
 /// # Errors
 /// For people: what broke.
@@ -49,6 +46,7 @@ pub async fn send(
     vote: Vote,
     meta: SnapshotMeta,
     mut view: StateView,
+    chunk_bytes: usize,
 ) -> Result<Vote, String> {
     let (parts, queue) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
     let header = wire::SnapshotHeader {
@@ -64,7 +62,7 @@ pub async fn send(
         let gone = |_| "the receiver hung up".to_owned();
         parts.send(part(Part::Header(header))).await.map_err(gone)?;
         let (mut chunks, mut total) = (0, 0);
-        while let Some(records) = view.next_chunk(CHUNK_BYTES).await.map_err(|error| error.to_string())? {
+        while let Some(records) = view.next_chunk(chunk_bytes).await.map_err(|error| error.to_string())? {
             let records: Vec<_> = records.into_iter().map(|(key, value)| wire::SnapshotRecord { key, value }).collect();
             total += records.len() as u64;
             let checksum = checksum(&records);
@@ -76,14 +74,14 @@ pub async fn send(
             chunks += 1;
         }
         parts.send(part(Part::End(wire::SnapshotEnd { chunks, records: total }))).await.map_err(gone)?;
-        tracing::info!(%shard, target, chunks, records = total, "a snapshot was sent");
-        Ok::<_, String>(())
+        Ok::<_, String>((chunks, total))
     };
     let calling =
         async { link.install_snapshot(ReceiverStream::new(queue)).await.map_err(|status| status.to_string()) };
     let (fed, reply) = tokio::join!(feeding, calling);
     let reply = reply?.into_inner();
-    fed?;
+    let (chunks, records) = fed?;
+    tracing::info!(%shard, target, chunks, records, "a snapshot was sent");
     convert::vote_from(reply.vote).map_err(|bad| bad.to_string())
 }
 
@@ -131,6 +129,7 @@ pub async fn receive(
     let applied = header.applied.map(convert::log_id_from).ok_or_else(|| bad("it covers nothing"))?;
     let membership = convert::membership_from(&header.membership).map_err(|error| bad(&error.to_string()))?;
     let mut install = store.begin_install().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    tracing::info!(shard = header.shard, index = applied.index, "a snapshot comes in");
     let mut accumulator = Accumulator::default();
     let (mut chunks, mut total, mut carried) = (0, 0, None);
     let end = loop {
@@ -140,6 +139,7 @@ pub async fn receive(
                     return Err(bad("a chunk is missing or damaged"));
                 }
                 chunks += 1;
+                tracing::debug!(shard = header.shard, chunks, records = chunk.records.len(), "a chunk came in");
                 total += chunk.records.len() as u64;
                 let mut records: Vec<(Bytes, Bytes)> = Vec::with_capacity(chunk.records.len());
                 for record in chunk.records {

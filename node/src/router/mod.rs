@@ -91,7 +91,7 @@ impl Router {
     /// As told to the client, while there is no map or this node does not serve.
     pub fn shard(&self, bucket: Bucket) -> Result<ShardId, v1::Error> {
         match self.node.health() {
-            Health::Serving | Health::Starting => {}
+            Health::Serving | Health::Starting | Health::Reseeding => {}
             Health::Unformed => {
                 return Err(refused(v1::Code::NoQuorum, "the cluster is not formed yet: run `earmark init`"));
             }

@@ -26,20 +26,29 @@ impl Replica {
         self.incarnation_of(node).unwrap_or(0) + 1
     }
 
-    /// Removes every incarnation of `node` below `keep` from the shard. Only its leader can.
+    /// Takes the vote of every incarnation of `node`; they stay members that only learn. Only the leader can.
     ///
     /// # Errors
     /// For people.
-    pub async fn remove_node(&self, node: u32) -> Result<(), String> {
+    pub async fn take_vote(&self, node: u32) -> Result<(), String> {
         let voters: BTreeSet<u64> =
             self.standing().voters.iter().filter(|id| id.node == node).map(|id| id.raft_id()).collect();
         if !voters.is_empty() {
-            self.change(ChangeMembers::RemoveVoters(voters), false).await?;
+            self.change(ChangeMembers::RemoveVoters(voters), true).await?;
         }
+        Ok(())
+    }
+
+    /// Removes what is left of the node's incarnations before that one.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn remove_below(&self, keep: ReplicaId) -> Result<(), String> {
         let rest: BTreeSet<u64> = {
             let hot = self.hot();
-            let members = hot.membership.membership().nodes();
-            members.map(|(id, _)| *id).filter(|id| ReplicaId::from_raft_id(*id).node == node).collect()
+            let members = hot.membership.membership().nodes().map(|(id, _)| ReplicaId::from_raft_id(*id));
+            let below = members.filter(|id| id.node == keep.node && id.incarnation < keep.incarnation);
+            below.map(ReplicaId::raft_id).collect()
         };
         if !rest.is_empty() {
             self.change(ChangeMembers::RemoveNodes(rest), false).await?;
@@ -72,6 +81,9 @@ impl Replica {
                     let Some(replication) = &metrics.replication else {
                         return Err("leadership ended while the replica was catching up".to_owned());
                     };
+                    if metrics.membership_config.membership().get_node(&id.raft_id()).is_none() {
+                        return Err(format!("replica {id} was removed; a later re-seed took its place"));
+                    }
                     let last = metrics.last_log_index.unwrap_or(0);
                     let reached = replication.get(&id.raft_id()).copied().flatten().map_or(0, |at| at.index);
                     if reached > 0 && reached + NEAR >= last {

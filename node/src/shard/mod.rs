@@ -96,9 +96,10 @@ fn raft_config(config: &Config) -> openraft::Config {
         install_snapshot_timeout: 3_600_000,
         // Bytes bound a replication frame (storage::log), so this count only bounds small entries.
         max_payload_entries: 256,
-        // Neither snapshots nor purges are openraft's to decide: the checkpointer triggers both.
+        // Neither snapshots nor purges are openraft's to decide: the checkpointer triggers both. By its own rule it would
+        // purge with each snapshot all but so many entries.
         snapshot_policy: openraft::SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        max_in_snapshot_log_to_keep: u64::MAX,
         // A follower this far behind the newest checkpoint gets a snapshot once the log is purged.
         replication_lag_threshold: u64::MAX,
         enable_pre_vote: Some(true),
@@ -128,7 +129,7 @@ impl Replica {
         let raft = Raft::new(
             id.raft_id(),
             Arc::new(raft_config),
-            Factory::new(shard, links.clone()),
+            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes),
             store.log(),
             Machine::new(core.clone()),
         )

@@ -15,7 +15,17 @@ use tonic::transport::{Channel, Endpoint};
 use v1::{NodeHealth, cluster_service_client::ClusterServiceClient};
 
 /// Whatever is waited for comes much sooner; a machine under load may take this long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reservations in the state that a follower is sent; enough for some dozens of chunks if nobody says how many.
+pub fn reservations() -> u64 {
+    std::env::var("EARMARK_TEST_RESERVATIONS").map_or(3_000, |text| text.parse().expect("a number"))
+}
+
+/// A large state takes longer to send and to compare.
+pub fn patience() -> Duration {
+    PATIENCE + Duration::from_millis(reservations() / 2)
+}
 
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -26,16 +36,13 @@ pub const NODES: [u32; 3] = [1, 2, 3];
 /// Asks again and again until there is an answer; what the last one lacked is the failure's text.
 ///
 /// # Panics
-/// If there is none in [`PATIENCE`].
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, String>>,
-{
-    let deadline = Instant::now() + PATIENCE;
+/// If there is none within [`patience`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience();
     loop {
         match look().await {
             Ok(answer) => return answer,
-            Err(lacking) if Instant::now() > deadline => panic!("{what}: not within {PATIENCE:?}: {lacking}"),
+            Err(lacking) if Instant::now() > deadline => panic!("{what}: not within {:?}: {lacking}", patience()),
             Err(_) => tokio::time::sleep(LOOK_EVERY).await,
         }
     }
@@ -52,12 +59,14 @@ pub struct Start {
 pub struct Cluster {
     folder: tempfile::TempDir,
     ports: BTreeMap<u32, (u16, u16)>,
+    /// Where the others reach a node, if not at its own peer port.
+    seen_at: BTreeMap<u32, u16>,
     extra: String,
     running: BTreeMap<u32, Child>,
 }
 
 /// Ports below those the system hands out by itself, so that a stopped node's port is still free when it comes back.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = u16::try_from(std::process::id() % 10_000).expect("small");
     loop {
@@ -74,20 +83,41 @@ impl Cluster {
     pub fn prepare(extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ports = NODES.map(|node| (node, (free_port(), free_port()))).into();
-        let cluster = Self { folder, ports, extra: extra.to_owned(), running: BTreeMap::new() };
-        for node in NODES {
-            fs::write(cluster.config_file(node), cluster.config(node, &cluster.data(node))).expect("written");
-        }
+        let cluster =
+            Self { folder, ports, seen_at: BTreeMap::new(), extra: extra.to_owned(), running: BTreeMap::new() };
+        cluster.write_configs();
         cluster
+    }
+
+    fn write_configs(&self) {
+        for node in NODES {
+            fs::write(self.config_file(node), self.config(node, &self.data(node))).expect("written");
+        }
+    }
+
+    /// From the next start on, the others reach the peer port of `node` at `port`.
+    pub fn see_at(&mut self, node: u32, port: u16) {
+        self.seen_at.insert(node, port);
+        self.write_configs();
+    }
+
+    /// A node's own peer port.
+    pub fn peer_port(&self, node: u32) -> u16 {
+        self.ports[&node].1
+    }
+
+    /// Starts all nodes and forms a cluster with `shards` stock shards.
+    pub async fn begin(&mut self, shards: u32) {
+        for node in NODES {
+            self.start(node);
+        }
+        self.form(shards).await;
     }
 
     /// Three nodes that serve, with `shards` stock shards.
     pub async fn formed(shards: u32, extra: &str) -> Self {
         let mut cluster = Self::prepare(extra);
-        for node in NODES {
-            cluster.start(node);
-        }
-        cluster.form(shards).await;
+        cluster.begin(shards).await;
         cluster
     }
 
@@ -110,6 +140,7 @@ impl Cluster {
         text += &format!("client = {{ listen = \"127.0.0.1:{client}\" }}\n");
         text += &format!("peer = {{ listen = \"127.0.0.1:{peer}\" }}\n");
         for (node, (client, peer)) in &self.ports {
+            let peer = self.seen_at.get(node).unwrap_or(peer);
             text += &format!("[[nodes]]\nnode = {node}\n");
             text += &format!("client = \"127.0.0.1:{client}\"\npeer = \"127.0.0.1:{peer}\"\n");
         }
@@ -198,7 +229,7 @@ impl Cluster {
         Client::builder()
             .endpoints(endpoints)
             .timeout(Duration::from_secs(30))
-            .open_timeout(PATIENCE)
+            .open_timeout(patience())
             .connect()
             .await
             .expect("a node answers")

@@ -5,7 +5,11 @@
 mod checks;
 mod cluster;
 mod crash;
+mod damage;
+mod lagging;
 mod load;
+mod proxy;
+mod wal;
 
 use tokio::sync::{Mutex, MutexGuard};
 
