@@ -102,6 +102,7 @@ impl Proposer {
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
+            refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
             parts,
         };
@@ -143,6 +144,8 @@ struct Actor {
     parts: Parts,
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
+    /// Room for refusals that wait for the barrier; as much as the queue has.
+    refusing: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
 }
 
@@ -245,7 +248,8 @@ impl Actor {
                     gathered.empties.push(done);
                 }
                 Item::Command(proposal) => {
-                    if proposal.command.not_after < time {
+                    // Only a first sending is judged here; of any other the log knows whether it was done before.
+                    if proposal.fresh && proposal.command.not_after < time {
                         let _ = proposal.answer.send(Err(Failure::Late));
                         continue;
                     }
@@ -269,9 +273,17 @@ impl Actor {
 
     /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
     /// is no longer refused goes through the log.
-    fn confirm_refusals(&self, proposals: Vec<Proposal>, time: TimeMs) {
+    fn confirm_refusals(&self, mut proposals: Vec<Proposal>, time: TimeMs) {
+        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
+        let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
+            for proposal in proposals.drain(..) {
+                refuse(Item::Command(proposal), &Failure::Overloaded);
+            }
+            return;
+        };
         let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
         tokio::spawn(async move {
+            let _room = room;
             let confirmed = reads.barrier(Instant::now() + Duration::from_secs(5)).await;
             let judged: Vec<_> = {
                 let hot = core.hot();
