@@ -30,7 +30,7 @@ use openraft::{
     raft::{AppendEntriesRequest, TransferLeaderError, TransferLeaderRequest, VoteRequest},
 };
 use prost::Message;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -45,12 +45,15 @@ pub struct Service {
     node: Arc<Node>,
     router: Router,
     digests: beacon::DigestBook,
+    /// What replaces a replica of each shard that is led here. A later attempt ends an earlier one, which may wait for a
+    /// replica that never comes.
+    replacing: tokio::sync::Mutex<BTreeMap<u32, tokio::task::JoinHandle<()>>>,
 }
 
 impl Service {
     /// The gRPC service.
     pub fn server(node: Arc<Node>, router: Router) -> PeerServer<Self> {
-        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default() })
+        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default(), replacing: Default::default() })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -69,7 +72,8 @@ impl Service {
 
     /// Checks who calls whom, whatever cluster each believes in; gives the caller's number.
     fn addressed<T>(&self, request: &Request<T>) -> Result<u32, Status> {
-        let from: u32 = text(request, FROM).parse().map_err(|_| Status::unauthenticated("the caller does not say who it is"))?;
+        let from: u32 =
+            text(request, FROM).parse().map_err(|_| Status::unauthenticated("the caller does not say who it is"))?;
         if !self.node.config().nodes.contains_key(&from) {
             return Err(Status::permission_denied(format!("node {from} is not known here")));
         }
@@ -284,9 +288,19 @@ impl peer_server::Peer for Service {
         self.introduced(&request)?;
         let request = request.into_inner();
         let replica = self.open(request.shard)?;
+        if !replica.is_leader() {
+            return Err(Status::unavailable(format!("shard {} is not led here", request.shard)));
+        }
         let (progress, queue) = tokio::sync::mpsc::channel(16);
         let node = self.node.clone();
-        tokio::spawn(async move { reseed::replace(node, replica, request.node, progress).await });
+        let mut replacing = self.replacing.lock().await;
+        if let Some(earlier) = replacing.remove(&request.shard) {
+            earlier.abort();
+            // However it ended.
+            earlier.await.ok();
+        }
+        let replace = tokio::spawn(async move { reseed::replace(node, replica, request.node, progress).await });
+        replacing.insert(request.shard, replace);
         Ok(Response::new(ReceiverStream::new(queue)))
     }
 
