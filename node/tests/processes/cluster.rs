@@ -296,7 +296,7 @@ impl Drop for Cluster {
             for node in NODES {
                 let log = self.log(node);
                 let lines: Vec<&str> = log.lines().collect();
-                let tail = &lines[lines.len().saturating_sub(60)..];
+                let tail = &lines[lines.len().saturating_sub(400)..];
                 eprintln!("=== node {node}, last lines of its log ===\n{}", tail.join("\n"));
             }
         }

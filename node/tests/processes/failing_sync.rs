@@ -15,7 +15,8 @@ const CALLERS: u64 = 16;
 /// Compiles the library that lets syncs fail.
 fn compile(into: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/failing_sync.c");
-    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(into).arg(source).arg("-ldl").status();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(into).arg(source).arg("-ldl").status();
     assert!(compiled.expect("a C compiler").success());
 }
 
