@@ -76,11 +76,24 @@ pub async fn open(node: &Arc<Node>, formation: Formation, shard: ShardId, incarn
         store.set_identity(formation.identity(node.config().node)).await.map_err(|error| error.to_string())?;
         node.set_formation(formation);
     }
-    node.close_replica(shard).await;
     let replica = store.replica(shard);
-    replica.wipe().await.map_err(|error| error.to_string())?;
-    replica.create(incarnation).await.map_err(|error| error.to_string())?;
-    node.open_replica(shard).await.ok_or_else(|| format!("shard {shard} could not be opened"))?;
+    match replica.incarnation() {
+        // A late message of an attempt that another took the place of.
+        Some(present) if present > incarnation => {
+            return Err(format!("shard {shard} has incarnation {present}, later than {incarnation}"));
+        }
+        // Said twice. What it promised meanwhile stays.
+        Some(present) if present == incarnation => {}
+        Some(_) | None => {
+            node.close_replica(shard).await;
+            replica.wipe().await.map_err(|error| error.to_string())?;
+            replica.create(incarnation).await.map_err(|error| error.to_string())?;
+        }
+    }
+    if node.replica(shard).is_none() {
+        node.close_replica(shard).await;
+        node.open_replica(shard).await.ok_or_else(|| format!("shard {shard} could not be opened"))?;
+    }
     let complete =
         node.formation().is_some_and(|formation| formation.shards().all(|shard| node.replica(shard).is_some()));
     if complete {
@@ -100,7 +113,8 @@ pub async fn replace(own: Arc<Node>, leader: Arc<Replica>, node: u32, progress: 
 async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Progress) -> Result<(), String> {
     // The membership must name an incarnation of the node at every moment, or the next attempt after a failure would
     // begin to count anew. So the old one stays, without a vote, until the next one is in.
-    let id = ReplicaId { node, incarnation: leader.next_incarnation_of(node) };
+    let remembered = own.store().map(|store| store.remembered(node)).unwrap_or_default();
+    let id = ReplicaId { node, incarnation: leader.next_incarnation_of(node, &remembered) };
     let tell = |step: &str| {
         let message = wire::ReplaceReplicaProgress { step: step.to_owned(), incarnation: id.incarnation };
         let progress = progress.clone();
@@ -176,7 +190,9 @@ async fn conduct(
     let total = u32::try_from(shards.len()).unwrap_or(u32::MAX);
     for (done, shard) in (0..).zip(shards) {
         let mut steps = ask_leader(own, shard, node).await?;
+        let mut last = String::new();
         while let Some(step) = steps.message().await? {
+            last.clone_from(&step.step);
             let told = v1::ReseedProgress {
                 shard: shard.0,
                 shards_done: done + u32::from(step.step == "done"),
@@ -186,6 +202,10 @@ async fn conduct(
             };
             // A caller that hung up does not stop the act.
             let _ = progress.send(Ok(told)).await;
+        }
+        if last != "done" {
+            let why = "its leader gave up, or a later attempt took over";
+            return Err(Status::unavailable(format!("shard {shard}: broke off ({why})")));
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ use openraft::{
     raft::{AppendEntriesRequest, TransferLeaderError, TransferLeaderRequest, VoteRequest},
 };
 use prost::Message;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -45,33 +45,42 @@ pub struct Service {
     node: Arc<Node>,
     router: Router,
     digests: beacon::DigestBook,
+    /// What replaces a replica of each shard that is led here. A later attempt ends an earlier one, which may wait for a
+    /// replica that never comes.
+    replacing: tokio::sync::Mutex<BTreeMap<u32, tokio::task::JoinHandle<()>>>,
 }
 
 impl Service {
     /// The gRPC service.
     pub fn server(node: Arc<Node>, router: Router) -> PeerServer<Self> {
-        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default() })
+        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default(), replacing: Default::default() })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Checks who calls whom in which cluster; gives the caller's number.
     fn introduced<T>(&self, request: &Request<T>) -> Result<u32, Status> {
-        let text = |key: &str| request.metadata().get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let from: u32 = text(FROM).parse().map_err(|_| Status::unauthenticated("the caller does not say who it is"))?;
-        if !self.node.config().nodes.contains_key(&from) {
-            return Err(Status::permission_denied(format!("node {from} is not known here")));
-        }
-        if text(TO).parse() != Ok(self.node.config().node) {
-            return Err(Status::failed_precondition(format!("this is node {}", self.node.config().node)));
-        }
-        let cluster = text(CLUSTER);
+        let from = self.addressed(request)?;
+        let cluster = text(request, CLUSTER);
         match self.node.links().cluster() {
             Some(own) if !cluster.is_empty() && cluster != cluster_text(&own) => {
                 Err(Status::failed_precondition(format!("this node belongs to cluster {}", cluster_text(&own))))
             }
             _ => Ok(from),
         }
+    }
+
+    /// Checks who calls whom, whatever cluster each believes in; gives the caller's number.
+    fn addressed<T>(&self, request: &Request<T>) -> Result<u32, Status> {
+        let from: u32 =
+            text(request, FROM).parse().map_err(|_| Status::unauthenticated("the caller does not say who it is"))?;
+        if !self.node.config().nodes.contains_key(&from) {
+            return Err(Status::permission_denied(format!("node {from} is not known here")));
+        }
+        if text(request, TO).parse() != Ok(self.node.config().node) {
+            return Err(Status::failed_precondition(format!("this is node {}", self.node.config().node)));
+        }
+        Ok(from)
     }
 
     /// The open replica of a shard, if the caller means its incarnation.
@@ -91,6 +100,10 @@ impl Service {
         let closed = || Status::unavailable(format!("shard {shard} is not open on node {}", self.node.config().node));
         self.node.replica(ShardId(shard)).ok_or_else(closed)
     }
+}
+
+fn text<'a, T>(request: &'a Request<T>, key: &str) -> &'a str {
+    request.metadata().get(key).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn fatal(error: impl std::fmt::Display) -> Status {
@@ -275,9 +288,19 @@ impl peer_server::Peer for Service {
         self.introduced(&request)?;
         let request = request.into_inner();
         let replica = self.open(request.shard)?;
+        if !replica.is_leader() {
+            return Err(Status::unavailable(format!("shard {} is not led here", request.shard)));
+        }
         let (progress, queue) = tokio::sync::mpsc::channel(16);
         let node = self.node.clone();
-        tokio::spawn(async move { reseed::replace(node, replica, request.node, progress).await });
+        let mut replacing = self.replacing.lock().await;
+        if let Some(earlier) = replacing.remove(&request.shard) {
+            earlier.abort();
+            // However it ended.
+            earlier.await.ok();
+        }
+        let replace = tokio::spawn(async move { reseed::replace(node, replica, request.node, progress).await });
+        replacing.insert(request.shard, replace);
         Ok(Response::new(ReceiverStream::new(queue)))
     }
 
@@ -298,7 +321,8 @@ impl peer_server::Peer for Service {
         &self,
         request: Request<wire::LocalStatusRequest>,
     ) -> Result<Response<wire::LocalStatusReply>, Status> {
-        self.introduced(&request)?;
+        // A node with the folder of another cluster must be able to say so.
+        self.addressed(&request)?;
         let status = api::status::local(&self.node);
         Ok(Response::new(wire::LocalStatusReply { status: status.encode_to_vec().into() }))
     }

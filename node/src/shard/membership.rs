@@ -1,7 +1,13 @@
 //! Changing who keeps a shard, as far as re-seeding a replica needs it.
 
 use super::{Replica, raft::ReplicaId};
-use openraft::{ChangeMembers, impls::BasicNode};
+use crate::storage::Mark;
+use earmark_ledger::types::ShardId;
+use openraft::{
+    ChangeMembers,
+    errors::{ChangeMembershipError, ClientWriteError, RaftError},
+    impls::BasicNode,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -9,6 +15,9 @@ use std::{
 
 /// How long one membership change may take to be decided.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at something that is on its way.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long an empty replica may take to catch up with a whole state.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3_600);
@@ -21,9 +30,17 @@ impl Replica {
         members.map(|(id, _)| ReplicaId::from_raft_id(*id)).filter(|id| id.node == node).map(|id| id.incarnation).max()
     }
 
-    /// The incarnation the next replica of `node` gets: one above any it ever had here.
-    pub fn next_incarnation_of(&self, node: u32) -> u32 {
-        self.incarnation_of(node).unwrap_or(0) + 1
+    /// The incarnation the next replica of `node` gets: one above any it ever had, as far as this leader's log and this
+    /// node's memory of what that one synced can tell. A change that is not decided yet counts too: the replica may
+    /// already have taken entries under it.
+    pub fn next_incarnation_of(&self, node: u32, remembered: &[(ShardId, Mark)]) -> u32 {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let receiver = self.raft().metrics();
+        let metrics = receiver.borrow_watched();
+        let members = metrics.membership_config.membership().nodes().map(|(id, _)| ReplicaId::from_raft_id(*id));
+        let named = members.filter(|id| id.node == node).map(|id| id.incarnation);
+        let synced = remembered.iter().filter(|(shard, _)| *shard == self.shard()).map(|(_, mark)| mark.incarnation);
+        named.chain(synced).max().unwrap_or(0) + 1
     }
 
     /// Takes the vote of every incarnation of `node`; they stay members that only learn. Only the leader can.
@@ -90,7 +107,7 @@ impl Replica {
                         return Ok(());
                     }
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
         tokio::time::timeout(CATCH_UP_PATIENCE, caught_up)
@@ -107,10 +124,19 @@ impl Replica {
     }
 
     async fn change(&self, change: ChangeMembers<u64, BasicNode>, retain: bool) -> Result<(), String> {
-        let changed = tokio::time::timeout(CHANGE_PATIENCE, self.raft().change_membership(change, retain)).await;
-        changed
-            .map_err(|_| "the membership change was not decided within 30 s".to_owned())?
-            .map_err(|error| error.to_string())?;
-        Ok(())
+        let decided = async {
+            loop {
+                match self.raft().change_membership(change.clone(), retain).await {
+                    Ok(_) => return Ok(()),
+                    // One at a time: an attempt before this one may have left its last change on its way.
+                    Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                        ChangeMembershipError::InProgress(_),
+                    ))) => tokio::time::sleep(LOOK_EVERY).await,
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        };
+        let decided = tokio::time::timeout(CHANGE_PATIENCE, decided).await;
+        decided.map_err(|_| "the membership change was not decided within 30 s".to_owned())?
     }
 }

@@ -109,6 +109,26 @@ fn raft_config(config: &Config) -> openraft::Config {
     }
 }
 
+/// Marks the replica as damaged if its Raft ends by itself. Nobody else would: openraft's numbers stay as they were.
+async fn notice_end(raft: Raft, core: Arc<Core>) {
+    use openraft::{async_runtime::watch::WatchReceiver, errors::Fatal};
+    let mut metrics = raft.metrics();
+    loop {
+        let running = metrics.borrow_watched().running_state.clone();
+        let ended = match running {
+            Err(fatal) => Some(fatal),
+            Ok(()) if metrics.changed().await.is_err() => raft.is_initialized().await.err(),
+            Ok(()) => continue,
+        };
+        match ended {
+            Some(Fatal::Stopped) => {}
+            Some(fatal) => core.mark_damaged(&format!("Raft ended: {fatal}")),
+            None => core.mark_damaged("Raft ended"),
+        }
+        return;
+    }
+}
+
 impl Replica {
     /// Opens the replica of `shard` on this node under the incarnation its store has.
     ///
@@ -145,6 +165,7 @@ impl Replica {
         });
         let chores = vec![
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),

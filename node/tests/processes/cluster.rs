@@ -256,12 +256,18 @@ impl Cluster {
         .await
     }
 
-    /// Waits until each shard has a leader that all running nodes agree on; gives it per shard.
+    /// Waits until each shard has a leader among the running nodes; gives it per shard.
     pub async fn leaders(&self) -> BTreeMap<u32, u32> {
+        let running: Vec<u32> = self.running.keys().copied().collect();
+        self.leaders_among(&running).await
+    }
+
+    /// Waits until each shard has a leader among these nodes; gives it per shard.
+    pub async fn leaders_among(&self, nodes: &[u32]) -> BTreeMap<u32, u32> {
         eventually("a leader of each shard", async || {
             let mut leaders: BTreeMap<u32, u32> = BTreeMap::new();
             let mut shards = 0;
-            for node in self.running.keys() {
+            for node in nodes {
                 let status = self.own_status(*node).await?;
                 shards = shards.max(status.replicas.len());
                 let led = status.replicas.iter().filter(|replica| replica.role == "leader");
@@ -290,7 +296,7 @@ impl Drop for Cluster {
             for node in NODES {
                 let log = self.log(node);
                 let lines: Vec<&str> = log.lines().collect();
-                let tail = &lines[lines.len().saturating_sub(60)..];
+                let tail = &lines[lines.len().saturating_sub(400)..];
                 eprintln!("=== node {node}, last lines of its log ===\n{}", tail.join("\n"));
             }
         }

@@ -227,6 +227,18 @@ impl Story {
         }
     }
 
+    /// Begins a re-seed of a node at `conductor`, and leaves it alone in the middle of the second shard.
+    async fn reseed_in_part(&self, conductor: u32, node: u32) {
+        let asked = self.cluster.service(conductor).reseed(v1::ReseedRequest { node }).await;
+        let mut steps = asked.expect("begun").into_inner();
+        while let Some(step) = steps.message().await.expect("the reseed goes on") {
+            if step.shards_done == 1 && step.step == "adding" {
+                return;
+            }
+        }
+        panic!("the reseed ended");
+    }
+
     /// Kills leaders until each node has led a shard.
     async fn everyone_can_lead(&mut self) {
         let mut seen = BTreeSet::new();
@@ -243,6 +255,55 @@ impl Story {
         })
         .await;
     }
+}
+
+/// Incarnation of each replica of a node, by shard, as one of its peers' status shows them.
+async fn incarnations(cluster: &Cluster, asked: u32, node: u32) -> BTreeMap<u32, u32> {
+    let nodes = cluster.status(asked, false).await.expect("it answers");
+    let status = nodes.into_iter().find(|status| status.node == node).expect("it is named");
+    status.replicas.iter().map(|replica| (replica.shard, replica.incarnation)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reseed_that_broke_off_is_taken_up_again() {
+    let _alone = alone().await;
+    let mut story = Story::begin().await;
+    let (conductor, other, node) = (1, 2, 3);
+    story.damage(node, Damage::Emptied, Opened::Once).await;
+    story.is_doubted(node, Damage::Emptied).await;
+    let load = story.load();
+
+    // Who conducts it is killed; the node waits, and says for what.
+    story.reseed_in_part(conductor, node).await;
+    story.cluster.kill(conductor);
+    story.restart(conductor).await;
+    let status = story.cluster.health(node, NodeHealth::Starting).await;
+    assert!(status.detail.contains("reseed"), "{}", status.detail);
+    let first = incarnations(&story.cluster, conductor, node).await;
+    assert!(!first.is_empty() && first.len() < 1 + SHARDS as usize, "in the middle: {first:?}");
+
+    // The node itself is killed. What it has is not all that its peers know of: doubted again.
+    story.reseed_in_part(other, node).await;
+    story.cluster.kill(node);
+    story.cluster.start(node);
+    story.cluster.health(node, NodeHealth::Doubted).await;
+
+    let mut steps = story.client.cluster().reseed(node).await.expect("begun");
+    while let Some(step) = steps.next().await.expect("the reseed goes on") {
+        eprintln!("{step:?}");
+    }
+    story.cluster.health(node, NodeHealth::Serving).await;
+    let last = incarnations(&story.cluster, conductor, node).await;
+    assert_eq!(last.len(), 1 + SHARDS as usize);
+    for (shard, incarnation) in &last {
+        let before = first.get(shard).copied().unwrap_or(1);
+        assert!(*incarnation > before, "shard {shard}: incarnation {incarnation} after {before}");
+    }
+    load.goes_on(100).await;
+    let sold = load.end().await;
+    story.account.add(sold);
+    books_agree(&story.client, &story.skus, &story.account, &mut story.random).await;
+    digests_equal(&story.cluster, node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,9 +6,11 @@ mod checks;
 mod cluster;
 mod crash;
 mod damage;
+mod failing_sync;
 mod lagging;
 mod load;
 mod proxy;
+mod refusals;
 mod wal;
 
 use tokio::sync::{Mutex, MutexGuard};
