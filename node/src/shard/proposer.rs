@@ -72,7 +72,7 @@ struct Proposal {
 }
 
 enum Item {
-    Command(Proposal),
+    Command(Boxed),
     /// An empty batch: lets the ledger's clock move, or every replica note its digest.
     Empty {
         digest: bool,
@@ -115,7 +115,7 @@ impl Proposer {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
         let proposal = Proposal { command, fresh, progress: progress.clone(), answer };
-        self.queue.try_send(Item::Command(proposal)).map_err(|error| match error {
+        self.queue.try_send(Item::Command(Box::new(proposal))).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
         })?;
@@ -154,7 +154,7 @@ struct Actor {
 struct Gathered {
     commands: Vec<Command>,
     answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
-    refused: Vec<Proposal>,
+    refused: Vec<Boxed>,
     empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
     digest: bool,
 }
@@ -273,7 +273,7 @@ impl Actor {
 
     /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
     /// is no longer refused goes through the log.
-    fn confirm_refusals(&self, mut proposals: Vec<Proposal>, time: TimeMs) {
+    fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
         let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
         let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
             for proposal in proposals.drain(..) {
@@ -350,6 +350,9 @@ fn refuse(item: Item, failure: &Failure) {
         }
     }
 }
+
+/// Moved between queues many times, so it is kept behind a pointer.
+type Boxed = Box<Proposal>;
 
 type Written =
     Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
