@@ -4,13 +4,12 @@
 //! the node they belong to, sent in calls of bounded size, and what has to be tried again is gathered into the next
 //! round. For work that comes in bulk; single operations go by the session streams, which gather by themselves.
 
-use crate::call::{self, Limits, Prepared, pick, stamp};
+use crate::call::{self, Limits, Prepared, answer_of, pick, stamp};
 use crate::client::{Client, Shared};
 use crate::error::Error;
 use crate::link::{ANSWER_BYTES_MAX, Link};
 use crate::request::{Answer, Operation, answer};
 use crate::retry::{Next, Progress, TryEnd};
-use crate::session::answer_of;
 use crate::status;
 use crate::wire::v1::{self, operation_result::Body, reservation_service_client::ReservationServiceClient};
 use futures::stream::{self, StreamExt};
@@ -79,7 +78,9 @@ fn item(shared: &Shared, operation: Operation) -> Item {
 /// Sends everything open once. Tells how long to wait before the next round: as long as the most patient of those that
 /// remain, so that the round is one again.
 async fn round(shared: &Shared, items: &mut [Item], open: &[usize], limits: Limits) -> Duration {
-    let until = limits.deadline.min(Instant::now() + shared.try_timeout);
+    // Thousands of operations take longer than one, and are dear to send twice.
+    let patience = shared.try_timeout.max(shared.timeout / 2);
+    let until = limits.deadline.min(Instant::now() + patience);
     let calls = sort(shared, items, open, limits.not_after_ms);
     let mut ended = stream::iter(calls)
         .map(|call| async move {
@@ -136,10 +137,9 @@ async fn send(link: &Link, operations: Vec<v1::Operation>, until: Instant) -> Ve
     request.set_timeout(until.saturating_duration_since(Instant::now()));
     match timeout_at(until, stub.batch(request)).await {
         Ok(Ok(answer)) => {
-            let mut ends: Vec<_> =
-                answer.into_inner().results.into_iter().map(|result| answer_of(Some(result))).collect();
+            let mut ends: Vec<_> = answer.into_inner().results.into_iter().map(answer_of).collect();
             // Operations that a faulty answer left out may have been done.
-            ends.resize_with(count, || answer_of(None));
+            ends.resize_with(count, || answer_of(v1::OperationResult::default()));
             ends
         }
         Ok(Err(status)) if status::never_sent(&status) => {

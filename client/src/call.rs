@@ -3,10 +3,12 @@
 
 use crate::client::Shared;
 use crate::error::Error;
-use crate::retry::{Again, Next, Progress};
+use crate::retry::{Again, Next, Progress, TryEnd};
 use crate::routing::Target;
 use crate::wire::v1::{self, operation::Body, operation_result};
+use bytes::{Bytes, BytesMut};
 use earmark_ledger::types::Bucket;
+use prost::Message;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tower::retry::budget::Budget;
@@ -51,10 +53,10 @@ impl Limits {
     }
 }
 
-/// Sends until there is an end.
+/// Sends until there is an end. The body is stamped anew for each try.
 pub(crate) async fn run(
     shared: &Shared,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     timeout: Duration,
 ) -> Result<operation_result::Body, Error> {
     let limits = Limits::after(shared, timeout);
@@ -63,10 +65,9 @@ pub(crate) async fn run(
     shared.budget.deposit();
     loop {
         let target = pick(shared, prepared, hint.take().as_deref());
-        let mut body = prepared.body.clone();
-        stamp(&mut body, &progress, &target, limits.not_after_ms);
+        stamp(&mut prepared.body, &progress, &target, limits.not_after_ms);
         let until = limits.deadline.min(Instant::now() + shared.try_timeout);
-        let end = match target.link.send(v1::Operation { body: Some(body) }, until).await {
+        let end = match target.link.send(encoded(&prepared.body), until).await.and_then(decoded) {
             Ok(body) => return Ok(body),
             Err(end) => end,
         };
@@ -87,6 +88,30 @@ pub(crate) fn pick(shared: &Shared, prepared: &Prepared, hint: Option<&str>) -> 
         return shared.routing.replica(random);
     }
     shared.routing.leader(prepared.bucket, hint, random)
+}
+
+/// An `Operation` of that body, without the body being moved into one.
+fn encoded(body: &Body) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(body.encoded_len());
+    body.encode(&mut bytes);
+    bytes.freeze()
+}
+
+/// What an encoded `OperationResult` says.
+fn decoded(bytes: Bytes) -> Result<operation_result::Body, TryEnd> {
+    match v1::OperationResult::decode(bytes) {
+        Ok(result) => answer_of(result),
+        Err(error) => Err(TryEnd::Lost(format!("the node's answer can't be read: {error}"))),
+    }
+}
+
+/// A result without a body says nothing.
+pub(crate) fn answer_of(result: v1::OperationResult) -> Result<operation_result::Body, TryEnd> {
+    match result.body {
+        Some(operation_result::Body::Error(error)) => Err(TryEnd::Answered(Box::new(error))),
+        Some(body) => Ok(body),
+        None => Err(TryEnd::Lost("the node answered with nothing".to_owned())),
+    }
 }
 
 /// Writes how this try wants to be delivered into the request.
@@ -137,4 +162,22 @@ pub(crate) async fn pause(length: Duration, deadline: Instant) -> Option<()> {
     }
     sleep_until(end).await;
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_body_is_an_operation() {
+        let body = Body::Receive(v1::ReceiveRequest { sku: "lamp-01".to_owned(), quantity: 5, ..Default::default() });
+        let operation = v1::Operation { body: Some(body.clone()) };
+        assert_eq!(encoded(&body), operation.encode_to_vec());
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_a_lost_try() {
+        assert!(matches!(decoded(Bytes::new()), Err(TryEnd::Lost(_))));
+        assert!(matches!(decoded(Bytes::from_static(b"\xff\xff")), Err(TryEnd::Lost(_))));
+    }
 }

@@ -124,7 +124,7 @@ impl Client {
 
     pub(crate) async fn run(
         &self,
-        prepared: &call::Prepared,
+        prepared: &mut call::Prepared,
         timeout: Duration,
     ) -> Result<operation_result::Body, Error> {
         call::run(&self.shared, prepared, timeout).await

@@ -12,7 +12,8 @@ use tonic::transport::ClientTlsConfig;
 pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-const TRY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
+/// Longer than a loaded server takes, shorter than people wait: a leader that fell silent costs this once.
+const TRY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 const OPEN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const QUEUE_DEFAULT: usize = 8_192;
@@ -115,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// How long one try waits for its answer before the same id is sent again; 4 s if it is not set.
+    /// How long one try waits for its answer before the same id is sent again; 2 s if it is not set. A batch call waits
+    /// for half of the whole timeout if that is longer.
     #[must_use]
     pub fn try_timeout(mut self, timeout: Duration) -> Self {
         self.try_timeout = timeout;

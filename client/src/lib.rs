@@ -54,6 +54,7 @@ mod cluster;
 mod config;
 mod environment;
 mod error;
+mod frame;
 mod link;
 mod model;
 pub mod outcomes;

@@ -6,13 +6,14 @@
 //! greeting, so whatever fails before it surely had no effect.
 
 use crate::environment::Environment;
+use crate::frame::{self, FrameIn, FrameOut};
 use crate::retry::TryEnd;
 use crate::session::{Answer, OPERATION_BYTES_MAX, Session, Stage, Ticket};
 use crate::status;
 use crate::time::ServerTime;
 use crate::transport::Connector;
-use crate::wire::v1::{self, reservation_service_client::ReservationServiceClient};
-use prost::Message;
+use crate::wire::v1;
+use bytes::Bytes;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
@@ -107,18 +108,17 @@ impl Link {
         self.shared.channel(&self.endpoint)
     }
 
-    /// One try by the session stream. Comes back by `until` at the latest.
-    pub(crate) async fn send(&self, operation: v1::Operation, until: Instant) -> Answer {
+    /// One try of an encoded operation by the session stream. Comes back by `until` at the latest.
+    pub(crate) async fn send(&self, operation: Bytes, until: Instant) -> Answer {
         if self.is_down() {
             return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
         }
-        let bytes = operation.encoded_len();
-        if bytes > OPERATION_BYTES_MAX {
-            return Err(TryEnd::Answered(Box::new(too_large(bytes))));
+        if operation.len() > OPERATION_BYTES_MAX {
+            return Err(TryEnd::Answered(Box::new(too_large(operation.len()))));
         }
         let stage = Arc::new(Stage::default());
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { operation, bytes, stage: Arc::clone(&stage), reply };
+        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
         let wait = async {
             if self.queue.send(ticket).await.is_err() {
                 return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
@@ -181,8 +181,8 @@ struct Actor {
 
 /// An open session stream.
 struct Stream {
-    frames_out: mpsc::Sender<v1::SessionRequest>,
-    frames_in: Streaming<v1::SessionResponse>,
+    frames_out: mpsc::Sender<FrameOut>,
+    frames_in: Streaming<FrameIn>,
     session: Session,
 }
 
@@ -239,9 +239,9 @@ impl Actor {
     async fn greet(&self) -> Result<Stream, String> {
         let channel = self.shared.channel(&self.endpoint)?;
         let (frames_out, requests) = mpsc::channel(FRAMES_AHEAD);
-        let mut stub = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         let told = |status: tonic::Status| format!("{}: {}", self.endpoint, status::root_cause(&status));
-        let mut frames_in = stub.session(ReceiverStream::new(requests)).await.map_err(told)?.into_inner();
+        let opened = frame::open(channel, ReceiverStream::new(requests), ANSWER_BYTES_MAX);
+        let mut frames_in = opened.await.map_err(told)?;
         let greeting = frames_in.message().await.map_err(told)?;
         let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
         let mut session = Session::new();
@@ -298,7 +298,7 @@ impl Actor {
         }
     }
 
-    fn receive(&mut self, session: &mut Session, frame: v1::SessionResponse) {
+    fn receive(&mut self, session: &mut Session, frame: FrameIn) {
         self.settings.time.observe(&self.endpoint, frame.server_time_ms);
         // A greeting alone proves little: a node may greet and break for ever.
         if session.receive(frame) > 0 {

@@ -4,8 +4,9 @@
 //! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
 //! server gives credit for; what is beyond stays in the bounded queue in front.
 
+use crate::frame::{FrameIn, FrameOut, Tagged};
 use crate::retry::TryEnd;
-use crate::wire::v1;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{
     Arc,
@@ -26,8 +27,8 @@ const OPERATION_OVERHEAD: usize = 24;
 /// How many operations this side keeps in flight even if a server gives more credit.
 const IN_FLIGHT_MAX: usize = 65_536;
 
-/// What a try comes back with.
-pub(crate) type Answer = Result<v1::operation_result::Body, TryEnd>;
+/// What a try comes back with: an encoded `OperationResult`.
+pub(crate) type Answer = Result<Bytes, TryEnd>;
 
 /// Where a try stands, seen by its caller and by the session: whoever moves it out of `QUEUED` decides whether it counts
 /// as sent.
@@ -53,9 +54,8 @@ impl Stage {
 /// One try on its way to a session.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    pub(crate) operation: v1::Operation,
-    /// Encoded size of the operation.
-    pub(crate) bytes: usize,
+    /// Encoded.
+    pub(crate) operation: Bytes,
     pub(crate) stage: Arc<Stage>,
     pub(crate) reply: oneshot::Sender<Answer>,
 }
@@ -97,12 +97,12 @@ impl Session {
     }
 
     /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
-    pub(crate) fn frame(&mut self, now: Instant) -> Option<v1::SessionRequest> {
+    pub(crate) fn frame(&mut self, now: Instant) -> Option<FrameOut> {
         let mut operations = Vec::with_capacity(self.pending.len());
         let mut bytes = 0;
         let mut taken = 0;
         for ticket in &self.pending {
-            bytes += ticket.bytes + OPERATION_OVERHEAD;
+            bytes += ticket.operation.len() + OPERATION_OVERHEAD;
             if taken > 0 && bytes > FRAME_BYTES_MAX {
                 break;
             }
@@ -115,15 +115,15 @@ impl Session {
             let tag = self.tag_next;
             self.tag_next += 1;
             self.in_flight.insert(tag, InFlight { since: now, reply: ticket.reply });
-            operations.push(v1::TaggedOperation { tag, operation: Some(ticket.operation) });
+            operations.push(Tagged { tag, body: ticket.operation });
         }
-        (!operations.is_empty()).then_some(v1::SessionRequest { operations })
+        (!operations.is_empty()).then_some(FrameOut { operations })
     }
 
     /// A frame from the server. Tells how many operations it answered.
     ///
     /// A result whose tag is not in flight is ignored: its caller can't be found, and no caller may get another's answer.
-    pub(crate) fn receive(&mut self, frame: v1::SessionResponse) -> usize {
+    pub(crate) fn receive(&mut self, frame: FrameIn) -> usize {
         if frame.credit > 0 {
             self.credit = usize::try_from(frame.credit).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         }
@@ -132,7 +132,7 @@ impl Session {
             let Some(waiting) = self.in_flight.remove(&tagged.tag) else { continue };
             answered += 1;
             // A caller that stopped waiting is no reason for anything.
-            let _ = waiting.reply.send(answer_of(tagged.result));
+            let _ = waiting.reply.send(Ok(tagged.body));
         }
         answered
     }
@@ -153,15 +153,6 @@ impl Session {
     }
 }
 
-/// An answer without a body says nothing.
-pub(crate) fn answer_of(result: Option<v1::OperationResult>) -> Answer {
-    match result.and_then(|result| result.body) {
-        Some(v1::operation_result::Body::Error(error)) => Err(TryEnd::Answered(Box::new(error))),
-        Some(body) => Ok(body),
-        None => Err(TryEnd::Lost("the node answered with nothing".to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,22 +160,15 @@ mod tests {
     fn ticket(bytes: usize) -> (Ticket, oneshot::Receiver<Answer>, Arc<Stage>) {
         let (reply, answer) = oneshot::channel();
         let stage = Arc::new(Stage::default());
-        let operation = v1::Operation {
-            body: Some(v1::operation::Body::GetStock(v1::GetStockRequest {
-                sku: "A".to_owned(),
-                ..Default::default()
-            })),
-        };
-        (Ticket { operation, bytes, stage: Arc::clone(&stage), reply }, answer, stage)
+        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply }, answer, stage)
     }
 
-    fn greeting(credit: u32) -> v1::SessionResponse {
-        v1::SessionResponse { credit, ..Default::default() }
+    fn greeting(credit: u32) -> FrameIn {
+        FrameIn { credit, ..Default::default() }
     }
 
-    fn result(tag: u64) -> v1::TaggedResult {
-        let body = v1::operation_result::Body::GetStock(v1::GetStockResponse::default());
-        v1::TaggedResult { tag, result: Some(v1::OperationResult { body: Some(body) }) }
+    fn result(tag: u64) -> Tagged {
+        Tagged { tag, body: Bytes::from_static(b"done") }
     }
 
     fn session(credit: u32) -> Session {
@@ -216,7 +200,7 @@ mod tests {
         assert_eq!(session.room(), 0);
         session.frame(Instant::now()).expect("two");
         assert_eq!(session.room(), 0, "sent is still in flight");
-        session.receive(v1::SessionResponse { results: vec![result(1)], ..greeting(2) });
+        session.receive(FrameIn { results: vec![result(1)], ..greeting(2) });
         assert_eq!(session.room(), 1);
         session.receive(greeting(1));
         assert_eq!(session.room(), 0, "a server may give less credit than before");
@@ -275,9 +259,9 @@ mod tests {
         let (first, mut answer, _) = ticket(10);
         session.push([first]);
         session.frame(Instant::now()).expect("one");
-        assert_eq!(session.receive(v1::SessionResponse { results: vec![result(7)], ..greeting(10) }), 0);
+        assert_eq!(session.receive(FrameIn { results: vec![result(7)], ..greeting(10) }), 0);
         assert!(answer.try_recv().is_err(), "tag 7 is nobody's");
-        let twice = v1::SessionResponse { results: vec![result(1), result(1)], ..greeting(10) };
+        let twice = FrameIn { results: vec![result(1), result(1)], ..greeting(10) };
         assert_eq!(session.receive(twice), 1, "the second answer to tag 1 is ignored");
         assert!(answer.await.expect("told").is_ok());
     }

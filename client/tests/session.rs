@@ -244,7 +244,8 @@ async fn silence_is_unknown_at_the_deadline() {
     assert_eq!(error.code(), Code::OutcomeUnknown);
     assert!(error.is_unknown() && !error.surely_no_effect());
     assert_eq!(start.elapsed(), Duration::from_secs(10));
-    assert_eq!(cluster.nodes[0].seen().len(), 3, "tried again after four seconds each");
+    assert_eq!(cluster.nodes[0].seen().len(), 5, "tried again after two seconds each");
+    assert_eq!(cluster.nodes[0].sessions.load(Ordering::Relaxed), 2, "a stream that answers nothing is given up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -218,12 +218,12 @@ impl Client {
     /// Sends one prepared operation and reads its answer as the kind that belongs to it.
     async fn perform<T>(
         &self,
-        prepared: Prepared,
+        mut prepared: Prepared,
         timeout: Duration,
         take: impl FnOnce(Answer) -> Option<T>,
     ) -> Result<T, Error> {
         let subject = prepared.subject;
-        let body = self.run(&prepared, timeout).await?;
+        let body = self.run(&mut prepared, timeout).await?;
         take(answer(self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
     }
 }
