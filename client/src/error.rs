@@ -158,6 +158,12 @@ impl Error {
         !self.surely_no_effect()
     }
 
+    /// Whether the answer came through the log. Then it speaks for every earlier sending of the same id too, also for
+    /// those of an operation that ended unknown.
+    pub fn through_log(&self) -> bool {
+        self.0.answer.logged
+    }
+
     /// When a node said the same id is worth another try, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.hint()
@@ -166,6 +172,13 @@ impl Error {
     fn hint(&self) -> Option<Duration> {
         let ms = self.0.answer.retry_after_ms;
         (ms > 0).then(|| Duration::from_millis(ms.into()))
+    }
+}
+
+impl From<v1::Error> for Error {
+    /// The answer to one single try, for those who speak to a node without the SDK.
+    fn from(answer: v1::Error) -> Self {
+        Self::concluded(answer, false, 1, None)
     }
 }
 

@@ -59,10 +59,13 @@ fn request(node: &Node) -> wire::BeaconRequest {
     }
 }
 
+/// By the index of a mark, what each node computed there.
+type Marks = BTreeMap<u64, BTreeMap<u32, Digest>>;
+
 /// Digests the peers told, per shard and index.
 #[derive(Default)]
 pub struct DigestBook {
-    told: Mutex<BTreeMap<ShardId, BTreeMap<u64, BTreeMap<u32, Digest>>>>,
+    told: Mutex<BTreeMap<ShardId, Marks>>,
 }
 
 impl DigestBook {

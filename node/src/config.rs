@@ -6,6 +6,9 @@
 use serde::Deserialize;
 use std::{collections::BTreeMap, net::ToSocketAddrs, path::PathBuf, time::Duration};
 
+/// Variables of the commands that speak to a cluster; a shell set up for them can start a node too.
+const OF_THE_CLIENT: [&str; 2] = ["EARMARK__ENDPOINTS", "EARMARK__NAMESPACE"];
+
 /// Everything a node must know to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -210,7 +213,11 @@ impl Config {
         let source = config::Config::builder()
             .add_source(config::File::from(file).format(config::FileFormat::Toml))
             .add_source(
-                config::Environment::with_prefix("EARMARK_").prefix_separator("_").separator("__").try_parsing(true),
+                config::Environment::with_prefix("EARMARK_")
+                    .prefix_separator("_")
+                    .separator("__")
+                    .try_parsing(true)
+                    .source(Some(std::env::vars().filter(|(name, _)| !OF_THE_CLIENT.contains(&&**name)).collect())),
             )
             .build()
             .map_err(|error| ConfigError::Form(format!("{}: {error}", file.display())))?;

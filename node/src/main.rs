@@ -1,27 +1,30 @@
-//! The `earmark` binary.
+//! The `earmark` binary: arguments in, exit code out. The commands are in `cli`, the server in the library.
+
+#![forbid(unsafe_code)]
 
 mod cli;
 
-use clap::Parser;
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
+/// Returns memory to the system as holds end, and does not grow with the number of threads.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[derive(Parser)]
-enum Command {
-    Dev(cli::dev::Args),
-    Serve(cli::serve::Args),
+/// What is logged unless `RUST_LOG` says otherwise. openraft tells every election as news.
+const LOGGED: &str = "warn,earmark_node=info,openraft=error";
+
+fn main() -> ExitCode {
+    log_to_stderr();
+    match cli::Cli::read() {
+        Ok(cli) => cli::run(cli),
+        Err(code) => code,
+    }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
-    match Command::parse() {
-        Command::Dev(args) => cli::dev::run(args).await,
-        Command::Serve(args) => cli::serve::run(args).await,
-    }
+/// Text for people, JSON lines for machines; never standard output, which belongs to results.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { logs.init() } else { logs.json().init() }
 }

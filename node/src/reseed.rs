@@ -189,7 +189,7 @@ async fn conduct(
     let named = prepared.into_inner().shards;
     // A node that names none lost everything.
     let shards: Vec<ShardId> =
-        if named.is_empty() { needing(own, &formation, node).await } else { named.into_iter().map(ShardId).collect() };
+        if named.is_empty() { needing(own, &formation, node).await? } else { named.into_iter().map(ShardId).collect() };
     let total = u32::try_from(shards.len()).unwrap_or(u32::MAX);
     for (done, shard) in (0..).zip(shards) {
         let tell = |step: wire::ReplaceReplicaProgress| v1::ReseedProgress {
@@ -231,15 +231,19 @@ async fn conduct(
 }
 
 /// Shards the node has no open replica of, or one without a vote.
-async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Vec<ShardId> {
-    let open: Vec<u32> = crate::api::status::of_peer(own, node)
-        .await
+async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Result<Vec<ShardId>, Status> {
+    let status = crate::api::status::of_peer(own, node).await;
+    // What a node does not say must not be taken for "nothing": its good replicas would be wiped.
+    if status.health() == v1::NodeHealth::Unreachable {
+        return Err(Status::unavailable(format!("node {node} does not say what it has: {}", status.detail)));
+    }
+    let open: Vec<u32> = status
         .replicas
         .into_iter()
         .filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()))
         .map(|replica| replica.shard)
         .collect();
-    formation.shards().filter(|shard| !open.contains(&shard.0)).collect()
+    Ok(formation.shards().filter(|shard| !open.contains(&shard.0)).collect())
 }
 
 async fn ask_leader(

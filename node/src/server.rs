@@ -31,8 +31,6 @@ pub async fn clients(node: Arc<Node>, bound: Bound, until: impl Future<Output = 
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .max_concurrent_streams(Some(streams))
-        .concurrency_limit_per_connection(limits.requests_per_connection)
-        .load_shed(true)
         .add_routes(api::routes(&Router::new(node.clone())));
     if let Err(error) = router.serve_with_incoming_shutdown(bound.incoming, until).await {
         tracing::error!(%error, "the client port broke");

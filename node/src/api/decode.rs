@@ -196,7 +196,7 @@ impl Check {
     }
 }
 
-/// Reserve. Every line must live in the shard of the id's home; the router sees to that with `lines_of`.
+/// Reserve. Every line must live in the shard of the id's home; `api::execute` sees to that.
 ///
 /// # Errors
 /// INVALID_ARGUMENT with every bad field.

@@ -103,7 +103,7 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
         Ok(decoded) => decoded,
         Err(error) => return Answered::Error(error),
     };
-    if let Err(error) = same_shard(router, &command.body, bucket, map_version) {
+    if let Err(error) = same_shard(router, &command.body, bucket, &Sender { direct, map_version }) {
         return Answered::Error(error);
     }
     let Some(asked) = encode::Asked::of(&command.body) else {
@@ -129,10 +129,23 @@ fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1
     }
 }
 
+/// How the sender routed.
+struct Sender {
+    direct: bool,
+    map_version: u64,
+}
+
 /// A cart must live in one shard, and a sender with an old map is told so.
-fn same_shard(router: &Router, body: &Body, home: Bucket, map_version: u64) -> Result<(), v1::Error> {
+fn same_shard(router: &Router, body: &Body, home: Bucket, sender: &Sender) -> Result<(), v1::Error> {
     let shard = router.shard(home)?;
     let placement = router.placement();
+    let map_version = sender.map_version;
+    if sender.direct && map_version != 0 && map_version < placement.version {
+        return Err(error::refused(
+            v1::Code::WrongShard,
+            format!("the bucket map has version {} by now, you have {map_version}; fetch it anew", placement.version),
+        ));
+    }
     if map_version > placement.version {
         return Err(error::refused(
             v1::Code::NotLeader,

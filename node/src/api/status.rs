@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// This node alone.
 pub fn local(node: &Node) -> v1::NodeStatus {
     let health = node.health();
-    let mut replicas: Vec<v1::ReplicaStatus> = node.replicas().iter().map(|replica| of_replica(replica)).collect();
+    let mut replicas: Vec<v1::ReplicaStatus> = node.replicas().iter().map(of_replica).collect();
     for (shard, why) in node.closed() {
         match replicas.iter_mut().find(|replica| replica.shard == shard.0) {
             Some(replica) if replica.damage.is_empty() => replica.damage = why,

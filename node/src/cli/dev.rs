@@ -1,7 +1,7 @@
 //! `earmark dev`: a whole cluster in one process, with real sockets and disks.
 
-use super::exit;
 use super::serve::stop_asked;
+use super::{Failure, Global, Output};
 use earmark_node::{
     Running,
     config::{Address, Config, Limits, Peer, RaftTimes},
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc, ti
 /// Runs a whole cluster in one process, for trying and for tests of your own service. Data is durable like in a real
 /// cluster; what is not like one is that a crash of the process stops all nodes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct Arguments {
     /// Nodes: 1, 3 or 5.
     #[arg(long, default_value_t = 3, value_parser = nodes)]
     nodes: u16,
@@ -52,7 +52,7 @@ pub struct Cluster {
     temporary: bool,
 }
 
-impl Args {
+impl Arguments {
     fn config(&self, node: u16, folder: &std::path::Path) -> Config {
         let address = |port: u16| format!("127.0.0.1:{port}");
         let client = |node: u16| address(self.port + node - 1);
@@ -83,23 +83,23 @@ impl Args {
     ///
     /// # Errors
     /// For people.
-    pub async fn start(&self) -> Result<Cluster, String> {
+    async fn start(&self) -> Result<Cluster, Failure> {
         let (folder, temporary) = match &self.data {
             Some(folder) => (folder.clone(), false),
-            None => (temporary_folder()?, true),
+            None => (temporary_folder().map_err(Failure::local)?, true),
         };
         let mut cluster = Cluster { nodes: Vec::new(), endpoints: Vec::new(), folder, temporary };
         for number in 1..=self.nodes {
             let config = self.config(number, &cluster.folder);
             let disk = Arc::new(Folder::new(config.data.clone()));
-            let running =
-                earmark_node::start(config, Environment::real(disk)).await.map_err(|error| error.to_string())?;
+            let running = earmark_node::start(config, Environment::real(disk)).await.map_err(Failure::start)?;
             cluster.endpoints.push(running.client_address().to_string());
             cluster.nodes.push(running);
         }
         tokio::time::timeout(READY_PATIENCE, cluster.form(self.shards))
             .await
-            .map_err(|_| "the cluster did not become ready within a minute".to_owned())??;
+            .map_err(|_| Failure::local("the cluster did not become ready within a minute"))?
+            .map_err(Failure::local)?;
         Ok(cluster)
     }
 }
@@ -152,16 +152,23 @@ impl Cluster {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub async fn run(args: Args) -> ExitCode {
-    let cluster = match args.start().await {
-        Ok(cluster) => cluster,
-        Err(error) => return exit::bad_input(&error),
-    };
-    println!("{} nodes, {} stock shards, data in {}", args.nodes, args.shards, cluster.folder.display());
+///
+/// # Errors
+/// The cluster did not come up.
+pub async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let cluster = arguments.start().await?;
+    if global.output == Output::Json {
+        let told = serde_json::json!({ "endpoints": cluster.endpoints, "data": cluster.folder });
+        println!("{told}");
+        stop_asked().await;
+        cluster.stop().await;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} nodes, {} stock shards, data in {}", arguments.nodes, arguments.shards, cluster.folder.display());
     println!("endpoints: {}", cluster.endpoints.join(","));
     println!("try:       earmark --endpoints {} receive tea@main 100", cluster.endpoints[0]);
     println!("stop with ctrl-c");
     stop_asked().await;
     cluster.stop().await;
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,28 +1,22 @@
 //! `earmark serve`: one node, until it is told to stop.
 
-use super::exit;
+use super::Failure;
 use earmark_node::{config::Config, environment::Environment, node::Health, storage::Folder};
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Runs one node of a cluster.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct Arguments {
     /// The node's configuration, TOML. `EARMARK__NODE` and the like override single values.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub async fn run(args: Args) -> ExitCode {
-    let config = match Config::read(&args.config) {
-        Ok(config) => config,
-        Err(error) => return exit::bad_input(&error),
-    };
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let config = Config::read(&arguments.config).map_err(Failure::config)?;
     let disk = Arc::new(Folder::new(config.data.clone()));
-    let running = match earmark_node::start(config, Environment::real(disk)).await {
-        Ok(running) => running,
-        Err(error) => return exit::bad_input(&error),
-    };
+    let running = earmark_node::start(config, Environment::real(disk)).await.map_err(Failure::start)?;
     eprintln!(
         "node {} serves clients on {} and peers on {}",
         running.node().config().node,
@@ -46,7 +40,7 @@ pub async fn run(args: Args) -> ExitCode {
         }
     }
     running.stop().await;
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Resolves on SIGTERM or SIGINT.

@@ -35,6 +35,14 @@ pub(super) async fn expire(raft: Raft, core: Arc<Core>, proposer: Proposer, cloc
                 if raft.as_leader().is_ok() {
                     // Each tick ends a bounded number of holds; the next follows at once while some are overdue.
                     if proposer.tick(false, Instant::now() + TICK_PATIENCE).await.is_ok() {
+                        // The stamp may be behind the clocks of the majority by their bound: then it is not yet time.
+                        let (due, clock) = {
+                            let hot = core.hot();
+                            (hot.ledger.next_deadline(), hot.clock())
+                        };
+                        if let Some(due) = due.filter(|due| *due > clock) {
+                            tokio::time::sleep(sleep(due, clock)).await;
+                        }
                         continue;
                     }
                 }
@@ -80,7 +88,11 @@ enum Halt {
 
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            // A snapshot was installed meanwhile: the walk begins anew in it.
+            StoreError::Superseded => Self::Enough,
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
@@ -136,7 +148,7 @@ fn look(core: &Core, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<
                 return Err(Halt::Enough);
             }
             seen += 1;
-            if records::forgettable(key, value, clock)? {
+            if records::forgettable(key, value, clock) {
                 if kind == records::OPERATION {
                     forget.operations.push(records::operation_id(key)?);
                 } else {

@@ -225,9 +225,14 @@ impl Replica {
     /// [`Failure`]; a read has no effect in any case.
     pub async fn linearize(&self, deadline: Instant) -> Result<(), Failure> {
         self.reads.barrier(deadline).await?;
-        let due = self.hot().ledger.next_deadline();
-        // The leader's own time decides only whether to ask the log, never the answer.
+        let (due, clock) = {
+            let hot = self.hot();
+            (hot.ledger.next_deadline(), hot.clock())
+        };
+        // The leader's own time decides only whether to ask the log, never the answer. What is overdue by the ledger's
+        // clock is counted as free already, swept or not.
         if let (Some(due), Some(now)) = (due, self.clocks.median())
+            && due > clock
             && due <= now
         {
             self.proposer.tick(false, deadline).await?;
@@ -284,8 +289,9 @@ impl Replica {
     /// How old this replica's state may be at most: since when it did not hear from the leader, if it has applied all
     /// that was decided by then; else since its last entry. None if it never heard from one.
     pub async fn age(&self, now: TimeMs) -> Option<Duration> {
-        if self.is_leader() {
-            return Some(Duration::ZERO);
+        if let Ok(leader) = self.raft.as_leader() {
+            // A leader cut off from its majority goes on believing; its state is as old as the last answer of one.
+            return leader.last_quorum_acked().map(|acked| openraft::Instant::elapsed(&acked));
         }
         let (heard, decided) = self
             .raft

@@ -72,7 +72,7 @@ struct Proposal {
 }
 
 enum Item {
-    Command(Proposal),
+    Command(Boxed),
     /// An empty batch: lets the ledger's clock move, or every replica note its digest.
     Empty {
         digest: bool,
@@ -102,6 +102,7 @@ impl Proposer {
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
+            refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
             parts,
         };
@@ -114,7 +115,7 @@ impl Proposer {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
         let proposal = Proposal { command, fresh, progress: progress.clone(), answer };
-        self.queue.try_send(Item::Command(proposal)).map_err(|error| match error {
+        self.queue.try_send(Item::Command(Box::new(proposal))).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
         })?;
@@ -143,6 +144,8 @@ struct Actor {
     parts: Parts,
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
+    /// Room for refusals that wait for the barrier; as much as the queue has.
+    refusing: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
 }
 
@@ -151,7 +154,7 @@ struct Actor {
 struct Gathered {
     commands: Vec<Command>,
     answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
-    refused: Vec<Proposal>,
+    refused: Vec<Boxed>,
     empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
     digest: bool,
 }
@@ -245,7 +248,8 @@ impl Actor {
                     gathered.empties.push(done);
                 }
                 Item::Command(proposal) => {
-                    if proposal.command.not_after < time {
+                    // Only a first sending is judged here; of any other the log knows whether it was done before.
+                    if proposal.fresh && proposal.command.not_after < time {
                         let _ = proposal.answer.send(Err(Failure::Late));
                         continue;
                     }
@@ -269,9 +273,17 @@ impl Actor {
 
     /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
     /// is no longer refused goes through the log.
-    fn confirm_refusals(&self, proposals: Vec<Proposal>, time: TimeMs) {
+    fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
+        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
+        let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
+            for proposal in proposals.drain(..) {
+                refuse(Item::Command(proposal), &Failure::Overloaded);
+            }
+            return;
+        };
         let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
         tokio::spawn(async move {
+            let _room = room;
             let confirmed = reads.barrier(Instant::now() + Duration::from_secs(5)).await;
             let judged: Vec<_> = {
                 let hot = core.hot();
@@ -338,6 +350,9 @@ fn refuse(item: Item, failure: &Failure) {
         }
     }
 }
+
+/// Moved between queues many times, so it is kept behind a pointer.
+type Boxed = Box<Proposal>;
 
 type Written =
     Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;

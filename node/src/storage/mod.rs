@@ -10,7 +10,7 @@
 //! | `log`, `tail` | a shard's Raft log, for openraft |
 //! | `install`, `view` | a snapshot on its way in, and on its way out |
 //! | `queue`, `writer` | group commit over all shards |
-//! | `mark`, `mark_file`, `load` | what must be there at the next start, and is it |
+//! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
 //! | `folder`, `rocks`, `rocks_view` | the real disk |
@@ -33,6 +33,7 @@ mod load;
 mod log;
 mod mark;
 mod mark_file;
+mod marks;
 mod queue;
 pub mod records;
 mod replica;

@@ -10,7 +10,7 @@ use super::{
     keys::{self, ShardTag},
     log::LogStore,
     queue::{Changes, MarkChange, Queue, Urgency},
-    replica::{Core, JournalFloor, Replica, Restored},
+    replica::{JournalFloor, Replica, Restored},
     store::{put_incarnation, replica_wipe},
     view::StateView,
 };
@@ -184,21 +184,36 @@ impl ReplicaStore {
         self.inner.sound()?;
         let records = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         let blocks = checkpoint.journal.iter().map(|(_, block)| block.len()).sum::<usize>();
+        let generation = self.replica.lock().sent_generation;
+        let mut batch = self.checkpoint_batch(generation, &checkpoint);
         let room = self.queue.reserve(records + blocks).await?;
         let pending = {
             let mut core = self.replica.lock();
-            if checkpoint.applied < core.sent_applied {
+            // What changed in the state before a snapshot says nothing about the state after it.
+            if core.sent_generation != generation || checkpoint.applied < core.sent_applied {
                 return Err(StoreError::Superseded);
             }
             core.sent_applied = checkpoint.applied;
-            let changes = self.checkpoint_changes(&core, checkpoint);
+            let live = Restored {
+                generation,
+                applied: checkpoint.applied,
+                membership: checkpoint.membership,
+                epoch: checkpoint.epoch,
+                journal_floor: core.sent_floor,
+                has_state: true,
+            };
+            let key = self.replica.key(ShardTag::Checkpoint);
+            batch.put_with(Family::Meta, &key, |out| encode_record(&live.to_record(), out));
+            let replica = Arc::clone(&self.replica);
+            let changes = Changes::new(batch, Urgency::Synced).publish(move || replica.lock().live = live);
             self.queue.submit(changes, room)?
         };
         pending.wait().await
     }
 
-    fn checkpoint_changes(&self, core: &Core, checkpoint: Checkpoint) -> Changes {
-        let (shard, generation) = (self.shard(), core.sent_generation);
+    /// The records and blocks of a checkpoint: megabytes, so made without holding the lock.
+    fn checkpoint_batch(&self, generation: u32, checkpoint: &Checkpoint) -> Batch {
+        let shard = self.shard();
         let mut batch = Batch::default();
         for (key, value) in &checkpoint.puts {
             batch.put(Family::State, &keys::state(shard, generation, key), value);
@@ -209,18 +224,7 @@ impl ReplicaStore {
         for (index, block) in &checkpoint.journal {
             batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
         }
-        let live = Restored {
-            generation,
-            applied: checkpoint.applied,
-            membership: checkpoint.membership,
-            epoch: checkpoint.epoch,
-            journal_floor: core.sent_floor,
-            has_state: true,
-        };
-        let key = self.replica.key(ShardTag::Checkpoint);
-        batch.put_with(Family::Meta, &key, |out| encode_record(&live.to_record(), out));
-        let replica = Arc::clone(&self.replica);
-        Changes::new(batch, Urgency::Synced).publish(move || replica.lock().live = live)
+        batch
     }
 
     /// Everything as of the last checkpoint, to be sent to a lagging replica while writes go on.

@@ -9,15 +9,14 @@ use super::{
     format::{encode_entry, encode_record},
     inner::Inner,
     keys::{self, MetaKey},
-    mark::Mark,
     mark_file::MarkFile,
+    marks::Marks,
     queue::{Changes, MarkChange, Op, Publish, Room, Urgency},
     replica::Replica,
 };
 use crate::shard::raft::TypeConfig;
-use earmark_ledger::types::ShardId;
 use openraft::storage::IOFlushed;
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::Instant,
@@ -61,20 +60,6 @@ impl Drop for End {
     }
 }
 
-/// What the store will hold, and what it surely holds.
-struct Marks {
-    file: MarkFile,
-    /// As of everything taken.
-    taken: BTreeMap<ShardId, Mark>,
-    /// Changed since the last sync.
-    touched: BTreeMap<ShardId, Arc<Replica>>,
-    boots: Option<u64>,
-    /// Fall before the batch is written.
-    falling: Vec<(ShardId, Mark)>,
-    /// To be brought to stable storage with the batch, not after it.
-    at_once: bool,
-}
-
 /// What follows when a batch is written.
 enum Completion {
     Flushed { flushed: IOFlushed<TypeConfig>, replica: Arc<Replica>, last: u64, truncations: u64 },
@@ -92,7 +77,7 @@ impl Writer {
     ) -> Self {
         let end = End { inner: Arc::clone(&inner), room };
         let replicas = inner.replicas().clone();
-        let taken = replicas.iter().map(|(shard, replica)| (*shard, replica.lock().synced)).collect();
+        let marks = Marks::new(file, replicas.values());
         Self {
             engine,
             inner,
@@ -102,7 +87,7 @@ impl Writer {
             urgency: Urgency::Whenever,
             completions: Vec::new(),
             held: Vec::new(),
-            marks: Marks { file, taken, touched: BTreeMap::new(), boots: None, falling: Vec::new(), at_once: false },
+            marks,
             since: Instant::now(),
         }
     }
@@ -277,39 +262,6 @@ impl Writer {
         if let Some(closing) = closing {
             // Whoever asked may have gone.
             closing.send(()).ok();
-        }
-    }
-}
-
-impl Marks {
-    fn take(&mut self, replica: &Arc<Replica>, change: MarkChange) {
-        let mark = self.taken.entry(replica.shard).or_default();
-        change.apply(mark);
-        if matches!(change, MarkChange::Wiped) {
-            self.falling.push((replica.shard, *mark));
-        }
-        self.touched.insert(replica.shard, Arc::clone(replica));
-        self.at_once |= change.at_once();
-    }
-
-    /// Lowers the marks of what is about to be removed. Whether there were any.
-    fn fall(&mut self) -> bool {
-        let falling = std::mem::take(&mut self.falling);
-        for (shard, mark) in &falling {
-            self.file.set(*shard, *mark);
-        }
-        !falling.is_empty()
-    }
-
-    /// What was taken is on stable storage.
-    fn synced(&mut self) {
-        for (shard, replica) in std::mem::take(&mut self.touched) {
-            let mark = self.taken.get(&shard).copied().unwrap_or_default();
-            self.file.set(shard, mark);
-            replica.lock().synced = mark;
-        }
-        if let Some(boots) = self.boots.take() {
-            self.file.set_boots(boots);
         }
     }
 }

@@ -196,7 +196,7 @@ impl Story {
         let alone = Client::builder().endpoint(self.cluster.endpoint(third)).timeout(Duration::from_secs(5));
         let alone = alone.connect().await.expect("it answers");
         let refused = alone.reserve().line(&self.skus[0], crate::load::LOCATION, 1).send().await;
-        let error = refused.err().expect("no majority");
+        let Err(error) = refused else { panic!("no majority, and yet it was done") };
         assert!(error.is_retryable(), "{error:?}");
         if error.is_unknown() {
             // It may lie in the log of the node that was alone, and be decided later: settle what it came to.

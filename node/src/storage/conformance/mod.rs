@@ -1,6 +1,8 @@
 //! Is a store a store? One suite, run on the real disk and on the simulated one (`suite`, `snapshots`, and openraft's own
-//! in `openraft`); what only one of them can show is in `simulated` and `damage`.
+//! in `openraft`); what only one of them can show is in `simulated`,
+//! `crashes` and `damage`.
 
+mod crashes;
 mod damage;
 mod openraft;
 mod simulated;

@@ -1,0 +1,34 @@
+//! `earmark adjust`: a correction of on hand by hand.
+
+use super::views::StockChangeView;
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `earmark adjust`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What and where: SKU@LOCATION. The last @ separates; without one the location is `main`.
+    #[arg(value_name = "SKU@LOCATION")]
+    place: String,
+    /// How many units to add or take off: +N or -N.
+    #[arg(value_name = "+N|-N", allow_hyphen_values = true)]
+    delta: String,
+    /// Why, for the books.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Refuse unless on hand has this value now.
+    #[arg(long, value_name = "UNITS")]
+    expect: Option<u64>,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let (sku, location) = parse::place(&arguments.place)?;
+    let delta = parse::delta(&arguments.delta)?;
+    let client = connect(global).await?;
+    let mut adjust = client.adjust(sku, location, delta, arguments.reason);
+    if let Some(units) = arguments.expect {
+        adjust = adjust.expected_on_hand(units);
+    }
+    global.output.print(&StockChangeView::from(adjust.send().await?))
+}

@@ -1,0 +1,21 @@
+//! `earmark completions`: a script that completes commands and options in a shell.
+
+use super::{Cli, Failure};
+use clap::{Args, CommandFactory};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Arguments of `earmark completions`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// For which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    shell: clap_complete::Shell,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "earmark", &mut script);
+    io::stdout().write_all(&script).map_err(|error| Failure::local(format!("stdout: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,24 @@
+//! `earmark extend`: a later deadline for a reservation.
+
+use super::views::ReservationView;
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `earmark extend`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Which reservation.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// How long from now, for instance 15m. A deadline that is later already stays.
+    #[arg(long, value_name = "TIME")]
+    ttl: String,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let id = parse::reservation_id(&arguments.id)?;
+    let ttl = parse::duration("ttl", &arguments.ttl)?;
+    let change = connect(global).await?.extend(id, ttl).send().await?;
+    global.output.print(&ReservationView::from(change))
+}

@@ -1,0 +1,28 @@
+//! `earmark receive`: units that arrived.
+
+use super::views::StockChangeView;
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `earmark receive`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What and where: SKU@LOCATION. The last @ separates; without one the location is `main`.
+    #[arg(value_name = "SKU@LOCATION")]
+    place: String,
+    /// How many units.
+    #[arg(value_name = "UNITS", allow_hyphen_values = true)]
+    quantity: String,
+    /// Delivery note or the like.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    document: String,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let (sku, location) = parse::place(&arguments.place)?;
+    let quantity = parse::pool_units("quantity", &arguments.quantity)?;
+    let client = connect(global).await?;
+    let change = client.receive(sku, location, quantity).document(arguments.document).send().await?;
+    global.output.print(&StockChangeView::from(change))
+}

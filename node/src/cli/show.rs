@@ -1,0 +1,20 @@
+//! `earmark show`: a reservation as it stands.
+
+use super::views::ReservationView;
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `earmark show`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Which reservation.
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let id = parse::reservation_id(&arguments.id)?;
+    let read = connect(global).await?.reservation(id).send().await?;
+    global.output.print(&ReservationView::from(read))
+}

@@ -1,0 +1,392 @@
+//! What commands print: the SDK's answers with stable snake_case keys, and the same as tables.
+
+use super::output::{View, list, table};
+use earmark_client::{
+    Change, Extent, Level, LineGot, LineInfo, Pool, PoolKind, Position, Reservation, ReservationInfo, ReservationRead,
+    ReservationState, Stock, StockChange, TimeMs, outcomes,
+};
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// A moment as people read it, in UTC.
+pub(super) fn time_text(time: TimeMs) -> String {
+    match SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(time.0)) {
+        // humantime can't write what lies beyond the year 9999.
+        Some(moment) if time.0 < 253_402_300_800_000 => humantime::format_rfc3339_seconds(moment).to_string(),
+        _ => "never".to_owned(),
+    }
+}
+
+/// How long until then, to the second.
+fn countdown(deadline: TimeMs, now: TimeMs) -> String {
+    humantime::format_duration(Duration::from_secs(deadline.since(now).0 / 1_000)).to_string()
+}
+
+pub(super) fn state_name(state: ReservationState) -> &'static str {
+    match state {
+        ReservationState::Open => "open",
+        ReservationState::Rejected => "rejected",
+        ReservationState::Held => "held",
+        ReservationState::PartlyCommitted => "partly_committed",
+        ReservationState::Committed => "committed",
+        ReservationState::Released => "released",
+        ReservationState::Expired => "expired",
+    }
+}
+
+fn kind_name(kind: PoolKind) -> &'static str {
+    match kind {
+        PoolKind::Now => "now",
+        PoolKind::Incoming => "incoming",
+        PoolKind::Backorder => "backorder",
+        PoolKind::Preorder => "preorder",
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Linearizable => "linearizable",
+        Level::Session => "session",
+        Level::Bounded => "bounded",
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PositionView {
+    shard: u32,
+    epoch: u32,
+    index: u64,
+    ordinal: u32,
+}
+
+impl From<Position> for PositionView {
+    fn from(position: Position) -> Self {
+        Self { shard: position.shard.0, epoch: position.epoch.0, index: position.index.0, ordinal: position.ordinal }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PoolView {
+    sku: String,
+    location: String,
+    kind: &'static str,
+    lot: String,
+    on_hand: u64,
+    available: u64,
+    held: u64,
+    committed: u64,
+    unavailable: u64,
+    short: u64,
+    sellable: u64,
+    received_total: u64,
+    sold_total: u64,
+}
+
+impl From<Pool> for PoolView {
+    fn from(pool: Pool) -> Self {
+        Self {
+            sku: pool.sku,
+            location: pool.location,
+            kind: kind_name(pool.kind),
+            lot: pool.lot,
+            on_hand: pool.on_hand,
+            available: pool.available,
+            held: pool.held,
+            committed: pool.committed,
+            unavailable: pool.unavailable,
+            short: pool.short,
+            sellable: pool.sellable,
+            received_total: pool.received_total,
+            sold_total: pool.sold_total,
+        }
+    }
+}
+
+fn pools_table(pools: &[PoolView]) -> String {
+    let columns = [
+        "sku",
+        "location",
+        "kind",
+        "lot",
+        "#on hand",
+        "#available",
+        "#held",
+        "#committed",
+        "#unavailable",
+        "#short",
+        "#sellable",
+        "#received",
+        "#sold",
+    ];
+    let rows = pools.iter().map(|pool| {
+        let numbers = [
+            pool.on_hand,
+            pool.available,
+            pool.held,
+            pool.committed,
+            pool.unavailable,
+            pool.short,
+            pool.sellable,
+            pool.received_total,
+            pool.sold_total,
+        ];
+        let mut row = vec![pool.sku.clone(), pool.location.clone(), pool.kind.to_owned(), pool.lot.clone()];
+        row.extend(numbers.iter().map(u64::to_string));
+        row
+    });
+    table(&columns, rows)
+}
+
+/// After receive and adjust.
+#[derive(Debug, Serialize)]
+pub(super) struct StockChangeView {
+    pool: PoolView,
+    position: PositionView,
+    server_time_ms: u64,
+    replayed: bool,
+}
+
+impl From<StockChange> for StockChangeView {
+    fn from(change: StockChange) -> Self {
+        Self {
+            pool: change.pool.into(),
+            position: change.position.into(),
+            server_time_ms: change.server_time.0,
+            replayed: change.replayed,
+        }
+    }
+}
+
+impl View for StockChangeView {
+    fn table(&self) -> String {
+        pools_table(std::slice::from_ref(&self.pool))
+    }
+}
+
+/// Every pool of a SKU.
+#[derive(Debug, Serialize)]
+pub(super) struct StockView {
+    pools: Vec<PoolView>,
+    level: &'static str,
+    position: PositionView,
+    as_of_ms: u64,
+    age_ms: u64,
+}
+
+impl From<Stock> for StockView {
+    fn from(stock: Stock) -> Self {
+        Self {
+            pools: stock.pools.into_iter().map(PoolView::from).collect(),
+            level: level_name(stock.level),
+            position: stock.position.into(),
+            as_of_ms: stock.as_of.0,
+            age_ms: millis(stock.age),
+        }
+    }
+}
+
+impl View for StockView {
+    fn table(&self) -> String {
+        pools_table(&self.pools)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct LineGotView {
+    sku: String,
+    location: String,
+    kind: &'static str,
+    lot: String,
+    asked: u64,
+    got: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl From<&LineGot> for LineGotView {
+    fn from(line: &LineGot) -> Self {
+        Self {
+            sku: line.sku.clone(),
+            location: line.location.clone(),
+            kind: kind_name(line.kind),
+            lot: line.lot.clone(),
+            asked: line.asked,
+            got: line.got,
+            reason: line.reason.map(|code| outcomes::row(code).name),
+        }
+    }
+}
+
+/// A reservation that was just made.
+#[derive(Debug, Serialize)]
+pub(super) struct ReservedView {
+    reservation_id: String,
+    extent: &'static str,
+    lines: Vec<LineGotView>,
+    deadline_ms: u64,
+    server_time_ms: u64,
+    position: PositionView,
+    replayed: bool,
+}
+
+impl From<&Reservation> for ReservedView {
+    fn from(reservation: &Reservation) -> Self {
+        Self {
+            reservation_id: reservation.id().to_string(),
+            extent: match reservation.extent() {
+                Extent::All => "all",
+                Extent::Partial => "partial",
+            },
+            lines: reservation.lines().iter().map(LineGotView::from).collect(),
+            deadline_ms: reservation.deadline().0,
+            server_time_ms: reservation.server_time().0,
+            position: reservation.position().into(),
+            replayed: reservation.replayed(),
+        }
+    }
+}
+
+impl View for ReservedView {
+    fn table(&self) -> String {
+        let (deadline, now) = (TimeMs(self.deadline_ms), TimeMs(self.server_time_ms));
+        let head = list([
+            ("reservation", self.reservation_id.clone()),
+            ("held until", format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))),
+        ]);
+        let rows = self
+            .lines
+            .iter()
+            .map(|line| vec![line.sku.clone(), line.location.clone(), line.asked.to_string(), line.got.to_string()]);
+        format!("{head}\n\n{}", table(&["sku", "location", "#asked", "#got"], rows))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct LineView {
+    sku: String,
+    location: String,
+    kind: &'static str,
+    lot: String,
+    asked: u64,
+    held: u64,
+    committed: u64,
+    released: u64,
+    expired: u64,
+}
+
+impl From<LineInfo> for LineView {
+    fn from(line: LineInfo) -> Self {
+        Self {
+            sku: line.sku,
+            location: line.location,
+            kind: kind_name(line.kind),
+            lot: line.lot,
+            asked: line.asked,
+            held: line.held,
+            committed: line.committed,
+            released: line.released,
+            expired: line.expired,
+        }
+    }
+}
+
+/// A reservation as it stands.
+#[derive(Debug, Serialize)]
+pub(super) struct ReservationView {
+    reservation_id: String,
+    namespace: String,
+    owner: String,
+    state: &'static str,
+    lines: Vec<LineView>,
+    created_ms: u64,
+    deadline_ms: u64,
+    state_since_ms: u64,
+    revision: u32,
+    position: PositionView,
+    /// The servers' clock.
+    as_of_ms: u64,
+    /// Only after a change: it had been done before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed: Option<bool>,
+}
+
+impl ReservationView {
+    fn new(info: ReservationInfo, position: Position, as_of: TimeMs, replayed: Option<bool>) -> Self {
+        Self {
+            reservation_id: info.id.to_string(),
+            namespace: info.namespace,
+            owner: info.owner,
+            state: state_name(info.state),
+            lines: info.lines.into_iter().map(LineView::from).collect(),
+            created_ms: info.created.0,
+            deadline_ms: info.deadline.0,
+            state_since_ms: info.since.0,
+            revision: info.revision,
+            position: position.into(),
+            as_of_ms: as_of.0,
+            replayed,
+        }
+    }
+}
+
+impl From<Change> for ReservationView {
+    fn from(change: Change) -> Self {
+        Self::new(change.reservation, change.position, change.server_time, Some(change.replayed))
+    }
+}
+
+impl From<ReservationRead> for ReservationView {
+    fn from(read: ReservationRead) -> Self {
+        Self::new(read.reservation, read.position, read.as_of, None)
+    }
+}
+
+impl View for ReservationView {
+    fn table(&self) -> String {
+        let (deadline, now) = (TimeMs(self.deadline_ms), TimeMs(self.as_of_ms));
+        let live = matches!(self.state, "held" | "partly_committed");
+        let head = list([
+            ("reservation", self.reservation_id.clone()),
+            ("owner", self.owner.clone()),
+            ("state", format!("{} since {}", self.state, time_text(TimeMs(self.state_since_ms)))),
+            ("made", time_text(TimeMs(self.created_ms))),
+            (
+                "held until",
+                if live {
+                    format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))
+                } else {
+                    String::new()
+                },
+            ),
+        ]);
+        let rows = self.lines.iter().map(|line| {
+            let numbers = [line.asked, line.held, line.committed, line.released, line.expired];
+            let mut row = vec![line.sku.clone(), line.location.clone()];
+            row.extend(numbers.iter().map(u64::to_string));
+            row
+        });
+        let columns = ["sku", "location", "#asked", "#held", "#committed", "#released", "#expired"];
+        format!("{head}\n\n{}", table(&columns, rows))
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc_as_far_as_there_are_years() {
+        assert_eq!(time_text(TimeMs(1_486_166_401_000)), "2017-02-04T00:00:01Z");
+        assert_eq!(time_text(TimeMs::MAX), "never");
+    }
+
+    #[test]
+    fn a_countdown_never_goes_below_zero() {
+        assert_eq!(countdown(TimeMs(900_999), TimeMs(0)), "15m");
+        assert_eq!(countdown(TimeMs(5), TimeMs(9)), "0s");
+    }
+}
