@@ -24,6 +24,9 @@ const PREPARE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long to look for a shard's leader.
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The last step.
+const DONE: &str = "done";
+
 type Progress = mpsc::Sender<Result<wire::ReplaceReplicaProgress, Status>>;
 
 /// On the node that is to be re-seeded: forgets what is damaged. Gives the shards to be added again.
@@ -143,7 +146,7 @@ async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Pro
     leader.wait_caught_up(id).await?;
     tell("promoting").await;
     leader.promote(id).await?;
-    tell("done").await;
+    tell(DONE).await;
     Ok(())
 }
 
@@ -189,23 +192,39 @@ async fn conduct(
         if named.is_empty() { needing(own, &formation, node).await? } else { named.into_iter().map(ShardId).collect() };
     let total = u32::try_from(shards.len()).unwrap_or(u32::MAX);
     for (done, shard) in (0..).zip(shards) {
-        let mut steps = ask_leader(own, shard, node).await?;
-        let mut last = String::new();
-        while let Some(step) = steps.message().await? {
-            last.clone_from(&step.step);
-            let told = v1::ReseedProgress {
-                shard: shard.0,
-                shards_done: done + u32::from(step.step == "done"),
-                shards_total: total,
-                incarnation: step.incarnation,
-                step: step.step,
+        let tell = |step: wire::ReplaceReplicaProgress| v1::ReseedProgress {
+            shard: shard.0,
+            shards_done: done + u32::from(step.step == DONE),
+            shards_total: total,
+            incarnation: step.incarnation,
+            step: step.step,
+        };
+        // A leader may fall, or have been elected a moment ago and not be ready: the next one goes on where it stopped.
+        let mut deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
+        loop {
+            let mut steps = ask_leader(own, shard, node).await?;
+            let mut finished = false;
+            let broken = loop {
+                match steps.message().await {
+                    Ok(Some(step)) => {
+                        deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
+                        finished = step.step == DONE;
+                        // A caller that hung up does not stop the act.
+                        let _ = progress.send(Ok(tell(step))).await;
+                    }
+                    Ok(None) => break None,
+                    Err(status) => break Some(status),
+                }
             };
-            // A caller that hung up does not stop the act.
-            let _ = progress.send(Ok(told)).await;
-        }
-        if last != "done" {
-            let why = "its leader gave up, or a later attempt took over";
-            return Err(Status::unavailable(format!("shard {shard}: broke off ({why})")));
+            match broken {
+                None if finished => break,
+                None => return Err(Status::aborted(format!("shard {shard}: a later attempt took over"))),
+                Some(status) if tokio::time::Instant::now() >= deadline => return Err(status),
+                Some(status) => {
+                    tracing::info!(%shard, node, %status, "a replica was not replaced yet");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
         }
     }
     Ok(())

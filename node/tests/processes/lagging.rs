@@ -45,7 +45,8 @@ impl Said {
     fn chunks(&self, cluster: &Cluster) -> u64 {
         let log = cluster.log(self.node);
         let received = log[self.from..].lines().filter(|line| line.contains(RECEIVED));
-        let chunks = received.filter_map(|line| line.split("chunks=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+        let chunks =
+            received.filter_map(|line| line.split("\"chunks\":").nth(1)?.split(',').next()?.parse::<u64>().ok());
         chunks.sum()
     }
 }

@@ -20,7 +20,7 @@ fn assert_refused(what: &str, told: (Option<i32>, String), words: &[&str]) {
         assert!(said.contains(word), "{what}: `{said}` does not say `{word}`");
     }
     assert!(!said.contains("panicked"), "{what}: {said}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{what}: {said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("bad input: ")).count(), 1, "{what}: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,12 +60,12 @@ async fn a_folder_that_is_not_this_nodes_is_refused() {
     // In use by another process: with ports of its own, so that the folder is what is in the way.
     let other = Cluster::prepare("");
     fs::write(&file, other.config(1, &cluster.data(1))).expect("written");
-    assert_refused("in use", refused(&file), &["data:", "in use"]);
+    assert_refused("in use", refused(&file), &["data", "in use"]);
 
     cluster.stop(2);
     fs::write(&file, cluster.config(2, &cluster.data(3))).expect("written");
     cluster.stop(3);
-    let words = ["data:", "node 3", "node = 2"];
+    let words = ["data", "node 3", "node = 2"];
     assert_refused("another node's", refused(&file), &words);
 
     // What was refused changed nothing.
@@ -86,7 +86,7 @@ async fn a_folder_that_is_not_this_nodes_is_refused() {
         batch.put_with(Family::Meta, &key, |out| earmark_node::storage::format::encode_record(&record, out));
         engine.write(&batch, true).await.expect("written");
     }
-    assert_refused("a newer format", refused(&cluster.config_file(2)), &["data:", "format 2", "knows 1"]);
+    assert_refused("a newer format", refused(&cluster.config_file(2)), &["data", "format 2", "knows 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
