@@ -1,0 +1,5 @@
+//! Three nodes in one process, with real sockets and disks, driven over gRPC as any language would.
+
+mod clock;
+mod sale;
+mod support;
