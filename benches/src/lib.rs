@@ -7,12 +7,14 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 /// A cluster of three nodes in a process of its own. It is killed when this is dropped.
 pub struct Cluster {
     child: Child,
+    /// Kept open: a process that prints into a closed pipe is ended.
+    _output: BufReader<ChildStdout>,
     /// Client endpoints.
     pub endpoints: Vec<String>,
 }
@@ -44,12 +46,14 @@ impl Cluster {
             .arg(&setting.data)
             .stdout(Stdio::piped())
             .spawn()?;
-        let output = child.stdout.take().expect("piped");
-        for line in BufReader::new(output).lines() {
-            if let Some(endpoints) = line?.strip_prefix("endpoints:") {
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        while output.read_line(&mut line)? > 0 {
+            if let Some(endpoints) = line.strip_prefix("endpoints:") {
                 let endpoints = endpoints.trim().split(',').map(str::to_owned).collect();
-                return Ok(Self { child, endpoints });
+                return Ok(Self { child, _output: output, endpoints });
             }
+            line.clear();
         }
         child.wait()?;
         Err(std::io::Error::other("the cluster did not come up"))

@@ -48,7 +48,7 @@ async fn run(node: Weak<Node>, peer: u32) {
 
 fn request(node: &Node) -> wire::BeaconRequest {
     let marks = node.store().map(|store| store.synced_marks()).unwrap_or_default();
-    let digests = node.replicas().into_iter().filter_map(|replica| {
+    let digests = node.replicas().into_iter().filter(|replica| !replica.core().is_damaged()).filter_map(|replica| {
         let (index, digest) = replica.core().newest_digest()?;
         Some(wire::ReplicaDigest { shard: replica.shard().0, index, digest: digest.to_bytes().to_vec().into() })
     });
@@ -75,14 +75,21 @@ impl DigestBook {
             let Some(digest) = Digest::from_slice(&told.digest) else { continue };
             let shard = ShardId(told.shard);
             let Some(replica) = node.replica(shard) else { continue };
-            let mut book = self.told.lock().expect("no panic holds it");
-            let marks = book.entry(shard).or_default();
-            marks.entry(told.index).or_default().insert(peer, digest);
-            while marks.len() > COMPARED {
-                marks.pop_first();
+            if let Some(told_here) = self.note(shard, told.index, peer, digest) {
+                judge(&replica, told.index, &told_here);
             }
-            judge(&replica, told.index, &marks[&told.index]);
         }
+    }
+
+    /// What is known of a mark now; none if it is older than those that are compared.
+    fn note(&self, shard: ShardId, index: u64, peer: u32, digest: Digest) -> Option<BTreeMap<u32, Digest>> {
+        let mut book = self.told.lock().expect("no panic holds it");
+        let marks = book.entry(shard).or_default();
+        marks.entry(index).or_default().insert(peer, digest);
+        while marks.len() > COMPARED {
+            marks.pop_first();
+        }
+        marks.get(&index).cloned()
     }
 }
 
@@ -117,5 +124,21 @@ pub fn remember(node: &Node, peer: u32, marks: &[Bytes]) {
     if let Some(store) = node.store() {
         let marks: Vec<_> = marks.iter().filter_map(|frame| convert::mark_from(frame).ok()).collect();
         store.remember_peer(peer, &marks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_older_than_those_compared_is_let_go() {
+        let book = DigestBook::default();
+        let note = |index| book.note(ShardId(1), index, 2, Digest(7));
+        for index in 100..100 + COMPARED as u64 {
+            assert_eq!(note(index), Some([(2, Digest(7))].into()));
+        }
+        assert_eq!(note(5), None);
+        assert_eq!(note(500), Some([(2, Digest(7))].into()));
     }
 }

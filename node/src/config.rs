@@ -305,7 +305,7 @@ impl WrittenLimits {
                 1,
                 65_536,
             )?,
-            batch_bytes: within("limits.batch_bytes", self.batch_bytes.unwrap_or(or.batch_bytes), 1 << 10, 16 << 20)?,
+            batch_bytes: within("limits.batch_bytes", self.batch_bytes.unwrap_or(or.batch_bytes), 1 << 10, 8 << 20)?,
             entries_in_flight: within(
                 "limits.entries_in_flight",
                 self.entries_in_flight.unwrap_or(or.entries_in_flight),

@@ -236,11 +236,11 @@ impl Node {
     /// Stops a replica as soon as it is found damaged; a leader gives up leading by that.
     fn guard(self: &Arc<Self>, replica: &Arc<Replica>) {
         let mut damage = replica.core().damage();
-        let (node, replica) = (Arc::downgrade(self), replica.clone());
+        let (node, replica) = (Arc::downgrade(self), Arc::downgrade(replica));
         tokio::spawn(async move {
             while damage.changed().await.is_ok() {
                 let reason = damage.borrow().clone();
-                if let Some(reason) = reason {
+                if let (Some(reason), Some(replica)) = (reason, replica.upgrade()) {
                     if let Some(node) = node.upgrade() {
                         node.set_closed(replica.shard(), reason.to_string());
                     }

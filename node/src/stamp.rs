@@ -39,6 +39,10 @@ impl Clocks {
     /// Notes that `node`'s clock showed `wall_ms` in the middle of a call that took from `sent` to now.
     pub fn sample(&self, node: u32, wall_ms: u64, sent: Instant) {
         let now = Instant::now();
+        // The clock was read at some moment of the call: one that took longer than the bound says too little.
+        if now.duration_since(sent) > self.bound {
+            return;
+        }
         let half = now.duration_since(sent) / 2;
         let at = now - half;
         self.samples.lock().expect("no panic holds it").insert(node, Sample { wall_ms, at });

@@ -154,13 +154,16 @@ fn start_crowd(client: &Client, callers: usize, stop: &Arc<AtomicBool>) -> Vec<C
     let caller = |_| {
         let (client, stop) = (client.clone(), stop.clone());
         tokio::spawn(async move {
-            let mut latency = Histogram::new(3).expect("three digits are allowed");
+            let mut latency = histogram();
             while !stop.load(Ordering::SeqCst) {
                 let begun = Instant::now();
-                // Ten minutes: these holds are not part of the crowd that ends.
+                // Ten minutes: this hold is not part of the crowd that ends; it is given back at once.
                 let held = client.reserve().line(SKU, PLACE, 1).ttl(Duration::from_secs(600)).send().await;
                 match held {
-                    Ok(_) => latency.saturating_record(micros(begun.elapsed())),
+                    Ok(held) => {
+                        latency.saturating_record(micros(begun.elapsed()));
+                        held.release().await?;
+                    }
                     Err(error) if error.code() == Code::Contended => {}
                     Err(error) => return Err(error),
                 }
@@ -172,7 +175,7 @@ fn start_crowd(client: &Client, callers: usize, stop: &Arc<AtomicBool>) -> Vec<C
 }
 
 async fn gather(callers: Vec<Caller>) -> Result<Histogram<u64>, Failed> {
-    let mut all = Histogram::new(3).expect("three digits are allowed");
+    let mut all = histogram();
     for caller in callers {
         all.add(caller.await??)?;
     }
@@ -208,9 +211,8 @@ async fn watch_sweep(client: &Client, args: &Args) -> Result<Swept, Failed> {
     };
     let begun = Instant::now();
     let swept = loop {
-        // The crowd's own holds stay; what is due is over when fewer are open than were made to end.
-        let open = live_reservations(client).await?;
-        if open < args.holds / 2 && begun.elapsed() > Duration::from_secs(1) && !overdue_left(client).await? {
+        // Each caller has one hold at most, so what is open beyond that is still to be swept.
+        if live_reservations(client).await? <= args.callers as u64 {
             break begun.elapsed();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -234,16 +236,14 @@ async fn live_reservations(client: &Client) -> Result<u64, Failed> {
     Ok(open.max().unwrap_or(0))
 }
 
-/// Whether holds are still open that a read no longer counts as held.
-async fn overdue_left(client: &Client) -> Result<bool, Failed> {
-    let (open, held) = (live_reservations(client).await?, pool(client).await?.held);
-    // Each hold has one unit; between the two reads the crowd makes some more.
-    Ok(open > held + 50_000)
-}
-
 async fn pool(client: &Client) -> Result<Pool, Error> {
     let stock = client.stock(SKU).send().await?;
     Ok(stock.pools.into_iter().next().expect("a known SKU has a pool"))
+}
+
+/// Latencies from a microsecond to two minutes, to three digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 120_000_000, 3).expect("bounds that make sense")
 }
 
 fn micros(length: Duration) -> u64 {

@@ -5,7 +5,7 @@ use crate::shard::proposer::Answer;
 use earmark_client::wire::v1::{self, operation_result::Body};
 use earmark_ledger::{
     command,
-    outcome::{Done, PoolView, ReservationView, Reserved, Verdict},
+    outcome::{Done, PoolView, Refusal, ReservationView, Reserved, Verdict},
     types::{PoolKey, PoolKind, Position},
 };
 
@@ -137,7 +137,11 @@ impl Asked {
 pub fn answer(asked: Asked, answer: &Answer) -> Body {
     let outcome = &answer.outcome;
     let done = match &outcome.verdict {
-        Verdict::Refused(refusal) => return Body::Error(error::refusal(refusal, answer.logged)),
+        Verdict::Refused(refusal) => {
+            // That there is no such reservation is not remembered: an earlier try may still find one.
+            let ends = matches!(asked, Asked::Commit | Asked::Release) && matches!(refusal, Refusal::NotFound(_));
+            return Body::Error(error::refusal(refusal, answer.logged && !ends));
+        }
         Verdict::Done(done) => done,
     };
     let at = Some(position(outcome.position));

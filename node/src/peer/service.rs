@@ -23,6 +23,7 @@ use crate::{
     },
     storage::format::decode_entry,
 };
+use bytes::Bytes;
 use earmark_ledger::types::ShardId;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use openraft::{
@@ -214,12 +215,23 @@ impl peer_server::Peer for Service {
         let mut parts = request.into_inner();
         let header = snapshot::header(&mut parts).await?;
         let replica = self.replica(header.shard, header.target)?;
+        // One at a time: a second stream would clear the generation that the first is about to make live.
+        let receiving = replica
+            .core()
+            .receiving()
+            .try_lock_owned()
+            .map_err(|_| Status::unavailable("another snapshot is being installed"))?;
         let received = snapshot::receive(header, &mut parts, replica.core().store()).await?;
-        let snapshot = SnapshotOf::<TypeConfig, SnapshotData> {
-            meta: received.meta,
-            snapshot: SnapshotData::Incoming(received.install, received.epoch),
-        };
-        let answer = replica.raft().install_full_snapshot(received.vote, snapshot).await.map_err(fatal)?;
+        // openraft has it from here on, also if the sender hangs up; so the turn ends only with its answer.
+        let installing = tokio::spawn(async move {
+            let _receiving = receiving;
+            let snapshot = SnapshotOf::<TypeConfig, SnapshotData> {
+                meta: received.meta,
+                snapshot: SnapshotData::Incoming(received.install, received.epoch),
+            };
+            replica.raft().install_full_snapshot(received.vote, snapshot).await
+        });
+        let answer = installing.await.map_err(fatal)?.map_err(fatal)?;
         Ok(Response::new(wire::SnapshotReply { vote: Some(convert::vote(&answer.vote)) }))
     }
 
@@ -258,7 +270,11 @@ impl peer_server::Peer for Service {
             Some(wire::Member { shard: replica.shard().0, incarnation })
         });
         Ok(Response::new(wire::HelloReply {
-            cluster: self.node.formation().map(|formation| formation.cluster.clone()).unwrap_or_default(),
+            cluster: match self.node.health() {
+                // Its store was set aside, so it remembers nothing and is no witness.
+                Health::Reseeding => Bytes::new(),
+                _ => self.node.formation().map(|formation| formation.cluster.clone()).unwrap_or_default(),
+            },
             remembered: remembered.iter().map(|(shard, mark)| convert::mark_frame(*shard, mark)).collect(),
             members: members.collect(),
             starting: self.node.health() == Health::Starting,

@@ -159,6 +159,7 @@ fn look(core: &Core, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<
         });
         match walked {
             Ok(()) => {}
+            Err(Halt::Enough) if last.is_empty() => {}
             Err(Halt::Enough) => drop(next.insert(kind, last)),
             Err(Halt::Failed(problem)) => return Err(problem),
         }

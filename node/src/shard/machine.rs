@@ -41,6 +41,7 @@ pub struct Core {
     /// Held while a checkpoint or a snapshot is on its way to disk: each is of the state that stands when it ends.
     writing: tokio::sync::Mutex<()>,
     streams: Streams,
+    receiving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What the lock guards.
@@ -115,6 +116,7 @@ impl Core {
             checkpoint_bytes,
             writing: tokio::sync::Mutex::default(),
             streams: Streams::default(),
+            receiving: Arc::default(),
         }))
     }
 
@@ -158,6 +160,11 @@ impl Core {
         if first {
             tracing::error!(shard = %self.shard, reason, "this replica is damaged and stops serving");
         }
+    }
+
+    /// Held while a snapshot is received and installed.
+    pub fn receiving(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.receiving.clone()
     }
 
     /// Snapshots on their way to followers.

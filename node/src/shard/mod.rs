@@ -293,16 +293,20 @@ impl Replica {
             // A leader cut off from its majority goes on believing; its state is as old as the last answer of one.
             return leader.last_quorum_acked().map(|acked| openraft::Instant::elapsed(&acked));
         }
+        // Only a vote that a majority granted was heard from a leader, and only what the leader said is decided counts.
         let (heard, decided) = self
             .raft
-            .with_raft_state(|state| (state.vote_last_modified(), state.local_committed().map_or(0, |id| id.index)))
+            .with_raft_state(|state| {
+                let heard = state.vote_last_modified().filter(|_| state.vote_ref().committed);
+                (heard, state.cluster_committed().map(|id| id.index))
+            })
             .await
             .ok()?;
         let hot = self.hot();
-        if hot.last.map_or(0, |id| id.index) >= decided {
-            Some(openraft::Instant::elapsed(&heard?))
-        } else {
-            Some(Duration::from_millis(now.since(hot.clock()).0))
+        let applied = hot.last.map_or(0, |id| id.index);
+        match (heard, decided) {
+            (Some(heard), Some(decided)) if applied >= decided => Some(openraft::Instant::elapsed(&heard)),
+            _ => Some(Duration::from_millis(now.since(hot.clock()).0)),
         }
     }
 
