@@ -71,7 +71,7 @@ pub(crate) fn judge(status: &Status) -> v1::Error {
 }
 
 /// Whether the connection was never made, so that no byte of the request left this process.
-pub(crate) fn never_sent(status: &Status) -> bool {
+pub fn never_sent(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
         if error.is::<tonic::ConnectError>() {

@@ -3,7 +3,6 @@
 use crate::shard::proposer::Failure;
 use earmark_client::wire::v1;
 use earmark_ledger::outcome::{Missing, Refusal, ReservationState};
-use std::error::Error as _;
 
 /// When a busy shard should be asked again.
 const OVERLOADED_HINT_MS: u32 = 50;
@@ -168,16 +167,4 @@ fn state_name(state: ReservationState) -> &'static str {
         ReservationState::Released => "released",
         ReservationState::Expired => "expired",
     }
-}
-
-/// Whether the connection was never made, so that no byte of the request left this process.
-pub fn never_sent(status: &tonic::Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use earmark_client::wire::v1;
+use earmark_client::{status::never_sent, wire::v1};
 use earmark_ledger::{
     codec,
     command::Command,
@@ -178,7 +178,7 @@ impl Router {
         let unknown = |what: &str| refused(v1::Code::OutcomeUnknown, format!("forwarded to node {leader}: {what}"));
         let reply = tokio::time::timeout_at(deadline, link.forward(request)).await;
         let reply = reply.map_err(|_| unknown("no answer in time"))?.map_err(|status| {
-            if error::never_sent(&status) {
+            if never_sent(&status) {
                 refused(v1::Code::NoQuorum, format!("the leader, node {leader}, is not reached"))
             } else {
                 unknown(status.message())
