@@ -277,7 +277,6 @@ impl peer_server::Peer for Service {
             },
             remembered: remembered.iter().map(|(shard, mark)| convert::mark_frame(*shard, mark)).collect(),
             members: members.collect(),
-            starting: self.node.health() == Health::Starting,
         }))
     }
 
