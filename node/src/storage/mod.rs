@@ -43,6 +43,7 @@ mod rocks_view;
 pub mod simulated;
 mod store;
 mod tail;
+mod thread;
 mod view;
 mod writer;
 

@@ -1,10 +1,10 @@
 //! The way to the writer. Each operation reserves room by its bytes first; while there is none its caller waits, so
 //! memory stays bounded however slow the disk is. What is sent is written in the order of sending.
 
-use super::{engine::Batch, error::StoreError, mark::Mark, replica::Replica};
+use super::{engine::Batch, error::StoreError, mark::Mark, replica::Replica, thread::Thread};
 use crate::shard::raft::{Entry, LogId, TypeConfig, Vote};
 use openraft::storage::IOFlushed;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Room in the queue, in units of [`UNIT`]: 64 MiB. A node that waits for a slow disk holds no more than this.
@@ -127,6 +127,9 @@ pub enum Op {
 pub struct Queue {
     sender: mpsc::UnboundedSender<Op>,
     room: Arc<Semaphore>,
+    /// The writer's thread, where it has one. Below `sender`: it ends when the last sender is dropped, and is then
+    /// waited for.
+    writer: Arc<OnceLock<Thread>>,
 }
 
 impl Queue {
@@ -134,7 +137,13 @@ impl Queue {
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Op>) {
         // Bounded by the room, which every operation but a few single ones reserves first.
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, room: Arc::new(Semaphore::new(ROOM)) }, receiver)
+        (Self { sender, room: Arc::new(Semaphore::new(ROOM)), writer: Arc::default() }, receiver)
+    }
+
+    /// Keeps the writer's thread for as long as anyone can send.
+    pub fn keep(&self, writer: Thread) {
+        // A queue has one writer, given once.
+        self.writer.set(writer).ok();
     }
 
     /// Waits until there is room for so many bytes.

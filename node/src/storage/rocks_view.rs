@@ -7,6 +7,7 @@ use super::{
     error::StoreError,
     keys::KeyRange,
     rocks::{Held, handle, range_options, store_error},
+    thread::Thread,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -17,6 +18,8 @@ use tokio::sync::oneshot;
 /// A view of RocksDB.
 pub struct RocksView {
     questions: mpsc::SyncSender<Question>,
+    /// Below `questions`, without which it ends.
+    _thread: Thread,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -43,9 +46,9 @@ impl RocksView {
                 answer(&held.db, &snapshot, question);
             }
         };
-        std::thread::Builder::new().name("store-view".into()).spawn(hold).map_err(StoreError::io)?;
+        let thread = Thread::spawn("store-view", hold).map_err(StoreError::io)?;
         taken.await.map_err(|_| StoreError::io("the view's thread ended"))?;
-        Ok(Self { questions })
+        Ok(Self { questions, _thread: thread })
     }
 
     async fn ask<T>(&mut self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, StoreError> {

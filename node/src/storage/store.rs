@@ -13,6 +13,7 @@ use super::{
     records::{IdentityRecord, NumberRecord},
     replica::{Core, Replica},
     replica_store::ReplicaStore,
+    thread::Thread,
     writer::Writer,
 };
 use bytes::Bytes;
@@ -91,9 +92,9 @@ impl Store {
         let blocks = engine.blocks();
         let writer = Writer::new(engine, Arc::clone(&inner), marks, receiver, queue.room());
         if blocks {
-            on_thread(writer)?
+            queue.keep(on_thread(writer)?);
         } else {
-            drop(tokio::spawn(writer.run()))
+            drop(tokio::spawn(writer.run()));
         }
         let store = Self { inner, queue, boots };
         if !lost {
@@ -233,8 +234,7 @@ pub(super) fn put_incarnation(batch: &mut Batch, replica: &Replica, incarnation:
 }
 
 /// Runs the writer on a thread of its own, which may block.
-fn on_thread(writer: Writer) -> Result<(), OpenError> {
+fn on_thread(writer: Writer) -> Result<Thread, OpenError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    std::thread::Builder::new().name("store-writer".into()).spawn(move || runtime.block_on(writer.run()))?;
-    Ok(())
+    Ok(Thread::spawn("store-writer", move || runtime.block_on(writer.run()))?)
 }
