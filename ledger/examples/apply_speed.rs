@@ -74,6 +74,7 @@ fn reserve(number: u64, pools: u64, ttl: u64) -> Body {
         ttl: DurationMs(ttl),
         ttl_chosen: true,
         best_effort: false,
+        shards: Vec::new(),
     })
 }
 

@@ -3,9 +3,12 @@
 //! These are the values `apply` works on; `codec` turns them into bytes and back. A field or variant added later is
 //! optional in the encoding, and a tag is never used again.
 
-use crate::types::{
-    Document, DurationMs, Location, Namespace, OperationId, Owner, PoolKey, PoolKind, Principal, Quantity, Reason,
-    RequestId, ReservationId, Session, Sku, TimeMs, TraceParent,
+use crate::{
+    cart::message::Message,
+    types::{
+        Document, DurationMs, Location, Namespace, OperationId, Owner, PoolKey, PoolKind, Principal, Quantity, Reason,
+        RequestId, ReservationId, Session, ShardId, Sku, TimeMs, TraceParent,
+    },
 };
 
 /// The newest version of the rules this build knows. Each entry names the version it is applied under.
@@ -50,6 +53,19 @@ pub struct Context {
     pub trace_parent: TraceParent,
 }
 
+impl Context {
+    /// A copy of its own, which keeps no message alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            principal: self.principal.detached(),
+            session: self.session.detached(),
+            request_id: self.request_id.detached(),
+            trace_parent: self.trace_parent.detached(),
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -70,6 +86,8 @@ pub enum Body {
     Forget(Forget),
     /// What only the meta shard keeps.
     Meta(Meta),
+    /// What the shards of a cart say to each other.
+    Cart(Message),
 }
 
 /// Holds units for a time.
@@ -90,6 +108,8 @@ pub struct Reserve {
     pub ttl_chosen: bool,
     /// Hold what is there instead of all or nothing.
     pub best_effort: bool,
+    /// The shard of each line, noted by whoever routed it; empty if all are at home. No part of the request.
+    pub shards: Vec<ShardId>,
 }
 
 /// One line of a reserve.
@@ -107,6 +127,14 @@ pub struct Line {
     pub quantity: Quantity,
     /// With best effort: refuse the whole unless this many can be held.
     pub minimum: Quantity,
+}
+
+impl Line {
+    /// A copy of its own, which keeps no message alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { sku: self.sku.detached(), location: self.location.detached(), lot: self.lot.detached(), ..*self }
+    }
 }
 
 /// Some of a reservation's units, for partial commit and release.

@@ -8,10 +8,10 @@ use crate::{
     codec::{decode_outcome, encode_outcome},
     command::{Body, Command, Line, Meta, Part},
     limits::CLOCK_BOUND,
-    outcome::{Outcome, Refusal, Verdict},
+    outcome::{Done, Outcome, Pending, Refusal, Verdict},
     records::put_pool_key,
-    state::{Intent, Ledger, Mark, Operation, Refused, stop},
-    types::{OperationId, ReservationId},
+    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, RoundKind, stop},
+    types::{OperationId, ReservationId, TimeMs},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -68,7 +68,7 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
             out.extend_from_slice(&expected.to_le_bytes());
         }
         // Neither has an id of its own.
-        Body::Forget(_) | Body::Meta(Meta::Form(_)) => {}
+        Body::Forget(_) | Body::Meta(Meta::Form(_)) | Body::Cart(_) => {}
     }
     xxh3_64(out)
 }
@@ -95,6 +95,19 @@ fn put_part(out: &mut Vec<u8>, part: &Part) {
     out.extend_from_slice(&part.quantity.units().to_le_bytes());
 }
 
+/// Which sending of a request it is, and until when it can take effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) not_after: TimeMs,
+    pub(crate) attempt: u32,
+}
+
+impl From<&Command> for Sent {
+    fn from(command: &Command) -> Self {
+        Self { not_after: command.not_after, attempt: command.attempt }
+    }
+}
+
 /// What is known of an id.
 pub(crate) enum Known {
     /// Nothing: judge it.
@@ -115,8 +128,21 @@ impl Ledger {
         if reservation.fingerprint != print {
             return Known::Conflict;
         }
+        if reservation.ended == Some(EndedBy::Rejection) {
+            return self.known_refusal(Intent::Reserve(id), print, command);
+        }
+        if let Some(round) = reservation.cart.as_ref().and_then(|cart| cart.round.as_ref())
+            && round.kind == RoundKind::Open
+        {
+            return Known::Outcome(Outcome {
+                verdict: Verdict::Done(Done::Pending(Pending { id, number: round.number })),
+                replayed: true,
+                position: reservation.reserved_at.at(self.shard),
+                time: reservation.created,
+            });
+        }
         Known::Outcome(Outcome {
-            verdict: Verdict::Done(crate::outcome::Done::Reserved(reservation.reserved(id, &self.stock))),
+            verdict: Verdict::Done(Done::Reserved(reservation.reserved(id, &self.stock))),
             replayed: true,
             position: reservation.reserved_at.at(self.shard),
             time: reservation.created,
@@ -170,14 +196,14 @@ impl Ledger {
     }
 
     /// Remembers a refusal, unless it is told again for ever anyway or answers for another request.
-    pub(crate) fn remember_refusal(&mut self, intent: Intent, print: u64, command: &Command, outcome: &Outcome) {
+    pub(crate) fn remember_refusal(&mut self, intent: Intent, print: u64, sent: Sent, outcome: &Outcome) {
         match &outcome.verdict {
             Verdict::Refused(Refusal::IdempotencyConflict | Refusal::IdempotencyTooOld) => return,
             // Whoever sends it again to the right shard, or is later still, is judged there and then.
             Verdict::Refused(Refusal::WrongShard | Refusal::Late) => return,
             Verdict::Refused(_) | Verdict::Done(_) => {}
         }
-        let mut until = command.not_after.plus(CLOCK_BOUND);
+        let mut until = sent.not_after.plus(CLOCK_BOUND);
         let mut mark = Mark::default();
         if let Some(before) = self.refusals.get(&intent) {
             // Earlier sendings were told the refusal before this one, and may be on their way for longer.
@@ -186,7 +212,7 @@ impl Ledger {
             self.refusal_ends.remove(&(before.until, intent));
         }
         let outcome = Box::new(outcome.clone());
-        let mut refused = Refused { fingerprint: print, outcome, attempt: command.attempt, until, mark };
+        let mut refused = Refused { fingerprint: print, outcome, attempt: sent.attempt, until, mark };
         self.dirty.refusal(intent, &mut refused.mark);
         self.refusal_ends.insert((until, intent));
         self.refusals.insert(intent, refused);
@@ -238,6 +264,7 @@ mod tests {
             ttl: DurationMs(1_000),
             ttl_chosen: false,
             best_effort: false,
+            shards: Vec::new(),
         }
     }
 

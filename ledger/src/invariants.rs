@@ -48,6 +48,11 @@ impl Ledger {
                 *held.entry(line.pool.index()).or_default() += u64::from(line.held);
             }
         }
+        for part in self.parts.values() {
+            for line in &part.lines {
+                *held.entry(line.pool.index()).or_default() += u64::from(line.truth.held + line.extra);
+            }
+        }
         for (at, pool) in self.stock.pools.iter().enumerate() {
             let books = &pool.books;
             if books.held + books.committed + books.unavailable > books.on_hand + books.short {
@@ -58,7 +63,7 @@ impl Ledger {
                 let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key, pool.totals);
                 found.push(Violation { promise: "P2", found: what });
             }
-            let due = pool.dues.total();
+            let due = pool.dues.total() + pool.told.total() + pool.undecided;
             let of_lines = held.get(&at).copied().unwrap_or(0);
             if books.held != of_lines || due != of_lines {
                 let what = format!(
@@ -76,7 +81,10 @@ impl Ledger {
         };
         let mut live = 0;
         for (id, reservation) in &self.reservations {
-            let holds = reservation.lines.iter().any(|line| line.held > 0);
+            let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
+            let holds = reservation.lines.iter().any(|line| line.held > 0)
+                || remote.clone().any(|line| line.now.held > 0)
+                || reservation.opening();
             if holds == reservation.ended.is_some() {
                 wrong(id, "is neither live nor ended");
             }
@@ -84,17 +92,18 @@ impl Ledger {
                 wrong(id, "has more units than were asked for");
             }
             let due = self.deadlines.contains(&Due::new(reservation.deadline, *id));
-            if due != reservation.ended.is_none() {
+            if due != (reservation.ended.is_none() && !reservation.opening()) {
                 wrong(id, "is live and has no deadline, or ended and has one");
             }
-            let expired = reservation.lines.iter().any(|line| line.expired > 0);
+            let expired = reservation.lines.iter().any(|line| line.expired > 0)
+                || remote.clone().any(|line| line.now.expired > 0);
             if expired != (reservation.ended == Some(EndedBy::Expiry)) {
                 wrong(id, "expired, but not by time, or the other way round");
             }
             if expired && reservation.deadline > self.header.clock {
                 wrong(id, "expired before its deadline");
             }
-            live += usize::from(reservation.ended.is_none());
+            live += usize::from(reservation.ended.is_none() && !reservation.opening());
         }
         if live != self.deadlines.len() {
             let what = format!("{live} reservations are live, and there are {} deadlines", self.deadlines.len());
@@ -105,7 +114,10 @@ impl Ledger {
     fn check_memory(&self, found: &mut Vec<Violation>) {
         for intent in self.refusals.keys() {
             let effect = match intent {
-                crate::state::Intent::Reserve(id) => self.reservations.contains_key(id),
+                crate::state::Intent::Reserve(id) => self
+                    .reservations
+                    .get(id)
+                    .is_some_and(|found| found.ended != Some(EndedBy::Rejection) && !found.opening()),
                 crate::state::Intent::Operation(id) => self.operations.contains_key(id),
             };
             if effect {

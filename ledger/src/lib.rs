@@ -53,6 +53,7 @@
 //!     ttl: DurationMs::minutes(15),
 //!     ttl_chosen: false,
 //!     best_effort: false,
+//!     shards: Vec::new(),
 //! };
 //! let mut ledger = Ledger::new(ShardId(1));
 //! let applied = ledger.apply(
@@ -75,6 +76,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod cart;
 pub mod codec;
 pub mod command;
 pub mod digest;

@@ -23,6 +23,10 @@ pub enum MovementKind {
     Expire = 6,
     /// A later deadline; no unit moved.
     Extend = 7,
+    /// available -> held for a cart that is not decided yet.
+    Prepare = 8,
+    /// held -> available: the cart was decided otherwise.
+    Withdraw = 9,
 }
 
 impl MovementKind {
@@ -36,6 +40,8 @@ impl MovementKind {
             5 => Self::Release,
             6 => Self::Expire,
             7 => Self::Extend,
+            8 => Self::Prepare,
+            9 => Self::Withdraw,
             _ => return None,
         })
     }
@@ -103,6 +109,12 @@ pub(crate) struct Spot {
     pub(crate) epoch: u32,
     pub(crate) ordinal: u32,
     pub(crate) index: u64,
+}
+
+impl From<Position> for Spot {
+    fn from(position: Position) -> Self {
+        Self { epoch: position.epoch.0, ordinal: position.ordinal, index: position.index.0 }
+    }
 }
 
 impl Spot {

@@ -1,6 +1,12 @@
 //! What a command can answer: done, or refused, as plain data. Errors of the world are not here; the ledger has none.
 
-use crate::types::{Location, Lot, PoolKey, PoolKind, Position, Quantity, ReservationId, Sku, TimeMs};
+use crate::{
+    cart::{
+        Number,
+        message::{Answer, Asked},
+    },
+    types::{Location, Lot, PoolKey, PoolKind, Position, Quantity, ReservationId, Sku, TimeMs},
+};
 
 /// The answer to one command of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,21 @@ pub enum Done {
     Pool(Box<PoolView>),
     /// Nothing to tell: forget, meta.
     Noted,
+    /// A cart over several shards is being prepared: the end is told when it is reached.
+    Pending(Pending),
+    /// What a participant says to its home's message; nothing to one that is too old.
+    Answered(Option<Box<Answer>>),
+    /// What home says to a participant's question.
+    Asked(Asked),
+}
+
+/// Names what is being prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pending {
+    /// Which reservation.
+    pub id: ReservationId,
+    /// Under which number.
+    pub number: Number,
 }
 
 /// The first answer to a reserve.
@@ -217,6 +238,8 @@ pub struct ReservationView {
     pub since: TimeMs,
     /// Counts changes of the set of lines, from 1.
     pub revision: u32,
+    /// Every shard of the cart has carried out what was last decided.
+    pub settled: bool,
 }
 
 /// One line of a reservation as it is told.

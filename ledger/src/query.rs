@@ -1,7 +1,10 @@
 //! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
 
 use crate::{
-    apply::reserve::{find, grant},
+    apply::{
+        cart::{own_lines, spans},
+        reserve::{Granting, find, grant},
+    },
     codec::{Corrupt, record},
     command::{Body, Command},
     outcome::{Missing, PoolView, Refusal, ReservationView},
@@ -119,14 +122,17 @@ impl Ledger {
         if !validate(command, clock).is_empty() {
             return Fresh::Propose;
         }
+        // Of a cart over several shards only what is here can be told; it may still be refused elsewhere.
+        let whole = !spans(reserve, self.shard);
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        if let Err(missing) = find(&self.stock, reserve, &mut wants) {
+        let lines = own_lines(reserve, self.shard);
+        if let Err(missing) = find(&self.stock, &Granting::of(reserve, whole), lines, &mut wants) {
             return Fresh::Refuse(Refusal::NotFound(missing));
         }
-        match grant(&self.stock, &mut wants, clock) {
+        match grant(&self.stock, &mut wants, whole, clock) {
             Ok(()) => Fresh::Propose,
-            Err(_) if grant(&self.stock, &mut wants, now.max(clock)).is_ok() => Fresh::TickFirst,
-            Err(shortages) => Fresh::Refuse(Refusal::InsufficientStock(shortages)),
+            Err(_) if grant(&self.stock, &mut wants, whole, now.max(clock)).is_ok() => Fresh::TickFirst,
+            Err(refusal) => Fresh::Refuse(refusal),
         }
     }
 

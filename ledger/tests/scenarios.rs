@@ -245,6 +245,7 @@ impl Story {
         let told = match &outcome.verdict {
             Verdict::Refused(refusal) => format!("refused {}", self.refusal(refusal)),
             Verdict::Done(Done::Noted) => "noted".into(),
+            Verdict::Done(done @ (Done::Pending(_) | Done::Answered(_) | Done::Asked(_))) => format!("{done:?}"),
             Verdict::Done(Done::Pool(view)) => return format!("{again}{}\n", pool_line(view)),
             Verdict::Done(Done::Reservation(view)) => return format!("{again}{}", reservation_lines(view)),
             Verdict::Done(Done::Reserved(reserved)) => {

@@ -5,6 +5,7 @@
 //! outcome; only a broken equation of our own stops the shard.
 
 mod adjust;
+pub(crate) mod cart;
 mod commit;
 mod expiry;
 mod extend;
@@ -22,10 +23,10 @@ use crate::{
     journal::{BlockHash, Writer},
     limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY},
     movement::Spot,
-    outcome::{Done, Missing, Outcome, Refusal, Verdict},
+    outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
     records::{may_be_forgotten, reservation_too_old},
     state::{Intent, Ledger, stop_unless_supported},
-    types::{LogIndex, OperationId, ReservationId, ShardId, TimeMs},
+    types::{DurationMs, LogIndex, OperationId, ReservationId, ShardId, TimeMs},
     validate::validate,
 };
 use bytes::Bytes;
@@ -39,6 +40,22 @@ pub struct Applied {
     pub journal: Option<Bytes>,
     /// The digest after the entry, if it asked for it.
     pub digest: Option<Digest>,
+    /// What the entry means for carts over several shards.
+    pub news: News,
+}
+
+/// What an entry means for carts over several shards, beside its outcomes: for whoever waits for them, and for whoever
+/// sends the home's messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What was being prepared and is decided now, with the outcome of its request.
+    pub decided: Vec<(Pending, Outcome)>,
+    /// Reservations whose participants have all answered now.
+    pub settled: Vec<ReservationId>,
+    /// There are new messages in the outbox.
+    pub sent: bool,
+    /// For each prepare that was decided here: how long it was undecided, by the ledger's clock.
+    pub doubts: Vec<DurationMs>,
 }
 
 impl Ledger {
@@ -52,18 +69,20 @@ impl Ledger {
         self.dirty.header = true;
         let serial = self.next_serial();
         let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
-        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, ledger: self };
+        let news = News::default();
+        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, news, ledger: self };
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
+        entry.give_up_overdue();
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
         let outcomes = batch.commands.iter().map(|command| entry.command(command)).collect();
-        let Entry { block, .. } = entry;
+        let Entry { block, news, .. } = entry;
         let journal = block.finish(self.header.journal);
         if let Some(block) = &journal {
             self.header.journal = BlockHash::of(block);
         }
         let digest = batch.digest.then(|| self.digest());
-        Applied { outcomes, journal, digest }
+        Applied { outcomes, journal, digest, news }
     }
 }
 
@@ -73,6 +92,7 @@ struct Entry<'a> {
     block: Writer,
     /// How many more lines of overdue holds may be ended.
     sweeps_left: u32,
+    news: News,
     ledger: &'a mut Ledger,
 }
 
@@ -90,6 +110,7 @@ impl Entry<'_> {
             Body::Adjust(adjust) => self.once(adjust.operation, command, |entry| entry.adjust(command, adjust)),
             Body::Forget(forget) => self.forget(forget),
             Body::Meta(Meta::Form(form)) => self.form(command, form),
+            Body::Cart(message) => self.cart(command, message),
         }
     }
 
@@ -141,7 +162,7 @@ impl Entry<'_> {
             }
             Err(refusal) => {
                 let outcome = self.refused(refusal);
-                self.ledger.remember_refusal(intent, print, command, &outcome);
+                self.ledger.remember_refusal(intent, print, command.into(), &outcome);
                 outcome
             }
         }

@@ -2,46 +2,71 @@
 
 use super::{Effect, Entry};
 use crate::{
-    command::{Command, Reserve},
+    command::{self, Command, Reserve},
     idempotency::{Known, fingerprint_in},
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
     records::reservation_too_old,
     state::{Due, Intent, Line, Lines, Map, Mark, PoolRef, Reservation, Stock},
-    types::{Quantity, TimeMs},
+    types::{Namespace, Quantity, TimeMs},
 };
 use bytes::Bytes;
 
 /// What one line wants, after lines of the same pool were summed.
 pub(crate) struct Want {
-    pool: PoolRef,
+    pub(super) pool: PoolRef,
     /// Index in the request of the first line of that pool.
-    line: u32,
-    asked: u32,
+    pub(super) line: u32,
+    pub(super) asked: u32,
     /// All of it, or the minimum with best effort.
     required: u32,
     /// What it gets, once that is known.
-    grant: u32,
+    pub(super) grant: u32,
+}
+
+/// How lines are granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Granting<'a> {
+    pub(crate) namespace: &'a Namespace,
+    /// What is there, as long as it is the minimum; else all of it.
+    pub(crate) best_effort: bool,
+    /// These are all lines there are, so that nothing at all is no success.
+    pub(crate) whole: bool,
+}
+
+impl<'a> Granting<'a> {
+    /// For a reserve.
+    pub(crate) fn of(reserve: &'a Reserve, whole: bool) -> Self {
+        Self { namespace: &reserve.namespace, best_effort: reserve.best_effort, whole }
+    }
 }
 
 /// The pools of all lines, in the order of their first mention, into `wants`. The request must be valid.
-pub(crate) fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Missing> {
+pub(crate) fn find<'a>(
+    stock: &Stock,
+    granting: &Granting<'_>,
+    lines: impl Iterator<Item = (u32, &'a command::Line)>,
+    wants: &mut Vec<Want>,
+) -> Result<(), Missing> {
     wants.clear();
     // Looking back over all lines before is quickest for a few.
-    let mut places = (reserve.lines.len() > 16).then(Map::<PoolRef, usize>::default);
-    for (at, line) in reserve.lines.iter().enumerate() {
-        let Some(pool) = stock.find(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot) else {
-            return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
+    let mut places: Option<Map<PoolRef, usize>> = None;
+    for (at, line) in lines {
+        let Some(pool) = stock.find(granting.namespace, &line.sku, &line.location, line.kind, &line.lot) else {
+            return Err(if stock.find_sku(granting.namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
-                Missing::Pool(pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot).detached())
+                Missing::Pool(pool_of(granting.namespace, &line.sku, &line.location, line.kind, &line.lot).detached())
             });
         };
+        if wants.len() == 16 && places.is_none() {
+            places = Some(wants.iter().enumerate().map(|(place, want)| (want.pool, place)).collect());
+        }
         // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
         let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
         let asked = units(line.quantity);
-        let required = if reserve.best_effort { units(line.minimum) } else { asked };
+        let required = if granting.best_effort { units(line.minimum) } else { asked };
         let before = match &mut places {
             Some(places) => {
                 let place = *places.entry(pool).or_insert(wants.len());
@@ -54,16 +79,19 @@ pub(crate) fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> R
                 wants[place].asked = wants[place].asked.saturating_add(asked);
                 wants[place].required = wants[place].required.saturating_add(required);
             }
-            None => wants.push(Want { pool, line: u32::try_from(at).unwrap_or(u32::MAX), asked, required, grant: 0 }),
+            None => wants.push(Want { pool, line: at, asked, required, grant: 0 }),
         }
     }
     Ok(())
 }
 
 /// Notes how many units each line would get at `now`, or tells what is lacking. Units of overdue holds count as free.
-pub(crate) fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs) -> Result<(), Vec<Shortage>> {
+///
+/// # Errors
+/// [`Refusal::InsufficientStock`]; [`Refusal::Contended`] if units that another shard may give back any moment would do.
+pub(crate) fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs) -> Result<(), Refusal> {
     let mut short = false;
-    let mut any = false;
+    let mut any = !whole;
     for want in &mut *wants {
         want.grant = sellable(stock, want, now).min(want.asked);
         short |= want.grant < want.required;
@@ -73,13 +101,18 @@ pub(crate) fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs) -> Result<()
         return Ok(());
     }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
-    let lacks = |want: &&Want| sellable(stock, want, now) < want.required.max(u32::from(!any));
+    let needs = |want: &Want| want.required.max(u32::from(!any));
+    let lacking = || wants.iter().filter(|want| sellable(stock, want, now) < needs(want));
+    let loose = |want: &Want| stock.sellable_at(want.pool, now) + stock.pool(want.pool).loose(now);
+    if lacking().all(|want| loose(want) >= u64::from(needs(want))) {
+        return Err(Refusal::Contended);
+    }
     let shortage = |want: &Want| Shortage {
         line: want.line,
         asked: quantity(want.asked),
         sellable: quantity(sellable(stock, want, now)),
     };
-    Err(wants.iter().filter(lacks).map(shortage).collect())
+    Err(Refusal::InsufficientStock(lacking().map(shortage).collect()))
 }
 
 /// Units a pool can give, as far as they matter to a line.
@@ -102,6 +135,13 @@ impl Entry<'_> {
         if reservation_too_old(reserve.id, self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);
         }
+        if super::cart::spans(reserve, self.ledger.shard) {
+            return self.open(command, reserve, print);
+        }
+        if self.ledger.reservations.contains_key(&reserve.id) {
+            // It was a cart over several shards when it was rejected, and they have not all heard of that.
+            return self.refused(Refusal::Contended);
+        }
         let intent = Intent::Reserve(reserve.id);
         let mut wants = std::mem::take(&mut self.ledger.scratch.wants);
         let outcome = match self.judge(command, reserve, &mut wants) {
@@ -113,7 +153,7 @@ impl Entry<'_> {
             }
             Err(refusal) => {
                 let outcome = self.refused(refusal);
-                self.ledger.remember_refusal(intent, print, command, &outcome);
+                self.ledger.remember_refusal(intent, print, command.into(), &outcome);
                 outcome
             }
         };
@@ -123,8 +163,29 @@ impl Entry<'_> {
 
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        find(&self.ledger.stock, reserve, wants).map_err(Refusal::NotFound)?;
-        grant(&self.ledger.stock, wants, self.clock()).map_err(Refusal::InsufficientStock)?;
+        let lines = reserve.lines.iter().enumerate();
+        let lines = lines.map(|(at, line)| (u32::try_from(at).unwrap_or(u32::MAX), line));
+        self.grant_into(&Granting::of(reserve, true), lines, wants)
+    }
+
+    /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.
+    pub(super) fn grant_lines<'a>(
+        &mut self,
+        granting: &Granting<'_>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)>,
+    ) -> Result<Vec<Want>, Refusal> {
+        let mut wants = Vec::new();
+        self.grant_into(granting, lines, &mut wants).map(|()| wants)
+    }
+
+    fn grant_into<'a>(
+        &mut self,
+        granting: &Granting<'_>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)>,
+        wants: &mut Vec<Want>,
+    ) -> Result<(), Refusal> {
+        find(&self.ledger.stock, granting, lines, wants).map_err(Refusal::NotFound)?;
+        grant(&self.ledger.stock, wants, granting.whole, self.clock())?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for want in wants.iter() {
             let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
@@ -167,14 +228,7 @@ impl Entry<'_> {
             });
         }
         let last = last.expect("at least one line got a unit");
-        let lines = wants.iter().map(|want| Line {
-            pool: want.pool,
-            asked: want.asked,
-            held: want.grant,
-            committed: 0,
-            released: 0,
-            expired: 0,
-        });
+        let lines = wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) });
         let mut reservation = Box::new(Reservation {
             lines: Lines::new(lines),
             owner: reserve.owner.as_bytes().into(),
@@ -187,6 +241,7 @@ impl Entry<'_> {
             last,
             revision: 1,
             ended: None,
+            cart: None,
             mark: Mark::default(),
         });
         ledger.dirty.reservation(reserve.id, &mut reservation);

@@ -1,14 +1,17 @@
 //! Bytes of outcomes: for answering through another node, and for remembering them.
 
 use super::{
-    Corrupt, frame,
+    Corrupt,
+    cart::{AnswerMsg, NumberMsg, asked},
+    frame,
     pool::{PoolViewMsg, halves, quantity, reservation_id},
     unframe,
 };
 use crate::{
+    cart::message::Answer,
     outcome::{
-        BadField, Done, LineGot, LineView, Missing, Outcome, Refusal, ReservationState, ReservationView, Reserved,
-        Shortage, Verdict,
+        BadField, Done, LineGot, LineView, Missing, Outcome, Pending, Refusal, ReservationState, ReservationView,
+        Reserved, Shortage, Verdict,
     },
     records::{pool_key_bytes, read_pool_key},
     types::{Epoch, LogIndex, Namespace, Owner, Position, ReservationId, ShardId, Sku, TimeMs},
@@ -22,6 +25,14 @@ pub fn encode_outcome(outcome: &Outcome) -> Bytes {
         Verdict::Done(Done::Reservation(view)) => VerdictMsg::Reservation(ReservationMsg::from(&**view)),
         Verdict::Done(Done::Pool(view)) => VerdictMsg::Pool(PoolViewMsg::from(&**view)),
         Verdict::Done(Done::Noted) => VerdictMsg::Noted(NotedMsg {}),
+        Verdict::Done(Done::Pending(pending)) => {
+            let (id_high, id_low) = halves(pending.id.to_bytes());
+            VerdictMsg::Pending(PendingMsg { id_high, id_low, number: pending.number.into() })
+        }
+        Verdict::Done(Done::Answered(answer)) => {
+            VerdictMsg::Answered(AnsweredMsg { answer: answer.as_deref().map(AnswerMsg::from) })
+        }
+        Verdict::Done(Done::Asked(asked)) => VerdictMsg::Asked(AskedMsg { asked: *asked as u32 }),
         Verdict::Refused(refusal) => VerdictMsg::Refused(RefusalMsg::from(refusal)),
     };
     frame(&OutcomeMsg {
@@ -46,6 +57,15 @@ pub fn decode_outcome(bytes: Bytes) -> Result<Outcome, Corrupt> {
         VerdictMsg::Reservation(message) => Verdict::Done(Done::Reservation(Box::new(message.try_into()?))),
         VerdictMsg::Pool(message) => Verdict::Done(Done::Pool(Box::new(message.try_into()?))),
         VerdictMsg::Noted(NotedMsg {}) => Verdict::Done(Done::Noted),
+        VerdictMsg::Pending(message) => Verdict::Done(Done::Pending(Pending {
+            id: reservation_id(message.id_high, message.id_low)?,
+            number: message.number.into(),
+        })),
+        VerdictMsg::Answered(message) => {
+            let answer = message.answer.map(Answer::try_from).transpose()?;
+            Verdict::Done(Done::Answered(answer.map(Box::new)))
+        }
+        VerdictMsg::Asked(message) => Verdict::Done(Done::Asked(asked(message.asked)?)),
         VerdictMsg::Refused(message) => Verdict::Refused(message.try_into()?),
     };
     Ok(Outcome {
@@ -75,7 +95,7 @@ struct OutcomeMsg {
     ordinal: u32,
     #[prost(uint64, tag = "6")]
     time: u64,
-    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     verdict: Option<VerdictMsg>,
 }
 
@@ -91,10 +111,39 @@ enum VerdictMsg {
     Noted(NotedMsg),
     #[prost(message, tag = "14")]
     Refused(RefusalMsg),
+    #[prost(message, tag = "15")]
+    Pending(PendingMsg),
+    #[prost(message, tag = "16")]
+    Answered(AnsweredMsg),
+    #[prost(message, tag = "17")]
+    Asked(AskedMsg),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct NotedMsg {}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct PendingMsg {
+    #[prost(fixed64, tag = "1")]
+    id_high: u64,
+    #[prost(fixed64, tag = "2")]
+    id_low: u64,
+    #[prost(message, required, tag = "3")]
+    number: NumberMsg,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AnsweredMsg {
+    /// Absent: the message was too old to be answered.
+    #[prost(message, optional, tag = "1")]
+    answer: Option<AnswerMsg>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct AskedMsg {
+    #[prost(uint32, tag = "1")]
+    asked: u32,
+}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ReservedMsg {
@@ -149,10 +198,13 @@ struct ReservationMsg {
     since: u64,
     #[prost(uint32, tag = "10")]
     revision: u32,
+    /// Absent: every participant has answered.
+    #[prost(bool, tag = "11")]
+    unsettled: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct RefusalMsg {
+pub(super) struct RefusalMsg {
     /// Which refusal: permanent numbers, below in `TryFrom`.
     #[prost(uint32, tag = "1")]
     code: u32,
@@ -249,6 +301,7 @@ impl From<&ReservationView> for ReservationMsg {
             deadline: view.deadline.0,
             since: view.since.0,
             revision: view.revision,
+            unsettled: !view.settled,
         }
     }
 }
@@ -277,6 +330,7 @@ impl TryFrom<ReservationMsg> for ReservationView {
             deadline: TimeMs(message.deadline),
             since: TimeMs(message.since),
             revision: message.revision,
+            settled: !message.unsettled,
         })
     }
 }

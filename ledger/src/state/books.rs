@@ -82,7 +82,12 @@ impl Books {
                 totals.sold += delta.on_hand.unsigned_abs();
                 totals.sold_short += sold_short;
             }
-            MovementKind::Reserve | MovementKind::Release | MovementKind::Expire | MovementKind::Extend => {}
+            MovementKind::Reserve
+            | MovementKind::Release
+            | MovementKind::Expire
+            | MovementKind::Extend
+            | MovementKind::Prepare
+            | MovementKind::Withdraw => {}
         }
         if let Some(problem) = next.problem(totals) {
             stop(format_args!("a {kind:?} breaks the books ({problem}): {self:?}, {delta:?}"));

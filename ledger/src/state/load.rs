@@ -1,11 +1,12 @@
 //! Making a state from its records: at restart, and from a snapshot.
 
-use super::{Due, Ledger, Line, Lines, Mark, Operation, Reservation, stock::check_sku_key};
+use super::{Due, Ledger, Line, Lines, Mark, Operation, Part, Reservation, stock::check_sku_key};
 use crate::{
     codec::{Corrupt, record},
     limits::HOT_WINDOW,
     records::{
-        self, ENDED, HEADER, LIVE, META, OPERATION, POOL, REFUSED_OPERATION, REFUSED_RESERVE, SKU, read_pool_key,
+        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE, SKU,
+        UNSETTLED, read_pool_key,
     },
     state::{EndedBy, Intent},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -42,7 +43,7 @@ impl Loader {
                 Ok(())
             }
             Some(&SKU) => self.sku(key, value),
-            Some(&(POOL | LIVE | ENDED)) => {
+            Some(&(POOL | LIVE | ENDED | UNSETTLED | PART)) => {
                 if !self.place(key, value)? {
                     self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
                 }
@@ -50,6 +51,7 @@ impl Loader {
             }
             Some(&OPERATION) => self.operation(key, value),
             Some(&(REFUSED_RESERVE | REFUSED_OPERATION)) => self.refusal(key, value),
+            Some(&FLOOR) => self.floor(key, value),
             Some(kind) => Err(Corrupt::new("record key", format_args!("kind {kind} is not known to this build"))),
             None => Err(Corrupt::new("record key", "is empty")),
         }
@@ -71,7 +73,7 @@ impl Loader {
             }
         }
         for pool in &self.ledger.stock.pools {
-            let held = pool.dues.total();
+            let held = pool.dues.total() + pool.told.total() + pool.undecided;
             if held != pool.books.held {
                 let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
                 return Err(Corrupt::new("state", problem));
@@ -105,10 +107,13 @@ impl Loader {
 
     /// Whether what the record names was there, so that it could be put in its place.
     fn place(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        if key[0] == PART {
+            return self.part(key, value);
+        }
         if key[0] != POOL {
             let id = records::reservation_id(key)?;
             let message = record::decode_reservation(value)?;
-            if (key[0] == LIVE) != (message.ended_by == 0) {
+            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.ended_unsettled() {
                 return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
             }
             if self.ledger.reservations.contains_key(&id) {
@@ -130,6 +135,30 @@ impl Loader {
         let (books, totals, last) = record::decode_pool(value)?;
         self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value));
         Ok(true)
+    }
+
+    /// Whether the pools of the part were there, so that it could be put in its place.
+    fn part(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        let id = records::reservation_id(key)?;
+        let message = record::decode_part(value)?;
+        if self.ledger.parts.contains_key(&id) {
+            return Err(twice());
+        }
+        if message.pools().any(|pool| self.ledger.stock.find_bytes(pool).is_none()) {
+            return Ok(false);
+        }
+        let part: Part = message.part(id, &self.ledger.stock, Mark::stored(key, value))?;
+        self.ledger.index_part(id, &part);
+        self.ledger.parts.insert(id, Box::new(part));
+        Ok(true)
+    }
+
+    fn floor(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let floor = (record::decode_floor(value)?, Mark::stored(key, value));
+        match self.ledger.floors.insert(records::floor_home(key)?, floor) {
+            Some(_) => Err(twice()),
+            None => Ok(()),
+        }
     }
 
     fn operation(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
@@ -201,6 +230,7 @@ impl Ledger {
             last: message.last.into(),
             revision: message.revision,
             ended: EndedBy::from_tag(message.ended_by),
+            cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };
         self.index_reservation(id, &reservation);
@@ -210,8 +240,22 @@ impl Ledger {
 
     /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
     pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
+        if let Some(cart) = &reservation.cart {
+            for participant in cart.participants.iter().filter(|participant| participant.row.is_some()) {
+                self.outbox.open(participant.shard, participant.number, id);
+            }
+            if let Some(round) = &cart.round {
+                self.rounds.insert(Due::new(round.until, id));
+            }
+        }
         if reservation.ended.is_some() {
             self.cold.ended.push(Reverse(id));
+            return;
+        }
+        if reservation.opening() {
+            for line in reservation.lines.iter() {
+                self.stock.pool_mut(line.pool).undecided += u64::from(line.held);
+            }
             return;
         }
         let due = Due::new(reservation.deadline, id);

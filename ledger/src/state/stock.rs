@@ -65,6 +65,10 @@ pub(crate) struct Pool {
     pub(crate) last: Option<Spot>,
     /// Its live holds.
     pub(crate) dues: Dues,
+    /// Units held for carts that are still being prepared, here or elsewhere.
+    pub(crate) undecided: u64,
+    /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
+    pub(crate) told: Dues,
     pub(crate) mark: Mark,
     /// Place in the pool dictionary of the journal block with that serial.
     pub(crate) place: (u64, u32),
@@ -80,6 +84,11 @@ impl Pool {
     pub(crate) fn available_at(&self, now: TimeMs) -> u64 {
         let overdue = self.overdue(now);
         self.books.available + (overdue - overdue.min(self.books.short))
+    }
+
+    /// Units that another shard may give back any moment: undecided, or overdue by what their home told.
+    pub(crate) fn loose(&self, now: TimeMs) -> u64 {
+        self.undecided + self.told.units_by(now)
     }
 
     /// The hold that is due first.
@@ -211,7 +220,19 @@ impl Stock {
         let sku = self.sku_or_make(&bytes[..sku_len]);
         let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
         self.pool_refs.insert(bytes.clone(), at);
-        self.pools.push(Pool { key, bytes, sku, books, totals, last, dues: Dues::default(), mark, place: (0, 0) });
+        self.pools.push(Pool {
+            key,
+            bytes,
+            sku,
+            books,
+            totals,
+            last,
+            dues: Dues::default(),
+            undecided: 0,
+            told: Dues::default(),
+            mark,
+            place: (0, 0),
+        });
         let siblings = &mut self.skus[sku.index()].pools;
         let place = siblings.partition_point(|other| self.pools[other.index()].bytes < self.pools[at.index()].bytes);
         siblings.insert(place, at);

@@ -590,6 +590,7 @@ impl Naive {
             created: TimeMs(hold.created),
             deadline: TimeMs(hold.deadline),
             since: TimeMs(hold.since),
+            settled: true,
             revision: 1,
         }
     }

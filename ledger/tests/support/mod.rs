@@ -67,7 +67,7 @@ pub fn operation_id(time: TimeMs, number: u64) -> OperationId {
 pub fn reserve(id: ReservationId, lines: Vec<Line>, ttl: DurationMs) -> Reserve {
     let owner = "ann".parse().expect("an owner");
     let namespace = Namespace::default();
-    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false }
+    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false, shards: Vec::new() }
 }
 
 pub fn receive(operation: OperationId, pool: &PoolKey, quantity: u64) -> Body {

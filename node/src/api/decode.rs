@@ -238,6 +238,8 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
             ttl,
             ttl_chosen,
             best_effort: request.best_effort,
+            // Noted by the router.
+            shards: Vec::new(),
         })),
         _ => None,
     };

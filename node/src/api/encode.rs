@@ -128,7 +128,7 @@ impl Asked {
             command::Body::Extend(_) => Self::Extend,
             command::Body::Receive(_) => Self::Receive,
             command::Body::Adjust(_) => Self::Adjust,
-            command::Body::Forget(_) | command::Body::Meta(_) => return None,
+            command::Body::Forget(_) | command::Body::Meta(_) | command::Body::Cart(_) => return None,
         })
     }
 }

@@ -13,7 +13,9 @@ use crate::{
     stamp::{Clocks, Stamp},
 };
 use earmark_ledger::{
-    Fresh, codec,
+    Fresh,
+    cart::message::Message,
+    codec,
     command::{Batch, Body, Command},
     outcome::{Outcome, Verdict},
     types::TimeMs,
@@ -335,7 +337,9 @@ fn weight(command: &Command) -> usize {
         Body::Commit(commit) => commit.parts.len(),
         Body::Release(release) => release.parts.len(),
         Body::Forget(forget) => forget.reservations.len() + forget.operations.len(),
-        Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) => 1,
+        Body::Cart(Message::Prepare(prepare)) => prepare.wanted.len() + prepare.base.len(),
+        Body::Cart(Message::Decide(decide)) => decide.lines.len(),
+        Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) | Body::Cart(_) => 1,
     };
     HEAD + LINE * lines
 }
