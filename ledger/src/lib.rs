@@ -92,7 +92,8 @@ mod state;
 pub mod types;
 mod validate;
 
-pub use apply::Applied;
+pub use apply::{Applied, News};
+pub use cart::Number;
 pub use codec::Corrupt;
 pub use digest::{Accumulator, Digest};
 pub use invariants::Violation;

@@ -9,6 +9,7 @@
 pub mod api;
 pub mod beacon;
 pub mod config;
+pub mod courier;
 pub mod environment;
 pub mod formation;
 pub mod node;

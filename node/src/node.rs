@@ -223,6 +223,10 @@ impl Node {
                 self.closed.lock().expect("no panic holds it").remove(&shard);
                 self.replicas.write().expect("no panic holds it").insert(shard, replica.clone());
                 self.guard(&replica);
+                if shard != ShardId::META {
+                    let router = crate::router::Router::new(self.clone());
+                    tokio::spawn(crate::courier::run(router, Arc::downgrade(&replica)));
+                }
                 Some(replica)
             }
             Err(error) => {

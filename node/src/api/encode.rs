@@ -72,6 +72,7 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
         deadline_ms: view.deadline.0,
         state_since_ms: view.since.0,
         revision: view.revision,
+        settled: view.settled,
     }
 }
 

@@ -99,11 +99,11 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     let random = || router.node().environment().random.next_u64();
     let now = router.server_time();
     let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
-    let Decoded { bucket, command, fresh, direct, map_version } = match decoded {
+    let Decoded { bucket, mut command, fresh, direct, map_version } = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return Answered::Error(error),
     };
-    if let Err(error) = same_shard(router, &command.body, bucket, &Sender { direct, map_version }) {
+    if let Err(error) = place(router, &mut command.body, bucket, &Sender { direct, map_version }) {
         return Answered::Error(error);
     }
     let Some(asked) = encode::Asked::of(&command.body) else {
@@ -135,8 +135,8 @@ struct Sender {
     map_version: u64,
 }
 
-/// A cart must live in one shard, and a sender with an old map is told so.
-fn same_shard(router: &Router, body: &Body, home: Bucket, sender: &Sender) -> Result<(), v1::Error> {
+/// Notes in which shards the lines of a cart live, if not all are at home. A sender with an old map is told so.
+fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Result<(), v1::Error> {
     let shard = router.shard(home)?;
     let placement = router.placement();
     let map_version = sender.map_version;
@@ -156,18 +156,14 @@ fn same_shard(router: &Router, body: &Body, home: Bucket, sender: &Sender) -> Re
         ));
     }
     let Body::Reserve(reserve) = body else { return Ok(()) };
-    let elsewhere: Vec<_> = reserve
-        .lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| placement.shard(Bucket::of(&reserve.namespace, &line.sku)) != Some(shard))
-        .map(|(number, _)| v1::FieldViolation {
-            field: format!("lines[{number}].sku"),
-            description: "lives in another shard than the id's home; carts over several shards are not served yet"
-                .to_owned(),
-        })
-        .collect();
-    if elsewhere.is_empty() { Ok(()) } else { Err(error::invalid(elsewhere)) }
+    let shards = reserve.lines.iter().map(|line| placement.shard(Bucket::of(&reserve.namespace, &line.sku)));
+    let Some(shards) = shards.collect::<Option<Vec<_>>>() else {
+        return Err(error::refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"));
+    };
+    if shards.iter().any(|other| *other != shard) {
+        reserve.shards = shards;
+    }
+    Ok(())
 }
 
 /// Does many independent operations.

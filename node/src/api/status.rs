@@ -61,6 +61,7 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
     }
     let newest = replica.core().newest_digest();
     let journal_floor = replica.core().store().journal_floor().index.0;
+    let doubts = replica.core().board().doubts();
     let hot = replica.hot();
     let totals = hot.ledger.totals();
     v1::ReplicaStatus {
@@ -83,7 +84,16 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
         oversold_units: hot.ledger.oversold_units(),
         voters: standing.voters.len() as u64,
         journal_floor,
+        unanswered: hot.ledger.unanswered() as u64,
+        in_doubt: hot.ledger.in_doubt().0 as u64,
+        doubts: doubts.count,
+        in_doubt_p99_ms: millis(doubts.p99),
+        in_doubt_max_ms: millis(doubts.max),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One peer, by asking it. What it does not answer is told as unreachable.

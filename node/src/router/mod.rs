@@ -16,6 +16,7 @@ use earmark_client::{status::never_sent, wire::v1};
 use earmark_ledger::{
     codec,
     command::Command,
+    outcome::Outcome,
     types::{Bucket, ShardId, TimeMs},
 };
 use placement::Placement;
@@ -195,6 +196,32 @@ impl Router {
             }
             None => Err(unknown("an empty answer")),
         }
+    }
+
+    /// Has commands decided by a shard that another node leads. Those that came to no outcome are left out.
+    ///
+    /// # Errors
+    /// For people, if no answer came.
+    pub async fn hand_over(
+        &self,
+        shard: ShardId,
+        leader: u32,
+        commands: &[Command],
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, String> {
+        let Some(mut link) = self.node.links().to(leader) else { return Err(format!("node {leader} is not known")) };
+        let request = wire::ForwardRequest {
+            shard: shard.0,
+            commands: commands.iter().map(codec::encode_command).collect(),
+            fresh: Vec::new(),
+        };
+        let reply = tokio::time::timeout_at(deadline, link.forward(request)).await;
+        let reply = reply.map_err(|_| "no answer in time".to_owned())?.map_err(|status| status.to_string())?;
+        let outcomes = reply.into_inner().results.into_iter().filter_map(|result| match result.result {
+            Some(forward_result::Result::Outcome(bytes)) => codec::decode_outcome(bytes).ok(),
+            _ => None,
+        });
+        Ok(outcomes.collect())
     }
 
     /// Serves commands a peer forwarded.

@@ -4,6 +4,7 @@
 //! dirty records and journal blocks until the next checkpoint writes them at one index.
 
 use super::{
+    board::Board,
     raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
     streams::{Claim, Streams},
 };
@@ -41,6 +42,7 @@ pub struct Core {
     /// Held while a checkpoint or a snapshot is on its way to disk: each is of the state that stands when it ends.
     writing: tokio::sync::Mutex<()>,
     streams: Streams,
+    board: Board,
     receiving: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -116,6 +118,7 @@ impl Core {
             checkpoint_bytes,
             writing: tokio::sync::Mutex::default(),
             streams: Streams::default(),
+            board: Board::default(),
             receiving: Arc::default(),
         }))
     }
@@ -165,6 +168,11 @@ impl Core {
     /// Held while a snapshot is received and installed.
     pub fn receiving(&self) -> Arc<tokio::sync::Mutex<()>> {
         self.receiving.clone()
+    }
+
+    /// Who waits for the ends of carts.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Snapshots on their way to followers.
@@ -261,6 +269,7 @@ impl Core {
                 }
                 hot.digests.push_back((index, digest));
             }
+            self.board.post(applied.news);
             reply.0 = applied.outcomes;
         }
         if let EntryPayload::Membership(membership) = &entry.payload {
@@ -358,6 +367,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             hot.journal.clear();
             hot.journal_bytes = 0;
             hot.snapshot = Some(meta.clone());
+            self.core.board.clear();
         }
         self.core.applied.send_replace(applied.index);
         tracing::info!(shard = %self.core.shard, index = applied.index, "a snapshot was installed");

@@ -4,6 +4,7 @@
 //! barrier, the checkpointer, and the leader's chores (`leader`). openraft's types stay inside this folder, `storage`
 //! and `peer`.
 
+pub mod board;
 mod checkpointer;
 mod leader;
 pub mod machine;
@@ -21,18 +22,25 @@ use crate::{
     storage::ReplicaStore,
 };
 use earmark_ledger::{
-    command::Command,
-    types::{Epoch, Position, ShardId, TimeMs},
+    command::{Body, Command},
+    outcome::{Done, Verdict},
+    types::{Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use machine::{Core, Hot, Machine};
 use proposer::{Answer, Failure, Parts, Proposer, Raft};
 use raft::ReplicaId;
 use reads::Reads;
 use std::{
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
+
+/// An answer about a cart over several shards waits this long for all of them.
+pub const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A replica that is open.
 pub struct Replica {
@@ -44,6 +52,7 @@ pub struct Replica {
     reads: Reads,
     clocks: Arc<Clocks>,
     chores: Vec<tokio::task::JoinHandle<()>>,
+    closed: AtomicBool,
 }
 
 /// Why a replica could not be opened.
@@ -170,7 +179,17 @@ impl Replica {
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
-        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), chores }))
+        Ok(Arc::new(Self {
+            shard,
+            id,
+            raft,
+            core,
+            proposer,
+            reads,
+            clocks: clocks.clone(),
+            chores,
+            closed: AtomicBool::new(false),
+        }))
     }
 
     /// Begins the shard with these voters. Only the forming of a cluster does this.
@@ -202,12 +221,62 @@ impl Replica {
         self.id
     }
 
-    /// Proposes a command and waits for its outcome, at most until `deadline`.
+    /// Proposes a command and waits for its outcome, at most until `deadline`. Of a cart over several shards that is how
+    /// it was decided; and if its shards have not all carried that out within [`SETTLE_PATIENCE`], it is told as not
+    /// settled.
     ///
     /// # Errors
     /// [`Failure`] tells what may have happened from what surely did not.
     pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        self.proposer.propose(command, fresh, deadline).await
+        let spans = matches!(&command.body, Body::Reserve(reserve) if !reserve.shards.is_empty());
+        if spans {
+            return self.propose_cart(&command, fresh, deadline).await;
+        }
+        let mut answer = self.proposer.propose(command, fresh, deadline).await?;
+        if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
+            && !view.settled
+        {
+            view.settled = self.settle(view.id, deadline).await;
+        }
+        Ok(answer)
+    }
+
+    /// The same for the reserve of a cart over several shards.
+    async fn propose_cart(&self, command: &Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        let mut fresh = fresh;
+        loop {
+            let answer = self.proposer.propose(command.clone(), fresh, deadline).await?;
+            let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };
+            let decision = {
+                let hot = self.hot();
+                hot.ledger.is_pending(pending.id, pending.number).then(|| self.core.board().decision(pending))
+            };
+            // It was decided before anyone could wait: asked again, the ledger tells how.
+            let Some(decision) = decision else {
+                fresh = false;
+                continue;
+            };
+            return match tokio::time::timeout_at(deadline, decision).await {
+                Ok(Ok(outcome)) => Ok(Answer { outcome, logged: true }),
+                Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
+            };
+        }
+    }
+
+    /// Whether every shard of a cart has carried out what was decided, now or within a short time.
+    async fn settle(&self, id: ReservationId, deadline: Instant) -> bool {
+        let settling = {
+            let hot = self.hot();
+            (!hot.ledger.is_settled(id)).then(|| self.core.board().settling(id))
+        };
+        let Some(settling) = settling else { return true };
+        let until = deadline.min(Instant::now() + SETTLE_PATIENCE);
+        matches!(tokio::time::timeout_at(until, settling).await, Ok(Ok(())))
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Proposes a digest mark; gives its index.
@@ -312,6 +381,7 @@ impl Replica {
 
     /// Stops Raft and the actors. What was in flight is told as unknown.
     pub async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         for chore in &self.chores {
             chore.abort();
         }
