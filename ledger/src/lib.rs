@@ -92,7 +92,7 @@ mod state;
 pub mod types;
 mod validate;
 
-pub use apply::Applied;
+pub use apply::{Applied, News};
 pub use codec::Corrupt;
 pub use digest::{Accumulator, Digest};
 pub use invariants::Violation;

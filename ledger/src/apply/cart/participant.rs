@@ -69,7 +69,6 @@ impl Entry<'_> {
                 let chain = (prepare.from.id, part.last);
                 let spot = self.post(want.pool, MovementKind::Prepare, &command.context, chain, taken(extra), None);
                 part.last = Some(spot);
-                self.ledger.stock.pool_mut(want.pool).undecided += u64::from(extra);
             }
         }
         Ok(())
