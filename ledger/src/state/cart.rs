@@ -4,7 +4,7 @@ use super::{Ledger, Reservation};
 use crate::{
     cart::{
         Number,
-        message::{Decide, From, Granted, LineTruth, Message, Prepare, Truth, Wanted},
+        message::{Answer, Decide, From, Granted, LineTruth, Message, Prepare, Truth, Wanted},
     },
     command::{Body, Command, Context, Line},
     records::read_pool_key,
@@ -123,6 +123,12 @@ impl Cart {
 
     pub(crate) fn participant(&self, shard: ShardId) -> Option<&Participant> {
         self.participants.iter().find(|found| found.shard == shard)
+    }
+
+    /// Whether that is the answer to an open row. Any other is late, or was heard before.
+    pub(crate) fn waits_for(&self, answer: &Answer) -> bool {
+        let of = self.participant(answer.from);
+        of.is_some_and(|participant| participant.row.is_some() && participant.number == answer.number)
     }
 
     fn truths(&self, shard: ShardId) -> Vec<LineTruth> {

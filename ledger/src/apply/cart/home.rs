@@ -151,6 +151,10 @@ impl Entry<'_> {
     /// A participant answered. Only the answer to the open row counts (rule 3).
     pub(super) fn answer(&mut self, answer: &Answer) -> Outcome {
         let id = answer.id;
+        let waits = |found: &Reservation| found.cart.as_ref().is_some_and(|cart| cart.waits_for(answer));
+        if !self.ledger.reservations.get(&id).is_some_and(|found| waits(found)) {
+            return self.noted();
+        }
         let Some(mut reservation) = self.ledger.reservations.remove(&id) else { return self.noted() };
         self.take_answer(id, &mut reservation, answer);
         let settled = !reservation.unsettled();
