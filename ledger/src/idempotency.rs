@@ -10,7 +10,7 @@ use crate::{
     limits::CLOCK_BOUND,
     outcome::{Done, Outcome, Pending, Refusal, Verdict},
     records::put_pool_key,
-    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, RoundKind, stop},
+    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, stop},
     types::{OperationId, ReservationId, TimeMs},
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -122,7 +122,7 @@ impl Ledger {
     /// The first answer to a reserve of that id.
     pub(crate) fn known_reserve(&mut self, id: ReservationId, print: u64, command: &Command) -> Known {
         self.must_know_reservation(id);
-        let Some(reservation) = self.reservations.get(&id) else {
+        let Some(reservation) = self.reservations.get_mut(&id) else {
             return self.known_refusal(Intent::Reserve(id), print, command);
         };
         if reservation.fingerprint != print {
@@ -131,21 +131,20 @@ impl Ledger {
         if reservation.ended == Some(EndedBy::Rejection) {
             return self.known_refusal(Intent::Reserve(id), print, command);
         }
-        if let Some(round) = reservation.cart.as_ref().and_then(|cart| cart.round.as_ref())
-            && round.kind == RoundKind::Open
-        {
-            return Known::Outcome(Outcome {
-                verdict: Verdict::Done(Done::Pending(Pending { id, number: round.number })),
-                replayed: true,
-                position: reservation.reserved_at.at(self.shard),
-                time: reservation.created,
-            });
+        let position = reservation.reserved_at.at(self.shard);
+        let time = reservation.created;
+        if let Some((number, later)) = reservation.join(command) {
+            if later {
+                self.dirty.reservation(id, reservation);
+            }
+            let verdict = Verdict::Done(Done::Pending(Pending { id, number }));
+            return Known::Outcome(Outcome { verdict, replayed: true, position, time });
         }
         Known::Outcome(Outcome {
             verdict: Verdict::Done(Done::Reserved(reservation.reserved(id, &self.stock))),
             replayed: true,
-            position: reservation.reserved_at.at(self.shard),
-            time: reservation.created,
+            position,
+            time,
         })
     }
 

@@ -1,8 +1,9 @@
 //! One reservation in memory: small, for there may be millions.
 
-use super::{Cart, Mark, PoolRef, RemoteLine, Stock, units};
+use super::{Cart, Mark, PoolRef, RemoteLine, RoundKind, Stock, units};
 use crate::{
-    cart::message::Truth,
+    cart::{Number, message::Truth},
+    command::Command,
     movement::Spot,
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     records::read_pool_key,
@@ -131,6 +132,17 @@ impl Reservation {
     /// Whether it is a cart that is still being prepared.
     pub(crate) fn opening(&self) -> bool {
         self.cart.as_ref().is_some_and(|cart| cart.opening())
+    }
+
+    /// Another sending of the reserve that is being prepared will be told its end too: a refusal must then be
+    /// remembered for as long as a duplicate of that sending may come. Gives the number, and whether this sending is
+    /// later or higher than those before.
+    pub(crate) fn join(&mut self, command: &Command) -> Option<(Number, bool)> {
+        let round = self.cart.as_mut()?.round.as_mut().filter(|round| round.kind == RoundKind::Open)?;
+        let later = command.not_after > round.not_after || command.attempt > round.attempt;
+        round.not_after = round.not_after.max(command.not_after);
+        round.attempt = round.attempt.max(command.attempt);
+        Some((round.number, later))
     }
 
     /// Whether a participant has not answered home's last decision.

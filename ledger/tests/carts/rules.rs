@@ -1,7 +1,7 @@
 //! Each rule of the protocol alone, as a story, and every bug that was found since.
 
 use crate::{support::*, world::*};
-use earmark_ledger::{cart::message::*, command::*, outcome::*, types::*};
+use earmark_ledger::{News, cart::message::*, command::*, outcome::*, types::*};
 
 fn shoe() -> PoolKey {
     pool("a1", "berlin")
@@ -62,4 +62,79 @@ fn a_prepared_unit_is_counted_once() {
     let row = world.row(1, 2);
     world.deliver(row);
     assert_eq!(world.units(&sock()), (3, 2, 0));
+}
+
+#[test]
+fn only_the_answer_to_an_open_message_changes_anything() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 2), (&hat(), 1)], TTL));
+    let row = world.row(1, 2);
+    let granted = world.deliver(row).expect("an answer");
+    assert_eq!(answer(&granted).result.as_ref().map(Vec::len), Ok(1));
+    world.pump();
+    assert_eq!(state(&world, id), ReservationState::Held);
+    world.one(1, commit(id));
+    world.pump();
+    world.assert_rest();
+    world.checkpoint(ShardId(1));
+    // Home knows nothing of it in memory any more: it must not be needed.
+    world.wait(90_000);
+    world.tick(1);
+    world.evict(ShardId(1));
+    let before = world.view(id);
+    let applied = world.entry(ShardId(1), vec![granted.command]);
+    assert_eq!(applied.news, News::default());
+    assert_eq!(world.view(id), before);
+}
+
+#[test]
+fn whoever_joins_a_reserve_that_is_prepared_is_told_its_refusal_for_as_long_as_the_others() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let asked = cart(id, &[(&shoe(), 1), (&sock(), 6)], TTL);
+    let sending = |seconds, attempt| Command {
+        not_after: BASE.plus(DurationMs::seconds(seconds)),
+        attempt,
+        ..command(Body::Reserve(asked.clone()))
+    };
+    let first = world.entry(ShardId(1), vec![sending(5, 1)]).outcomes.remove(0);
+    let joined = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
+    assert_eq!(pending(&first), pending(&joined));
+    assert!(joined.replayed);
+    world.restart(ShardId(1));
+    world.pump();
+    let told = world.decided.remove(0).1;
+    assert!(matches!(refusal(&told), Refusal::InsufficientStock(_)));
+    // The units come, but both sendings were told that they are not there.
+    world.wait(15_000);
+    world.stock(&[(&sock(), 5)]);
+    let again = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
+    assert_eq!((refusal(&again), again.replayed), (refusal(&told), true));
+    world.wait(5_501);
+    let late = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
+    assert_eq!(refusal(&late), &Refusal::Late);
+}
+
+#[test]
+fn whoever_joined_with_a_higher_try_and_was_told_contended_is_told_so_again() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let asked = cart(id, &[(&shoe(), 1), (&sock(), 1)], TTL);
+    let sending = |attempt| Command { attempt, ..command(Body::Reserve(asked.clone())) };
+    world.entry(ShardId(1), vec![sending(1)]);
+    world.entry(ShardId(1), vec![sending(3)]);
+    world.wait(2_000);
+    world.tick(1);
+    world.pump();
+    assert_eq!(refusal(&world.decided[0].1), &Refusal::Contended);
+    for attempt in [1, 2, 3] {
+        let again = world.entry(ShardId(1), vec![sending(attempt)]).outcomes.remove(0);
+        assert_eq!((refusal(&again), again.replayed), (&Refusal::Contended, true));
+    }
+    let anew = world.entry(ShardId(1), vec![sending(4)]).outcomes.remove(0);
+    pending(&anew);
+    world.pump();
+    assert_eq!(state(&world, id), ReservationState::Held);
+    assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 1, 0), (4, 1, 0)]);
 }
