@@ -62,6 +62,9 @@ struct ParticipantMsg {
     row: u32,
     #[prost(message, optional, tag = "4")]
     last: Option<PositionMsg>,
+    /// Absent: the same as `number`, or nothing is open.
+    #[prost(message, optional, tag = "5")]
+    oldest: Option<NumberMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -126,6 +129,9 @@ impl From<&Cart> for CartMsg {
                     number: participant.number.into(),
                     row: participant.row.map_or(0, |row| row as u32),
                     last: participant.last.map(PositionMsg::from),
+                    oldest: Some(participant.oldest)
+                        .filter(|oldest| participant.row.is_some() && *oldest != participant.number)
+                        .map(NumberMsg::from),
                 })
                 .collect(),
             round: cart.round.as_deref().map(RoundMsg::from),
@@ -204,8 +210,16 @@ impl CartMsg {
                 _ => return Err(bad("has a row of a kind not known to this build")),
             };
             let last = participant.last.map(Position::from);
-            Ok(Participant { shard: ShardId(participant.shard), number: participant.number.into(), row, last })
+            let number = participant.number.into();
+            let oldest = participant.oldest.map_or(number, Number::from);
+            if oldest > number {
+                return Err(bad("has a row that is older than itself"));
+            }
+            Ok(Participant { shard: ShardId(participant.shard), number, oldest, row, last })
         };
+        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
+            return Err(bad("has its participants out of order"));
+        }
         Ok(Cart {
             namespace: Namespace::new(self.namespace).map_err(|bad| Corrupt::new("namespace", bad))?,
             remote: self.remote.into_iter().map(remote).collect::<Result<_, _>>()?,

@@ -46,6 +46,8 @@ pub(crate) struct Participant {
     pub(crate) shard: ShardId,
     /// Of the last message.
     pub(crate) number: Number,
+    /// Of the oldest message since its last answer, while a row is open.
+    pub(crate) oldest: Number,
     /// The message is not answered yet.
     pub(crate) row: Option<Row>,
     /// The reservation's last movement there.
@@ -113,7 +115,8 @@ impl Cart {
         let at = match self.participants.binary_search_by_key(&shard, |found| found.shard) {
             Ok(at) => at,
             Err(at) => {
-                let fresh = Participant { shard, number: Number::default(), row: None, last: None };
+                let fresh =
+                    Participant { shard, number: Number::default(), oldest: Number::default(), row: None, last: None };
                 self.participants.insert(at, fresh);
                 at
             }
@@ -162,7 +165,7 @@ impl Ledger {
     /// Below this number nothing will ever be sent to that participant again.
     pub fn floor_for(&self, participant: ShardId) -> Number {
         let next = Number { epoch: self.header.epoch.0, counter: self.header.counter }.next();
-        self.outbox.first(participant).unwrap_or(next)
+        self.outbox.oldest(participant).unwrap_or(next)
     }
 
     /// Whether what was begun for that reservation under that number is still being prepared.

@@ -241,9 +241,7 @@ impl Ledger {
     /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
     pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
         if let Some(cart) = &reservation.cart {
-            for participant in cart.participants.iter().filter(|participant| participant.row.is_some()) {
-                self.outbox.open(participant.shard, participant.number, id);
-            }
+            cart.participants.iter().for_each(|participant| self.outbox.open(participant, id));
             if let Some(round) = &cart.round {
                 self.rounds.insert(Due::new(round.until, id));
             }

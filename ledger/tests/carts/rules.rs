@@ -1,7 +1,7 @@
 //! Each rule of the protocol alone, as a story, and every bug that was found since.
 
 use crate::{support::*, world::*};
-use earmark_ledger::{News, cart::message::*, command::*, outcome::*, types::*};
+use earmark_ledger::{News, cart::message::*, command::*, movement::MovementKind, outcome::*, types::*};
 
 fn shoe() -> PoolKey {
     pool("a1", "berlin")
@@ -137,4 +137,59 @@ fn whoever_joined_with_a_higher_try_and_was_told_contended_is_told_so_again() {
     world.pump();
     assert_eq!(state(&world, id), ReservationState::Held);
     assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 1, 0), (4, 1, 0)]);
+}
+
+/// The only movements of a reservation in a shard, and which of them each follows.
+fn chain(world: &World, shard: u32, id: ReservationId) -> Vec<(MovementKind, Option<u64>)> {
+    let movements = world.member(ShardId(shard)).journal.movements.iter();
+    let of = movements.filter(|movement| movement.reservation == Some(id));
+    of.map(|movement| (movement.kind, movement.previous_of_reservation.map(|before| before.index.0))).collect()
+}
+
+#[test]
+fn what_was_obeyed_is_not_forgotten_before_home_knows() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let asked = cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL);
+    world.reserve(&asked);
+    let prepare = world.row(1, 2);
+    world.deliver(prepare);
+    world.one(1, release(id));
+    // The participant gives the units back, but its answer is lost, and the same reserve begins anew.
+    let given_up = world.row(1, 2);
+    let unheard = world.deliver(given_up).expect("an answer");
+    world.wait(30_000);
+    let again = Command { attempt: 2, ..command(Body::Reserve(asked.clone())) };
+    let told = world.entry(ShardId(1), vec![again]).outcomes.remove(0);
+    // It was released, so that is what it is told.
+    assert!(matches!(refusal(&told), Refusal::ReservationState { .. }));
+    let open = world.row(1, 2);
+    assert!(world.deliver(open).is_some());
+    world.deliver(unheard);
+
+    // The same after a refusal that may be tried again.
+    let id = cart_id(ShardId(1), world.now, 2);
+    let asked = cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL);
+    world.reserve(&asked);
+    let prepare = world.row(1, 2);
+    world.deliver(prepare);
+    world.wait(2_000);
+    world.tick(1);
+    let given_up = world.row(1, 2);
+    world.deliver(given_up);
+    let withdrawn = world.member(ShardId(2)).journal.movements.last().expect("moved").position.index.0;
+    let again = Command { attempt: 2, ..command(Body::Reserve(asked)) };
+    world.entry(ShardId(1), vec![again]);
+    world.restart(ShardId(1));
+    // Home's floor must not say that what it has not heard of is over.
+    for _ in 0..3 {
+        let floor = world.floor(ShardId(1), ShardId(2));
+        world.deliver(floor);
+    }
+    world.pump();
+    let of = chain(&world, 2, id);
+    let kinds: Vec<_> = of.iter().map(|(kind, _)| *kind).collect();
+    use MovementKind::*;
+    assert_eq!(kinds, [Prepare, Withdraw, Prepare, Reserve]);
+    assert_eq!(of[2].1, Some(withdrawn));
 }

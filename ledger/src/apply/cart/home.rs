@@ -117,12 +117,13 @@ impl Entry<'_> {
             if participant.number == number {
                 continue;
             }
-            if participant.row.is_some() {
-                self.ledger.outbox.close(*shard, participant.number);
+            self.ledger.outbox.close(participant);
+            if participant.row.is_none() {
+                participant.oldest = number;
             }
             participant.number = number;
             participant.row = Some(row);
-            self.ledger.outbox.open(*shard, number, id);
+            self.ledger.outbox.open(participant, id);
             self.news.sent = true;
         }
     }
@@ -182,9 +183,9 @@ impl Entry<'_> {
         let Ok(at) = cart.participants.binary_search_by_key(&answer.from, |found| found.shard) else { return };
         let participant = &mut cart.participants[at];
         let Some(row) = participant.row.filter(|_| participant.number == answer.number) else { return };
+        self.ledger.outbox.close(participant);
         participant.row = None;
         participant.last = answer.last.or(participant.last);
-        self.ledger.outbox.close(answer.from, answer.number);
         for line in cart.remote.iter_mut().filter(|line| line.shard == answer.from) {
             line.was = line.now;
         }
