@@ -1,7 +1,15 @@
 //! Each rule of the protocol alone, as a story, and every bug that was found since.
 
 use crate::{support::*, world::*};
-use earmark_ledger::{News, cart::message::*, command::*, movement::MovementKind, outcome::*, types::*};
+use earmark_ledger::{
+    News,
+    cart::{Number, message::*},
+    command::*,
+    movement::MovementKind,
+    outcome::*,
+    records,
+    types::*,
+};
 
 fn shoe() -> PoolKey {
     pool("a1", "berlin")
@@ -192,4 +200,99 @@ fn what_was_obeyed_is_not_forgotten_before_home_knows() {
     use MovementKind::*;
     assert_eq!(kinds, [Prepare, Withdraw, Prepare, Reserve]);
     assert_eq!(of[2].1, Some(withdrawn));
+}
+
+/// Carries to their end the messages about one cart only.
+fn carry(world: &mut World, id: ReservationId) {
+    let of = |packet: &Packet| {
+        matches!(&packet.command.body,
+        Body::Cart(Message::Prepare(Prepare { from, .. }) | Message::Decide(Decide { from, .. })) if from.id == id)
+    };
+    loop {
+        let rows: Vec<_> = world.rows(shard_of(id.home())).into_iter().filter(of).collect();
+        if rows.is_empty() {
+            return;
+        }
+        for row in rows {
+            let back = world.deliver(row).expect("an answer");
+            world.deliver(back);
+        }
+    }
+}
+
+#[test]
+fn a_hashed_id_begins_anew_even_where_its_old_life_was_not_forgotten() {
+    let mut world = stocked();
+    // Something that is never answered keeps the floor down.
+    let stuck = id(&world, 1);
+    world.reserve(&cart(stuck, &[(&shoe(), 1), (&sock(), 1)], TTL));
+    world.one(1, release(stuck));
+    let id = ReservationId::hashed(home_bucket(ShardId(1)), 7);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL));
+    carry(&mut world, id);
+    world.one(1, commit(id));
+    carry(&mut world, id);
+    assert_eq!(world.units(&sock()), (3, 0, 2));
+    // Home forgets it once nothing can be returned any more. The participant can't.
+    world.wait(401 * 24 * 3_600_000);
+    world.one(1, Body::Forget(Forget { reservations: vec![id], operations: Vec::new() }));
+    assert_eq!(world.view(id), None);
+    assert_eq!(world.records(ShardId(2), records::PART), 1);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 1)], TTL));
+    carry(&mut world, id);
+    assert_eq!(state(&world, id), ReservationState::Held);
+    assert_eq!(world.units(&sock()), (2, 1, 2));
+    world.one(1, commit(id));
+    carry(&mut world, id);
+    assert_eq!(world.units(&sock()), (2, 0, 3));
+}
+
+#[test]
+fn gone_is_obeyed_once_and_only_for_the_prepare_it_names() {
+    let mut world = stocked();
+    // A prepare whose home lost everything: no shard 3 ever sent it.
+    let id = cart_id(ShardId(3), world.now, 1);
+    let asked = cart(id, &[(&hat(), 1), (&sock(), 2)], TTL);
+    let mut other = stocked();
+    other.reserve(&asked);
+    let prepare = other.row(3, 2);
+    world.deliver(prepare.clone());
+    assert_eq!(world.units(&sock()), (3, 2, 0));
+    world.restart(ShardId(2));
+    let gone = |number: Number| {
+        let gone = Gone { id, number, home: ShardId(3) };
+        Packet { to: ShardId(2), command: command(Body::Cart(Message::Gone(gone))) }
+    };
+    let Body::Cart(Message::Prepare(Prepare { from, .. })) = &prepare.command.body else { unreachable!("see above") };
+    world.deliver(gone(Number { counter: from.number.counter + 1, ..from.number }));
+    assert_eq!(world.units(&sock()), (3, 2, 0));
+    let ask = world.asks(ShardId(2)).remove(0);
+    let told = world.deliver(ask).expect("home knows nothing of it");
+    world.deliver(told.clone());
+    assert_eq!(world.units(&sock()), (5, 0, 0));
+    world.deliver(told);
+    assert_eq!(world.units(&sock()), (5, 0, 0));
+    // The prepare comes once more: it is not held any more, and nobody is told that it is.
+    let late = world.deliver(prepare).expect("the same number is answered");
+    assert_eq!(answer(&late).result, Err(Refusal::Contended));
+    assert_eq!(world.units(&sock()), (5, 0, 0));
+}
+
+#[test]
+fn a_prepare_that_is_being_decided_is_kept() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&sock(), 2), (&hat(), 1)], TTL));
+    let prepare = world.row(1, 2);
+    world.deliver(prepare).expect("an answer, which is lost");
+    for wait in [0, 5_000] {
+        // Before and after home gave it up: its row tells the participant more than an answer to the question.
+        world.wait(wait);
+        world.tick(1);
+        let ask = world.asks(ShardId(2)).remove(0);
+        assert!(world.deliver(ask).is_none());
+        assert_eq!(world.units(&sock()), (3, 2, 0));
+    }
+    world.pump();
+    assert_eq!(world.units(&sock()), (5, 0, 0));
 }
