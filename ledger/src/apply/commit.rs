@@ -61,7 +61,7 @@ impl Entry<'_> {
         Some(Outcome {
             verdict: Verdict::Done(self.told(id)),
             replayed: true,
-            position: reservation.last.at(self.ledger.shard),
+            position: reservation.last_decision().at(self.ledger.shard),
             time: reservation.since,
         })
     }

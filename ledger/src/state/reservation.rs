@@ -150,6 +150,13 @@ impl Reservation {
         self.cart.as_ref().is_some_and(|cart| cart.unsettled())
     }
 
+    /// Its last movement here, or the entry of a later decision that moved units in other shards only.
+    pub(crate) fn last_decision(&self) -> Spot {
+        let order = |spot: &Spot| (spot.epoch, spot.index, spot.ordinal);
+        let decided = self.cart.as_ref().map(|cart| cart.decided);
+        decided.filter(|decided| order(decided) > order(&self.last)).unwrap_or(self.last)
+    }
+
     pub(crate) fn committed(&self) -> bool {
         let remote = self.cart.iter().flat_map(|cart| &cart.remote);
         self.lines.iter().any(|line| line.committed > 0) || remote.into_iter().any(|line| line.now.committed > 0)

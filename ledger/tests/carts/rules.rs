@@ -296,3 +296,62 @@ fn a_prepare_that_is_being_decided_is_kept() {
     world.pump();
     assert_eq!(world.units(&sock()), (5, 0, 0));
 }
+
+#[test]
+fn the_position_of_an_answer_is_that_of_its_decision() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    // Home has no line of its own, so nothing moves there.
+    let asked = cart(id, &[(&sock(), 2), (&hat(), 1)], TTL);
+    world.reserve(&asked);
+    world.pump();
+    let held = world.decided.remove(0).1;
+    let index = |outcome: &Outcome| outcome.position.index.0;
+    let of_entry = world.member(ShardId(1)).index;
+    assert!(index(&held) > 2 && index(&held) < of_entry, "it was decided with the last answer to a prepare");
+    let again = world.reserve(&asked);
+    assert!(again.replayed);
+    assert_eq!((again.position, again.time, &again.verdict), (held.position, held.time, &held.verdict));
+
+    let sold = world.one(1, commit(id));
+    assert_eq!(index(&sold), world.member(ShardId(1)).index);
+    world.pump();
+    let again = world.one(1, commit(id));
+    assert!(again.replayed);
+    assert_eq!((again.position, again.time), (sold.position, sold.time));
+}
+
+#[test]
+fn each_participant_notes_who_asked_for_what_it_does() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let by = |name: &str, body| {
+        let context = Context { principal: name.parse().expect("a principal"), ..Context::default() };
+        Command { context, ..command(body) }
+    };
+    let asked = cart(id, &[(&sock(), 2), (&hat(), 2)], TTL);
+    world.entry(ShardId(1), vec![by("ann", Body::Reserve(asked))]);
+    world.pump();
+    let commit = |number, pool: &PoolKey| {
+        Body::Commit(Commit {
+            id,
+            operation: Some(operation_id(BASE, number)),
+            parts: vec![part(pool, 1)],
+            keep_rest: true,
+        })
+    };
+    // Both are decided before either participant hears of it.
+    world.entry(ShardId(1), vec![by("bob", commit(1, &sock())), by("cyd", commit(2, &hat()))]);
+    world.restart(ShardId(1));
+    world.pump();
+    world.wait(TTL.0);
+    world.tick(1);
+    world.pump();
+    for (shard, name) in [(2, "bob"), (3, "cyd")] {
+        let movements = world.member(ShardId(shard)).journal.movements.iter();
+        let of = movements.filter(|movement| movement.reservation == Some(id));
+        let of: Vec<_> = of.map(|movement| (movement.kind, movement.context.principal.as_str())).collect();
+        use MovementKind::*;
+        assert_eq!(of, [(Prepare, "ann"), (Reserve, "ann"), (Commit, name), (Expire, "")]);
+    }
+}

@@ -21,7 +21,7 @@ pub struct Member {
     pub store: Store,
     /// The log since the last checkpoint.
     log: Vec<(u64, Batch)>,
-    index: u64,
+    pub index: u64,
     pub journal: Journal,
 }
 
