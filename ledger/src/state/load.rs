@@ -113,7 +113,7 @@ impl Loader {
         if key[0] != POOL {
             let id = records::reservation_id(key)?;
             let message = record::decode_reservation(value)?;
-            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.ended_unsettled() {
+            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.passing() {
                 return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
             }
             if self.ledger.reservations.contains_key(&id) {
@@ -247,7 +247,9 @@ impl Ledger {
             }
         }
         if reservation.ended.is_some() {
-            self.cold.ended.push(Reverse(id));
+            if !reservation.passing() {
+                self.cold.ended.push(Reverse(id));
+            }
             return;
         }
         if reservation.opening() {

@@ -150,6 +150,12 @@ impl Reservation {
         self.cart.as_ref().is_some_and(|cart| cart.unsettled())
     }
 
+    /// Whether it has ended and must stay in memory: somebody has not heard of it, or it was rejected and is about to
+    /// be dropped.
+    pub(crate) fn passing(&self) -> bool {
+        self.ended == Some(EndedBy::Rejection) || (self.ended.is_some() && self.unsettled())
+    }
+
     /// Its last movement here, or the entry of a later decision that moved units in other shards only.
     pub(crate) fn last_decision(&self) -> Spot {
         let order = |spot: &Spot| (spot.epoch, spot.index, spot.ordinal);

@@ -355,3 +355,68 @@ fn each_participant_notes_who_asked_for_what_it_does() {
         assert_eq!(of, [(Prepare, "ann"), (Reserve, "ann"), (Commit, name), (Expire, "")]);
     }
 }
+
+#[test]
+fn a_released_open_cart_is_released_again_and_its_record_goes_in_the_end() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let asked = Command {
+        not_after: world.now.plus(DurationMs::seconds(10)),
+        ..command(Body::Reserve(cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL)))
+    };
+    let opened = world.entry(ShardId(1), vec![asked.clone()]).outcomes.remove(0);
+    for body in [commit(id), extend(id, operation_id(BASE, 1), TTL)] {
+        assert_eq!(refusal(&world.one(1, body)), &Refusal::Contended);
+    }
+    assert_eq!(state(&world, id), ReservationState::Open);
+    let released = world.one(1, release(id));
+    let Verdict::Done(Done::Reservation(view)) = &released.verdict else { panic!("was not released: {released:?}") };
+    assert_eq!(view.state, ReservationState::Rejected);
+    let (of, told) = world.decided.remove(0);
+    assert_eq!(of, pending(&opened));
+    assert!(matches!(refusal(&told), Refusal::ReservationState { state: ReservationState::Rejected, .. }));
+    for settled in [false, true] {
+        if settled {
+            world.pump();
+        }
+        world.restart(ShardId(1));
+        let again = world.one(1, release(id));
+        let Verdict::Done(Done::Reservation(view)) = &again.verdict else { panic!("was released: {again:?}") };
+        assert_eq!((view.state, view.settled, again.replayed), (ReservationState::Rejected, settled, true));
+        let reserved = world.entry(ShardId(1), vec![asked.clone()]).outcomes.remove(0);
+        assert_eq!((refusal(&reserved), reserved.replayed), (refusal(&told), true));
+        assert!(matches!(refusal(&world.one(1, commit(id))), Refusal::ReservationState { .. }));
+    }
+    // However old its id is, it leaves memory only for good.
+    world.wait(10_500);
+    world.evict(ShardId(1));
+    assert_eq!(state(&world, id), ReservationState::Rejected);
+    world.wait(1);
+    world.tick(1);
+    assert_eq!(world.view(id), None);
+    assert_eq!(world.records(ShardId(1), records::UNSETTLED), 0);
+    assert!(matches!(refusal(&world.one(1, release(id))), Refusal::NotFound(_)));
+}
+
+#[test]
+fn a_rejected_cart_stays_until_everyone_has_heard_of_it() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    let asked = cart(id, &[(&shoe(), 1), (&sock(), 6)], TTL);
+    let sending = |attempt, shards: &[u32]| Command {
+        not_after: BASE.plus(DurationMs::seconds(10)),
+        attempt,
+        ..command(Body::Reserve(Reserve { shards: shards.iter().copied().map(ShardId).collect(), ..asked.clone() }))
+    };
+    world.entry(ShardId(1), vec![sending(1, &[1, 2])]);
+    world.wait(2_000);
+    world.tick(1);
+    assert_eq!(refusal(&world.decided[0].1), &Refusal::Contended);
+    // The same request, routed by a map in which its lines are all at home: only once shard 2 knows.
+    let told = world.entry(ShardId(1), vec![sending(2, &[])]).outcomes.remove(0);
+    assert_eq!(refusal(&told), &Refusal::Contended);
+    world.pump();
+    let told = world.entry(ShardId(1), vec![sending(2, &[])]).outcomes.remove(0);
+    assert!(matches!(refusal(&told), Refusal::NotFound(_)));
+    assert_eq!(world.view(id), None);
+}

@@ -11,7 +11,7 @@ use crate::{
     limits::PREPARE_TIMEOUT,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState},
-    records::{RecordKey, pool_key_bytes},
+    records::pool_key_bytes,
     state::{
         Cart, Due, EndedBy, Intent, Line, Lines, Mark, RemoteLine, Reservation, Round, RoundKind, RoundLine, Row, stop,
     },
@@ -166,17 +166,12 @@ impl Entry<'_> {
             self.news.settled.push(id);
         }
         self.ledger.dirty.reservation(id, &mut reservation);
-        match reservation.ended {
-            // Its refusal is remembered for itself, as long as any sending can still ask.
-            Some(EndedBy::Rejection) if settled => {
-                self.ledger.dirty.dropped(&reservation.mark, id.to_bytes());
-                self.ledger.cold.absent.insert(RecordKey::ended(id));
-            }
-            Some(_) if settled => {
-                self.ledger.cold.ended.push(Reverse(id));
-                self.ledger.reservations.insert(id, reservation);
-            }
-            _ => drop(self.ledger.reservations.insert(id, reservation)),
+        if reservation.ended.is_some() && !reservation.passing() {
+            self.ledger.cold.ended.push(Reverse(id));
+        }
+        self.ledger.reservations.insert(id, reservation);
+        if settled && !self.ledger.refusals.contains_key(&Intent::Reserve(id)) {
+            self.ledger.drop_rejected(id);
         }
         self.noted()
     }
