@@ -8,9 +8,10 @@ use crate::{
     codec::{decode_outcome, encode_outcome},
     command::{Body, Command, Line, Meta, Part},
     limits::CLOCK_BOUND,
-    outcome::{Done, Outcome, Pending, Refusal, Verdict},
+    outcome::{Done, Outcome, Pending, Refusal, ReservationState, Verdict},
+    records::RecordKey,
     records::put_pool_key,
-    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, RoundKind, stop},
+    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, stop},
     types::{OperationId, ReservationId, TimeMs},
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -112,6 +113,8 @@ impl From<&Command> for Sent {
 pub(crate) enum Known {
     /// Nothing: judge it.
     New,
+    /// It was a cart over several shards that was rejected, and may be tried again: judge it. The record is still there.
+    Rejected,
     /// This is the answer.
     Outcome(Outcome),
     /// Another request was made under it.
@@ -122,30 +125,32 @@ impl Ledger {
     /// The first answer to a reserve of that id.
     pub(crate) fn known_reserve(&mut self, id: ReservationId, print: u64, command: &Command) -> Known {
         self.must_know_reservation(id);
-        let Some(reservation) = self.reservations.get(&id) else {
+        let Some(reservation) = self.reservations.get_mut(&id) else {
             return self.known_refusal(Intent::Reserve(id), print, command);
         };
         if reservation.fingerprint != print {
             return Known::Conflict;
         }
         if reservation.ended == Some(EndedBy::Rejection) {
-            return self.known_refusal(Intent::Reserve(id), print, command);
+            return match self.known_refusal(Intent::Reserve(id), print, command) {
+                Known::New => Known::Rejected,
+                known => known,
+            };
         }
-        if let Some(round) = reservation.cart.as_ref().and_then(|cart| cart.round.as_ref())
-            && round.kind == RoundKind::Open
-        {
-            return Known::Outcome(Outcome {
-                verdict: Verdict::Done(Done::Pending(Pending { id, number: round.number })),
-                replayed: true,
-                position: reservation.reserved_at.at(self.shard),
-                time: reservation.created,
-            });
+        let position = reservation.reserved_at.at(self.shard);
+        let time = reservation.created;
+        if let Some((number, later)) = reservation.join(command) {
+            if later {
+                self.dirty.reservation(id, reservation);
+            }
+            let verdict = Verdict::Done(Done::Pending(Pending { id, number }));
+            return Known::Outcome(Outcome { verdict, replayed: true, position, time });
         }
         Known::Outcome(Outcome {
             verdict: Verdict::Done(Done::Reserved(reservation.reserved(id, &self.stock))),
             replayed: true,
-            position: reservation.reserved_at.at(self.shard),
-            time: reservation.created,
+            position,
+            time,
         })
     }
 
@@ -226,6 +231,28 @@ impl Ledger {
         }
     }
 
+    /// Whether that cart was rejected because its caller released it while it was being prepared.
+    pub(crate) fn was_released_open(&self, id: ReservationId) -> bool {
+        let refused = self.refusals.get(&Intent::Reserve(id));
+        let rejected = ReservationState::Rejected;
+        refused.is_some_and(|refused| match &refused.outcome.verdict {
+            Verdict::Refused(Refusal::ReservationState { state, .. }) => *state == rejected,
+            _ => false,
+        })
+    }
+
+    /// Drops what is left of a rejected cart, if all its participants have heard of that. Its refusal is remembered for
+    /// itself: both go when the second of the two is over (rule 7).
+    pub(crate) fn drop_rejected(&mut self, id: ReservationId) {
+        let over = |found: &Reservation| found.ended == Some(EndedBy::Rejection) && !found.unsettled();
+        if self.reservations.get(&id).is_some_and(|found| over(found))
+            && let Some(found) = self.reservations.remove(&id)
+        {
+            self.dirty.dropped(&found.mark, id.to_bytes());
+            self.cold.absent.insert(RecordKey::ended(id));
+        }
+    }
+
     /// Drops remembered refusals whose time is over, some per entry. Whether they are dropped yet changes no answer.
     pub(crate) fn drop_refusals(&mut self, at_most: u32) {
         for _ in 0..at_most {
@@ -233,6 +260,9 @@ impl Ledger {
                 Some((until, intent)) if *until < self.header.clock => {
                     let intent = *intent;
                     self.drop_refusal(intent);
+                    if let Intent::Reserve(id) = intent {
+                        self.drop_rejected(id);
+                    }
                 }
                 _ => break,
             }

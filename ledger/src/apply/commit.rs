@@ -57,11 +57,19 @@ impl Entry<'_> {
 
     /// The answer to a whole commit or release whose end was reached before.
     pub(super) fn end_reached(&self, id: ReservationId, by: EndedBy) -> Option<Outcome> {
-        let reservation = self.ledger.reservations.get(&id).filter(|found| found.ended == Some(by))?;
+        let reservation = self.ledger.reservations.get(&id)?;
+        let reached = match reservation.ended {
+            // A release while it was prepared rejected it.
+            Some(EndedBy::Rejection) => by == EndedBy::Release && self.ledger.was_released_open(id),
+            ended => ended == Some(by),
+        };
+        if !reached {
+            return None;
+        }
         Some(Outcome {
             verdict: Verdict::Done(self.told(id)),
             replayed: true,
-            position: reservation.last.at(self.ledger.shard),
+            position: reservation.last_decision().at(self.ledger.shard),
             time: reservation.since,
         })
     }

@@ -147,7 +147,7 @@ impl Entry<'_> {
         match self.ledger.known_operation(id, print, command) {
             Known::Outcome(outcome) => return outcome,
             Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
-            Known::New => {}
+            Known::New | Known::Rejected => {}
         }
         if may_be_forgotten(id.time(), self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);

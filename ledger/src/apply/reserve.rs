@@ -127,20 +127,24 @@ fn quantity(units: u32) -> Quantity {
 impl Entry<'_> {
     pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Outcome {
         let print = fingerprint_in(&mut self.ledger.scratch.bytes, &command.body);
-        match self.ledger.known_reserve(reserve.id, print, command) {
+        let rejected = match self.ledger.known_reserve(reserve.id, print, command) {
             Known::Outcome(outcome) => return outcome,
             Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
-            Known::New => {}
-        }
+            Known::New => false,
+            Known::Rejected => true,
+        };
         if reservation_too_old(reserve.id, self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);
         }
         if super::cart::spans(reserve, self.ledger.shard) {
             return self.open(command, reserve, print);
         }
-        if self.ledger.reservations.contains_key(&reserve.id) {
-            // It was a cart over several shards when it was rejected, and they have not all heard of that.
-            return self.refused(Refusal::Contended);
+        if rejected {
+            // It was a cart over several shards when it was rejected: they must all have heard of that.
+            self.ledger.drop_rejected(reserve.id);
+            if self.ledger.reservations.contains_key(&reserve.id) {
+                return self.refused(Refusal::Contended);
+            }
         }
         let intent = Intent::Reserve(reserve.id);
         let mut wants = std::mem::take(&mut self.ledger.scratch.wants);

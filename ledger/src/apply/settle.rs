@@ -118,7 +118,7 @@ impl Entry<'_> {
         if !ledger.deadlines.remove(&due) {
             stop(format_args!("reservation {id} is not among the deadlines"));
         }
-        if !reservation.unsettled() {
+        if !reservation.passing() {
             ledger.cold.ended.push(Reverse(id));
         }
         last

@@ -1,25 +1,39 @@
 //! Messages of this shard, as a home, that were not answered yet: the participants' rows of all its carts in one
-//! order. A row goes only on the answer with its number (rule 3), so the first one is the floor (rule 5).
+//! order. A row goes only on the answer with its number (rule 3).
+//!
+//! The floor (rule 5) is the oldest number that was not answered, also if a newer message replaced its row since: the
+//! participant may have obeyed it, and must not forget that while home does not know.
 
 use super::Number;
-use crate::types::{ReservationId, ShardId};
-use std::collections::BTreeMap;
+use crate::{
+    state::Participant,
+    types::{ReservationId, ShardId},
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Open rows by participant and number. Derived from the carts' records: not stored itself.
 #[derive(Default)]
 pub(crate) struct Outbox {
     rows: BTreeMap<(ShardId, Number), ReservationId>,
+    /// For each row the oldest number since the cart's last answer from there.
+    oldest: BTreeSet<(ShardId, Number)>,
 }
 
 impl Outbox {
-    /// Notes a row. It replaces the cart's older one for that participant, which the caller removes.
-    pub(crate) fn open(&mut self, participant: ShardId, number: Number, id: ReservationId) {
-        self.rows.insert((participant, number), id);
+    /// Notes the row of a cart for a participant, if it is open.
+    pub(crate) fn open(&mut self, participant: &Participant, id: ReservationId) {
+        if participant.row.is_some() {
+            self.rows.insert((participant.shard, participant.number), id);
+            self.oldest.insert((participant.shard, participant.oldest));
+        }
     }
 
-    /// Removes a row.
-    pub(crate) fn close(&mut self, participant: ShardId, number: Number) {
-        self.rows.remove(&(participant, number));
+    /// Removes it again, as it was noted.
+    pub(crate) fn close(&mut self, participant: &Participant) {
+        if participant.row.is_some() {
+            self.rows.remove(&(participant.shard, participant.number));
+            self.oldest.remove(&(participant.shard, participant.oldest));
+        }
     }
 
     /// Open rows of one participant above `after`, in the order of their numbers.
@@ -49,8 +63,9 @@ impl Outbox {
     }
 
     /// The smallest number that participant has not answered; none if it answered all.
-    pub(crate) fn first(&self, participant: ShardId) -> Option<Number> {
-        self.rows(participant, Number::default()).next().map(|(number, _)| number)
+    pub(crate) fn oldest(&self, participant: ShardId) -> Option<Number> {
+        let from = (participant, Number::default());
+        self.oldest.range(from..).next().filter(|(shard, _)| *shard == participant).map(|(_, number)| *number)
     }
 
     /// How many rows are open.

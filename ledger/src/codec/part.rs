@@ -6,7 +6,9 @@ use super::{
     command::{ContextMsg, LineMsg},
     outcome::RefusalMsg,
     pool::{halves, operation_id, reservation_id},
-    put_frame, unframe,
+    put_frame,
+    record::SpotMsg,
+    unframe,
 };
 use crate::{
     cart::{
@@ -31,8 +33,8 @@ pub(crate) struct CartMsg {
     participants: Vec<ParticipantMsg>,
     #[prost(message, optional, tag = "4")]
     round: Option<RoundMsg>,
-    #[prost(message, optional, tag = "5")]
-    context: Option<ContextMsg>,
+    #[prost(message, required, tag = "5")]
+    decided: SpotMsg,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -51,7 +53,7 @@ struct RemoteLineMsg {
     was: TruthMsg,
 }
 
-#[derive(Clone, Copy, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 struct ParticipantMsg {
     #[prost(uint32, tag = "1")]
     shard: u32,
@@ -62,6 +64,11 @@ struct ParticipantMsg {
     row: u32,
     #[prost(message, optional, tag = "4")]
     last: Option<PositionMsg>,
+    /// Absent: the same as `number`, or nothing is open.
+    #[prost(message, optional, tag = "5")]
+    oldest: Option<NumberMsg>,
+    #[prost(message, optional, tag = "6")]
+    context: Option<ContextMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -88,6 +95,8 @@ struct RoundMsg {
     wanted: Vec<RoundLineMsg>,
     #[prost(message, repeated, tag = "11")]
     granted: Vec<GrantedMsg>,
+    #[prost(message, optional, tag = "12")]
+    context: Option<ContextMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -126,10 +135,14 @@ impl From<&Cart> for CartMsg {
                     number: participant.number.into(),
                     row: participant.row.map_or(0, |row| row as u32),
                     last: participant.last.map(PositionMsg::from),
+                    oldest: Some(participant.oldest)
+                        .filter(|oldest| participant.row.is_some() && *oldest != participant.number)
+                        .map(NumberMsg::from),
+                    context: participant.context.as_deref().map(ContextMsg::from),
                 })
                 .collect(),
             round: cart.round.as_deref().map(RoundMsg::from),
-            context: cart.context.as_deref().map(ContextMsg::from),
+            decided: cart.decided.into(),
         }
     }
 }
@@ -158,6 +171,7 @@ impl From<&Round> for RoundMsg {
                 })
                 .collect(),
             granted: round.granted.iter().map(GrantedMsg::from).collect(),
+            context: round.context.as_deref().map(ContextMsg::from),
         }
     }
 }
@@ -204,14 +218,23 @@ impl CartMsg {
                 _ => return Err(bad("has a row of a kind not known to this build")),
             };
             let last = participant.last.map(Position::from);
-            Ok(Participant { shard: ShardId(participant.shard), number: participant.number.into(), row, last })
+            let number = participant.number.into();
+            let oldest = participant.oldest.map_or(number, Number::from);
+            if oldest > number {
+                return Err(bad("has a row that is older than itself"));
+            }
+            let context = participant.context.map(|context| context.context().map(Box::new)).transpose()?;
+            Ok(Participant { shard: ShardId(participant.shard), number, oldest, row, last, context })
         };
+        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
+            return Err(bad("has its participants out of order"));
+        }
         Ok(Cart {
             namespace: Namespace::new(self.namespace).map_err(|bad| Corrupt::new("namespace", bad))?,
             remote: self.remote.into_iter().map(remote).collect::<Result<_, _>>()?,
             participants: self.participants.into_iter().map(participant).collect::<Result<_, _>>()?,
             round: self.round.map(|round| round.round().map(Box::new)).transpose()?,
-            context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
+            decided: self.decided.into(),
         })
     }
 
@@ -254,6 +277,7 @@ impl RoundMsg {
             operation,
             wanted: self.wanted.into_iter().map(wanted).collect::<Result<_, Corrupt>>()?,
             granted: self.granted.into_iter().map(Granted::try_from).collect::<Result<_, _>>()?,
+            context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
         })
     }
 }
@@ -279,7 +303,7 @@ pub(crate) struct PartMsg {
     #[prost(message, optional, tag = "9")]
     refused: Option<RefusalMsg>,
     #[prost(message, optional, tag = "10")]
-    last: Option<super::record::SpotMsg>,
+    last: Option<SpotMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -317,7 +341,7 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
             deadline: part.deadline.0,
             undecided: part.undecided.map(|since| since.0),
             refused: part.refused.as_deref().map(RefusalMsg::from),
-            last: part.last.map(super::record::SpotMsg::from),
+            last: part.last.map(SpotMsg::from),
         },
     );
 }

@@ -240,9 +240,14 @@ impl ReservationMsg {
         self.lines.iter().any(|line| line.committed > 0) || self.cart.as_ref().is_some_and(CartMsg::committed)
     }
 
-    /// Whether it has ended, and a participant has not answered yet.
-    pub(crate) fn ended_unsettled(&self) -> bool {
-        self.ended_by != 0 && self.cart.as_ref().is_some_and(CartMsg::unsettled)
+    /// As [`Reservation::passing`].
+    pub(crate) fn passing(&self) -> bool {
+        let rejected = self.ended_by == u32::from(EndedBy::Rejection.tag());
+        rejected || (self.ended_by != 0 && self.unsettled())
+    }
+
+    fn unsettled(&self) -> bool {
+        self.cart.as_ref().is_some_and(CartMsg::unsettled)
     }
 }
 
@@ -370,7 +375,7 @@ pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
         })
         .collect::<Result<Vec<_>, Corrupt>>()?;
     let (lines, namespace) = with_remote(&message, lines)?;
-    let settled = !message.ended_unsettled();
+    let settled = !message.unsettled();
     let look = ReservationLook {
         id: message.id()?,
         namespace,

@@ -4,9 +4,10 @@ use super::{Ledger, Reservation};
 use crate::{
     cart::{
         Number,
-        message::{Decide, From, Granted, LineTruth, Message, Prepare, Truth, Wanted},
+        message::{Answer, Decide, From, Granted, LineTruth, Message, Prepare, Truth, Wanted},
     },
     command::{Body, Command, Context, Line},
+    movement::Spot,
     records::read_pool_key,
     types::{DurationMs, Namespace, OperationId, Owner, Position, Quantity, ReservationId, ShardId, TimeMs},
 };
@@ -22,8 +23,8 @@ pub(crate) struct Cart {
     pub(crate) participants: Vec<Participant>,
     /// What is being prepared.
     pub(crate) round: Option<Box<Round>>,
-    /// Who asked for the last decision; nobody if time did it.
-    pub(crate) context: Option<Box<Context>>,
+    /// The entry of home's last decision: what it did may be seen in other shards only.
+    pub(crate) decided: Spot,
 }
 
 /// A line in another shard.
@@ -41,15 +42,19 @@ pub(crate) struct RemoteLine {
 }
 
 /// What one participant was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Participant {
     pub(crate) shard: ShardId,
     /// Of the last message.
     pub(crate) number: Number,
+    /// Of the oldest message since its last answer, while a row is open.
+    pub(crate) oldest: Number,
     /// The message is not answered yet.
     pub(crate) row: Option<Row>,
     /// The reservation's last movement there.
     pub(crate) last: Option<Position>,
+    /// Who asked for what the open row says; nobody if time did it.
+    pub(crate) context: Option<Box<Context>>,
 }
 
 /// Kind of an open row. Tags are permanent.
@@ -85,6 +90,8 @@ pub(crate) struct Round {
     pub(crate) wanted: Vec<RoundLine>,
     /// Of those that answered.
     pub(crate) granted: Vec<Granted>,
+    /// Who asked.
+    pub(crate) context: Option<Box<Context>>,
 }
 
 /// A line in another shard that is wanted.
@@ -113,7 +120,14 @@ impl Cart {
         let at = match self.participants.binary_search_by_key(&shard, |found| found.shard) {
             Ok(at) => at,
             Err(at) => {
-                let fresh = Participant { shard, number: Number::default(), row: None, last: None };
+                let fresh = Participant {
+                    shard,
+                    number: Number::default(),
+                    oldest: Number::default(),
+                    row: None,
+                    last: None,
+                    context: None,
+                };
                 self.participants.insert(at, fresh);
                 at
             }
@@ -123,6 +137,12 @@ impl Cart {
 
     pub(crate) fn participant(&self, shard: ShardId) -> Option<&Participant> {
         self.participants.iter().find(|found| found.shard == shard)
+    }
+
+    /// Whether that is the answer to an open row. Any other is late, or was heard before.
+    pub(crate) fn waits_for(&self, answer: &Answer) -> bool {
+        let of = self.participant(answer.from);
+        of.is_some_and(|participant| participant.row.is_some() && participant.number == answer.number)
     }
 
     fn truths(&self, shard: ShardId) -> Vec<LineTruth> {
@@ -156,7 +176,7 @@ impl Ledger {
     /// Below this number nothing will ever be sent to that participant again.
     pub fn floor_for(&self, participant: ShardId) -> Number {
         let next = Number { epoch: self.header.epoch.0, counter: self.header.counter }.next();
-        self.outbox.first(participant).unwrap_or(next)
+        self.outbox.oldest(participant).unwrap_or(next)
     }
 
     /// Whether what was begun for that reservation under that number is still being prepared.
@@ -185,7 +205,7 @@ impl Ledger {
                 lines: cart.truths(participant),
             }),
         };
-        let context = cart.context.as_deref().cloned().unwrap_or_default();
+        let context = to.context.as_deref().cloned().unwrap_or_default();
         Some(Command { context, not_after: TimeMs(u64::MAX), attempt: 1, body: Body::Cart(message) })
     }
 }

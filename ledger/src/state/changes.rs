@@ -343,10 +343,10 @@ impl Ledger {
 impl Reservation {
     /// The kind of record it is kept as.
     pub(crate) fn record_kind(&self) -> u8 {
-        match (self.ended, self.unsettled()) {
-            (None, _) => LIVE,
-            (Some(_), true) => UNSETTLED,
-            (Some(_), false) => ENDED,
+        match self.ended {
+            None => LIVE,
+            Some(_) if self.passing() => UNSETTLED,
+            Some(_) => ENDED,
         }
     }
 }

@@ -168,7 +168,7 @@ impl Ledger {
             self.cold.ended.pop();
             match self.reservations.get(&id) {
                 // A hashed id can be reserved anew once it was forgotten: then it is listed again when it ends.
-                Some(found) if found.ended.is_none() || found.unsettled() => {}
+                Some(found) if found.ended.is_none() || found.passing() => {}
                 Some(found) if found.mark.dirty => kept.push(Reverse(id)),
                 Some(_) => drop(self.reservations.remove(&id)),
                 None => {}

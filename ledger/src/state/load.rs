@@ -113,7 +113,7 @@ impl Loader {
         if key[0] != POOL {
             let id = records::reservation_id(key)?;
             let message = record::decode_reservation(value)?;
-            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.ended_unsettled() {
+            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.passing() {
                 return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
             }
             if self.ledger.reservations.contains_key(&id) {
@@ -241,15 +241,15 @@ impl Ledger {
     /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
     pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
         if let Some(cart) = &reservation.cart {
-            for participant in cart.participants.iter().filter(|participant| participant.row.is_some()) {
-                self.outbox.open(participant.shard, participant.number, id);
-            }
+            cart.participants.iter().for_each(|participant| self.outbox.open(participant, id));
             if let Some(round) = &cart.round {
                 self.rounds.insert(Due::new(round.until, id));
             }
         }
         if reservation.ended.is_some() {
-            self.cold.ended.push(Reverse(id));
+            if !reservation.passing() {
+                self.cold.ended.push(Reverse(id));
+            }
             return;
         }
         if reservation.opening() {

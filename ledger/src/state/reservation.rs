@@ -1,8 +1,9 @@
 //! One reservation in memory: small, for there may be millions.
 
-use super::{Cart, Mark, PoolRef, RemoteLine, Stock, units};
+use super::{Cart, Mark, PoolRef, RemoteLine, RoundKind, Stock, units};
 use crate::{
-    cart::message::Truth,
+    cart::{Number, message::Truth},
+    command::Command,
     movement::Spot,
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     records::read_pool_key,
@@ -133,9 +134,33 @@ impl Reservation {
         self.cart.as_ref().is_some_and(|cart| cart.opening())
     }
 
+    /// Another sending of the reserve that is being prepared will be told its end too: a refusal must then be
+    /// remembered for as long as a duplicate of that sending may come. Gives the number, and whether this sending is
+    /// later or higher than those before.
+    pub(crate) fn join(&mut self, command: &Command) -> Option<(Number, bool)> {
+        let round = self.cart.as_mut()?.round.as_mut().filter(|round| round.kind == RoundKind::Open)?;
+        let later = command.not_after > round.not_after || command.attempt > round.attempt;
+        round.not_after = round.not_after.max(command.not_after);
+        round.attempt = round.attempt.max(command.attempt);
+        Some((round.number, later))
+    }
+
     /// Whether a participant has not answered home's last decision.
     pub(crate) fn unsettled(&self) -> bool {
         self.cart.as_ref().is_some_and(|cart| cart.unsettled())
+    }
+
+    /// Whether it has ended and must stay in memory: somebody has not heard of it, or it was rejected and is about to
+    /// be dropped.
+    pub(crate) fn passing(&self) -> bool {
+        self.ended == Some(EndedBy::Rejection) || (self.ended.is_some() && self.unsettled())
+    }
+
+    /// Its last movement here, or the entry of a later decision that moved units in other shards only.
+    pub(crate) fn last_decision(&self) -> Spot {
+        let order = |spot: &Spot| (spot.epoch, spot.index, spot.ordinal);
+        let decided = self.cart.as_ref().map(|cart| cart.decided);
+        decided.filter(|decided| order(decided) > order(&self.last)).unwrap_or(self.last)
     }
 
     pub(crate) fn committed(&self) -> bool {

@@ -126,7 +126,12 @@ impl Store {
 
     /// Restarts from the records: loads only what must be hot.
     pub fn load(&self) -> Ledger {
-        let mut loader = Loader::new(SHARD);
+        self.load_as(SHARD)
+    }
+
+    /// The same for another shard.
+    pub fn load_as(&self, shard: ShardId) -> Ledger {
+        let mut loader = Loader::new(shard);
         if let Some(header) = self.0.get(records::HEADER_KEY) {
             let clock = records::header_clock(header).expect("was written here");
             for (from, to) in records::hot_ranges(clock) {

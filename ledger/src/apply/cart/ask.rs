@@ -6,7 +6,7 @@ use crate::{
     cart::message::{Ask, Asked, Gone},
     command::Context,
     movement::MovementKind,
-    outcome::{Done, Outcome},
+    outcome::{Done, Outcome, Refusal},
     state::Due,
 };
 
@@ -33,6 +33,8 @@ impl Entry<'_> {
             return self.noted();
         }
         let Some(mut part) = self.ledger.parts.remove(&id) else { return self.noted() };
+        // A late duplicate of that prepare must not be told that it is held.
+        part.refused = Some(Box::new(Refusal::Contended));
         if let Some(since) = part.undecided.take() {
             self.ledger.undecided.remove(&Due::new(since, id));
         }

@@ -11,7 +11,7 @@ use crate::{
     limits::PREPARE_TIMEOUT,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState},
-    records::{RecordKey, pool_key_bytes},
+    records::pool_key_bytes,
     state::{
         Cart, Due, EndedBy, Intent, Line, Lines, Mark, RemoteLine, Reservation, Round, RoundKind, RoundLine, Row, stop,
     },
@@ -79,13 +79,14 @@ impl Entry<'_> {
             operation: None,
             wanted,
             granted: Vec::new(),
+            context: kept(&command.context),
         };
         let cart = Cart {
             namespace: reserve.namespace.detached(),
             remote: Vec::new(),
             participants,
             round: Some(Box::new(round)),
-            context: kept(&command.context),
+            decided: self.spot(),
         };
         let mut reservation = Box::new(Reservation {
             lines: Lines::new(lines.into_iter()),
@@ -102,32 +103,41 @@ impl Entry<'_> {
             cart: Some(Box::new(cart)),
             mark,
         });
-        self.send(id, &mut reservation, &shards, number, Row::Prepare);
+        let to = Sending { shards: &shards, number, row: Row::Prepare };
+        self.send(id, &mut reservation, &to, By::Request(&command.context));
         self.ledger.rounds.insert(Due::new(until, id));
         self.ledger.dirty.reservation(id, &mut reservation);
         self.ledger.reservations.insert(id, reservation);
         self.outcome(Ok((Done::Pending(Pending { id, number }), Some(spot))))
     }
 
-    /// Opens a row to each of these shards. It replaces the older one (rule 3).
-    fn send(&mut self, id: ReservationId, reservation: &mut Reservation, shards: &[ShardId], number: Number, row: Row) {
+    /// Opens a row to each of these shards. It replaces the older one (rule 3). By whom is kept for the telling.
+    fn send(&mut self, id: ReservationId, reservation: &mut Reservation, to: &Sending<'_>, by: By<'_>) {
+        let decided = self.spot();
         let Some(cart) = &mut reservation.cart else { return };
+        cart.decided = decided;
+        let Sending { shards, number, row } = *to;
         for shard in shards {
             let participant = cart.participant_mut(*shard);
             if participant.number == number {
                 continue;
             }
-            if participant.row.is_some() {
-                self.ledger.outbox.close(*shard, participant.number);
+            self.ledger.outbox.close(participant);
+            if participant.row.is_none() {
+                participant.oldest = number;
             }
             participant.number = number;
             participant.row = Some(row);
-            self.ledger.outbox.open(*shard, number, id);
+            participant.context = match by {
+                By::Request(context) => kept(context),
+                By::Nobody => None,
+            };
+            self.ledger.outbox.open(participant, id);
             self.news.sent = true;
         }
     }
 
-    /// Tells these participants how the reservation stands now, under a new number. By whom is kept for the telling.
+    /// Tells these participants how the reservation stands now, under a new number.
     pub(in crate::apply) fn tell(
         &mut self,
         id: ReservationId,
@@ -138,19 +148,17 @@ impl Entry<'_> {
         if shards.is_empty() {
             return;
         }
-        let number = self.next_number();
-        if let Some(cart) = &mut reservation.cart {
-            cart.context = match by {
-                By::Request(context) => kept(context),
-                By::Nobody => None,
-            };
-        }
-        self.send(id, reservation, shards, number, Row::Decide);
+        let to = Sending { shards, number: self.next_number(), row: Row::Decide };
+        self.send(id, reservation, &to, by);
     }
 
     /// A participant answered. Only the answer to the open row counts (rule 3).
     pub(super) fn answer(&mut self, answer: &Answer) -> Outcome {
         let id = answer.id;
+        let waits = |found: &Reservation| found.cart.as_ref().is_some_and(|cart| cart.waits_for(answer));
+        if !self.ledger.reservations.get(&id).is_some_and(|found| waits(found)) {
+            return self.noted();
+        }
         let Some(mut reservation) = self.ledger.reservations.remove(&id) else { return self.noted() };
         self.take_answer(id, &mut reservation, answer);
         let settled = !reservation.unsettled();
@@ -158,17 +166,12 @@ impl Entry<'_> {
             self.news.settled.push(id);
         }
         self.ledger.dirty.reservation(id, &mut reservation);
-        match reservation.ended {
-            // Its refusal is remembered for itself, as long as any sending can still ask.
-            Some(EndedBy::Rejection) if settled => {
-                self.ledger.dirty.dropped(&reservation.mark, id.to_bytes());
-                self.ledger.cold.absent.insert(RecordKey::ended(id));
-            }
-            Some(_) if settled => {
-                self.ledger.cold.ended.push(Reverse(id));
-                self.ledger.reservations.insert(id, reservation);
-            }
-            _ => drop(self.ledger.reservations.insert(id, reservation)),
+        if reservation.ended.is_some() && !reservation.passing() {
+            self.ledger.cold.ended.push(Reverse(id));
+        }
+        self.ledger.reservations.insert(id, reservation);
+        if settled && !self.ledger.refusals.contains_key(&Intent::Reserve(id)) {
+            self.ledger.drop_rejected(id);
         }
         self.noted()
     }
@@ -178,9 +181,10 @@ impl Entry<'_> {
         let Ok(at) = cart.participants.binary_search_by_key(&answer.from, |found| found.shard) else { return };
         let participant = &mut cart.participants[at];
         let Some(row) = participant.row.filter(|_| participant.number == answer.number) else { return };
+        self.ledger.outbox.close(participant);
         participant.row = None;
+        participant.context = None;
         participant.last = answer.last.or(participant.last);
-        self.ledger.outbox.close(answer.from, answer.number);
         for line in cart.remote.iter_mut().filter(|line| line.shard == answer.from) {
             line.was = line.now;
         }
@@ -218,7 +222,9 @@ impl Entry<'_> {
         self.ledger.rounds.remove(&Due::new(round.until, id));
         let deadline = clock.plus(round.ttl);
         let due = Due::new(deadline, id);
-        let context = cart.context.as_deref().cloned().unwrap_or_default();
+        let context = round.context.as_deref().cloned().unwrap_or_default();
+        // Where nothing moves here, what tells of the success is this entry.
+        reservation.reserved_at = self.spot();
         for line in reservation.lines.iter().filter(|line| line.held > 0) {
             let held = u64::from(line.held);
             let pool = self.ledger.stock.pool_mut(line.pool);
@@ -227,6 +233,7 @@ impl Entry<'_> {
             let chain = (id, Some(reservation.last));
             let told = Some((deadline, &*reservation.owner));
             reservation.last = self.post(line.pool, MovementKind::Reserve, &context, chain, Delta::default(), told);
+            reservation.reserved_at = reservation.last;
         }
         cart.remote = round.granted.iter().map(|granted| remote_line(&round, granted)).collect();
         cart.remote.sort_by_key(|line| line.place);
@@ -236,12 +243,11 @@ impl Entry<'_> {
         reservation.first_deadline = deadline;
         reservation.created = clock;
         reservation.since = clock;
-        reservation.reserved_at = reservation.last;
         self.tell(id, reservation, &shards, By::Request(&context));
         self.ledger.deadlines.insert(due);
         self.ledger.drop_refusal(Intent::Reserve(id));
         let done = Done::Reserved(reservation.reserved(id, &self.ledger.stock));
-        let outcome = self.outcome(Ok((done, Some(reservation.last))));
+        let outcome = self.outcome(Ok((done, Some(reservation.reserved_at))));
         self.news.decided.push((Pending { id, number: round.number }, outcome));
     }
 
@@ -250,7 +256,7 @@ impl Entry<'_> {
         let clock = self.clock();
         let Some(round) = reservation.cart.as_mut().and_then(|cart| cart.round.take()) else { return };
         self.ledger.rounds.remove(&Due::new(round.until, id));
-        let context = reservation.cart.as_ref().and_then(|cart| cart.context.as_deref().cloned()).unwrap_or_default();
+        let context = round.context.as_deref().cloned().unwrap_or_default();
         for line in reservation.lines.as_mut_slice().iter_mut().filter(|line| line.held > 0) {
             let held = u64::from(line.held);
             self.ledger.stock.pool_mut(line.pool).undecided -= held;
@@ -333,6 +339,13 @@ impl Entry<'_> {
     pub(super) fn noted(&self) -> Outcome {
         self.outcome(Ok((Done::Noted, None)))
     }
+}
+
+/// One message to several participants.
+struct Sending<'a> {
+    shards: &'a [ShardId],
+    number: Number,
+    row: Row,
 }
 
 /// What the holding of so many units does.

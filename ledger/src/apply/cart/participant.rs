@@ -69,7 +69,6 @@ impl Entry<'_> {
                 let chain = (prepare.from.id, part.last);
                 let spot = self.post(want.pool, MovementKind::Prepare, &command.context, chain, taken(extra), None);
                 part.last = Some(spot);
-                self.ledger.stock.pool_mut(want.pool).undecided += u64::from(extra);
             }
         }
         Ok(())
@@ -177,7 +176,7 @@ impl Entry<'_> {
         }
         for at in 0..part.lines.len() {
             let line = part.lines[at];
-            // What home does not name is not held.
+            // What home does not name is not held, and is no line of this reservation.
             let next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
             let steps = Steps::between(id, &line, next);
             part.lines[at] = PartLine { truth: next, extra: 0, granted: None, ..line };
@@ -197,6 +196,8 @@ impl Entry<'_> {
             }
             part.last = chain;
         }
+        // A hashed id that home has forgotten since begins anew, and so must its counts here.
+        part.lines.retain(|line| told.contains_key(&line.pool));
     }
 
     fn post_sold(
@@ -280,10 +281,10 @@ impl Steps {
         let commit = next.committed.checked_sub(before.committed);
         let release = next.released.saturating_sub(before.released);
         let expire = next.expired.saturating_sub(before.expired);
-        let there = before.held + line.extra;
+        let there = before.held.checked_add(line.extra);
         let steps = commit.and_then(|commit| {
             let withdraw =
-                there.checked_sub(next.held)?.checked_sub(commit)?.checked_sub(release)?.checked_sub(expire)?;
+                there?.checked_sub(next.held)?.checked_sub(commit)?.checked_sub(release)?.checked_sub(expire)?;
             Some(Self { commit, release, expire, withdraw })
         });
         steps.unwrap_or_else(|| stop(format_args!("cart {id} is to become {next:?}, and holds {line:?}")))
