@@ -109,11 +109,11 @@ fn judge(replica: &Arc<Replica>, index: u64, told: &BTreeMap<u32, Digest>) {
         return;
     }
     if let Some((other, _)) = votes.iter().find(|(_, count)| **count >= majority) {
-        replica.core().mark_damaged(&format!(
+        replica.core().mark_diverged(&format!(
             "its digest at entry {index} is {own}, that of a majority is {other}; re-seed this node"
         ));
     } else if votes.values().sum::<usize>() == voters.len() {
-        replica.core().mark_damaged(&format!(
+        replica.core().mark_diverged(&format!(
             "digests at entry {index} differ and no majority has the same one; the shard stops until an operator decides"
         ));
     }

@@ -239,10 +239,16 @@ impl Node {
         let (node, replica) = (Arc::downgrade(self), Arc::downgrade(replica));
         tokio::spawn(async move {
             while damage.changed().await.is_ok() {
-                let reason = damage.borrow().clone();
-                if let (Some(reason), Some(replica)) = (reason, replica.upgrade()) {
+                let found = damage.borrow().clone();
+                if let (Some(found), Some(replica)) = (found, replica.upgrade()) {
                     if let Some(node) = node.upgrade() {
-                        node.set_closed(replica.shard(), reason.to_string());
+                        node.set_closed(replica.shard(), found.reason.to_string());
+                    }
+                    if found.lasting
+                        && let Err(error) = replica.core().store().note_damage(&found.reason).await
+                    {
+                        // The store is poisoned then and the process has to start anew: the next digest finds it again.
+                        tracing::error!(shard = %replica.shard(), %error, "the damage could not be noted");
                     }
                     replica.close().await;
                     return;

@@ -35,7 +35,7 @@ pub struct Core {
     store: ReplicaStore,
     hot: Mutex<Hot>,
     applied: watch::Sender<u64>,
-    damage: watch::Sender<Option<Arc<str>>>,
+    damage: watch::Sender<Option<Damage>>,
     checkpoint_wanted: Notify,
     checkpoint_bytes: usize,
     /// Held while a checkpoint or a snapshot is on its way to disk: each is of the state that stands when it ends.
@@ -58,6 +58,16 @@ pub struct Hot {
     journal_bytes: usize,
     digests: VecDeque<(u64, Digest)>,
     snapshot: Option<SnapshotMeta>,
+}
+
+/// What is wrong with a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// For people.
+    pub reason: Arc<str>,
+    /// Its records are wrong in a way that they don't show by themselves: it must not be opened again, after a restart
+    /// neither. Everything else is met again by whoever opens it, or was the fault of what is running.
+    pub lasting: bool,
 }
 
 /// Why a replica's state can't be read.
@@ -146,15 +156,24 @@ impl Core {
     }
 
     /// What is wrong with this replica, once something is.
-    pub fn damage(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn damage(&self) -> watch::Receiver<Option<Damage>> {
         self.damage.subscribe()
     }
 
     /// Marks the replica as damaged: it serves no longer.
     pub fn mark_damaged(&self, reason: &str) {
+        self.damaged(reason, false);
+    }
+
+    /// Marks the replica as damaged for good: other replicas have another state at the same entry.
+    pub fn mark_diverged(&self, reason: &str) {
+        self.damaged(reason, true);
+    }
+
+    fn damaged(&self, reason: &str, lasting: bool) {
         let first = self.damage.send_if_modified(|damage| {
             let first = damage.is_none();
-            damage.get_or_insert_with(|| reason.into());
+            damage.get_or_insert_with(|| Damage { reason: reason.into(), lasting });
             first
         });
         if first {

@@ -57,6 +57,12 @@ pub enum OpenError {
         /// What is wrong.
         error: machine::LoadError,
     },
+    /// It was found to differ from the others, now or before a restart.
+    #[error("{reason}")]
+    Diverged {
+        /// As it was noted.
+        reason: Arc<str>,
+    },
     /// Raft refused its log or vote.
     #[error("shard {shard}: Raft can't start: {what}")]
     Raft {
@@ -142,6 +148,9 @@ impl Replica {
         links: &Links,
         clocks: &Arc<Clocks>,
     ) -> Result<Arc<Self>, OpenError> {
+        if let Some(reason) = store.damage() {
+            return Err(OpenError::Diverged { reason });
+        }
         let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };

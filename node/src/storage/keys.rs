@@ -36,6 +36,8 @@ pub enum ShardTag {
     Truncations = 6,
     /// From where on the journal is whole.
     JournalFloor = 7,
+    /// Why the replica must not be opened again.
+    Damage = 8,
 }
 
 impl ShardTag {
@@ -48,6 +50,7 @@ impl ShardTag {
             5 => Self::Checkpoint,
             6 => Self::Truncations,
             7 => Self::JournalFloor,
+            8 => Self::Damage,
             _ => return None,
         })
     }

@@ -10,6 +10,7 @@ use super::{
     keys::{self, ShardTag},
     log::LogStore,
     queue::{Changes, MarkChange, Queue, Urgency},
+    records::DamageRecord,
     replica::{JournalFloor, Replica, Restored},
     store::{put_incarnation, replica_wipe},
     view::StateView,
@@ -102,6 +103,33 @@ impl ReplicaStore {
             .publish(move || replica.lock().wipe());
         let room = self.queue.reserve(0).await?;
         self.queue.submit(changes, room)?.wait().await
+    }
+
+    /// Why its records are not to be trusted, if that was ever noted: its Raft must not be opened.
+    pub fn damage(&self) -> Option<Arc<str>> {
+        self.replica.lock().damage.clone()
+    }
+
+    /// Notes for good, until it is wiped, that its records are not to be trusted. The first reason stays.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn note_damage(&self, reason: &str) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let room = self.queue.reserve(reason.len()).await?;
+        let pending = {
+            let mut core = self.replica.lock();
+            if core.damage.is_some() {
+                return Ok(());
+            }
+            core.damage = Some(reason.into());
+            let mut batch = Batch::default();
+            let record = DamageRecord { reason: reason.to_owned() };
+            let key = self.replica.key(ShardTag::Damage);
+            batch.put_with(Family::Meta, &key, |out| encode_record(&record, out));
+            self.queue.submit(Changes::new(batch, Urgency::Synced), room)?
+        };
+        pending.wait().await
     }
 
     /// Its log, for openraft.

@@ -1,6 +1,7 @@
 //! Three nodes in one process, with real sockets and disks, driven over gRPC as any language would.
 
 mod clock;
+mod damage;
 mod limits;
 mod sale;
 mod support;
