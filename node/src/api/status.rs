@@ -55,8 +55,10 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
             shard: replica.shard().0,
             incarnation: replica.id().incarnation,
             role: "none".to_owned(),
-            damage: damage
-                .map_or_else(|| "apply stopped in the middle of an entry".to_owned(), |damage| damage.reason.to_string()),
+            damage: damage.map_or_else(
+                || "apply stopped in the middle of an entry".to_owned(),
+                |damage| damage.reason.to_string(),
+            ),
             ..v1::ReplicaStatus::default()
         };
     }

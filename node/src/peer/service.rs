@@ -227,7 +227,7 @@ impl peer_server::Peer for Service {
             let _receiving = receiving;
             let snapshot = SnapshotOf::<TypeConfig, SnapshotData> {
                 meta: received.meta,
-                snapshot: SnapshotData::Incoming(received.install, received.epoch),
+                snapshot: SnapshotData::Incoming(received.install, received.ledger),
             };
             replica.raft().install_full_snapshot(received.vote, snapshot).await
         });

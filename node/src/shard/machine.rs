@@ -11,7 +11,7 @@ use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
     Corrupt, Digest, Ledger, Loader, RecordKey, codec, records,
-    types::{Epoch, LogIndex, ShardId},
+    types::{LogIndex, ShardId},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -81,17 +81,54 @@ pub enum LoadError {
     Corrupt(#[from] Corrupt),
 }
 
-/// Reads the hot records of a shard's live generation.
-fn load(shard: ShardId, store: &ReplicaStore) -> Result<Ledger, LoadError> {
-    let Some(header) = store.read_state(records::HEADER_KEY)? else {
-        return Ok(Ledger::new(shard));
-    };
-    let clock = records::header_clock(&header)?;
+/// Where the records of a state lie: the live generation, or one that is on its way in.
+trait Source {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError>;
+}
+
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LoadError> + 'a;
+
+impl Source for ReplicaStore {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read_state(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError> {
+        self.scan_state(start, end, visit)
+    }
+}
+
+impl Source for Install {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read_state(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError> {
+        self.scan_state(start, end, visit)
+    }
+}
+
+/// Reads the hot records of a state.
+fn load(shard: ShardId, source: &impl Source) -> Result<Ledger, LoadError> {
     let mut loader = Loader::new(shard);
+    // What a newer build wrote is refused by its kind.
+    source.scan(records::UNKNOWN, &[], &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
+    let Some(header) = source.read(records::HEADER_KEY)? else { return Ok(loader.finish()?) };
+    let clock = records::header_clock(&header)?;
     for (start, end) in records::hot_ranges(clock) {
-        store.scan_state(&start, &end, |key, value| loader.record(key, value).map_err(LoadError::from))?;
+        source.scan(&start, &end, &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
     }
     Ok(loader.finish()?)
+}
+
+/// Reads the hot records of a state that came in whole and is not live yet.
+///
+/// # Errors
+/// [`LoadError`] if it could not be used: it must not become live.
+pub async fn load_received(shard: ShardId, install: &Install) -> Result<Ledger, LoadError> {
+    install.written().await?;
+    load(shard, install)
 }
 
 impl Core {
@@ -316,8 +353,8 @@ pub enum SnapshotData {
     Mark,
     /// To be sent: the live generation, as it is at this moment on disk.
     Outgoing(StateView, Claim),
-    /// Received whole, verified, not live yet.
-    Incoming(Install, Epoch),
+    /// Received whole, verified and loaded, not live yet.
+    Incoming(Install, Box<Ledger>),
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Machine {
@@ -360,17 +397,16 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        let SnapshotData::Incoming(install, epoch) = snapshot else {
+        let SnapshotData::Incoming(install, ledger) = snapshot else {
             return Err(io::Error::other("only a received snapshot can be installed"));
         };
         let applied = meta.last_log_id.ok_or_else(|| io::Error::other("a snapshot of nothing"))?;
         let membership = meta.last_membership.clone();
         let _writing = self.core.writing.lock().await;
-        install.finish(applied, membership.clone(), epoch).await.map_err(io::Error::other)?;
-        let ledger = load(self.core.shard, &self.core.store).map_err(io::Error::other)?;
+        install.finish(applied, membership.clone(), ledger.epoch()).await.map_err(io::Error::other)?;
         {
             let mut hot = self.core.hot();
-            hot.ledger = ledger;
+            hot.ledger = *ledger;
             hot.last = Some(applied);
             hot.membership = membership;
             hot.checkpointed = Some(applied);

@@ -153,6 +153,16 @@ pub fn generations(shard: ShardId, start: u32, end: Option<u32>) -> KeyRange {
     state(shard, start, &[])..end
 }
 
+/// The state records of one generation from the ledger's key `start` up to `end`, excluded; empty for no end.
+pub fn state_range(shard: ShardId, generation: u32, start: &[u8], end: &[u8]) -> KeyRange {
+    let end = if end.is_empty() {
+        generations(shard, generation, generation.checked_add(1)).end
+    } else {
+        state(shard, generation, end)
+    };
+    state(shard, generation, start)..end
+}
+
 /// Key of a journal block.
 pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; 16] {
     let mut key = [0; 16];

@@ -8,7 +8,8 @@ use super::{
     mark::Mark,
     mark_file::MarkFile,
     records::{
-        CheckpointRecord, DamageRecord, IdentityRecord, JournalFloorRecord, LogIdRecord, MarkRecord, NumberRecord, VoteRecord,
+        CheckpointRecord, DamageRecord, IdentityRecord, JournalFloorRecord, LogIdRecord, MarkRecord, NumberRecord,
+        VoteRecord,
     },
     replica::{Core, JournalFloor, Replica, Restored},
     store::Identity,

@@ -18,7 +18,7 @@ use super::{
 use crate::shard::raft::{LogId, StoredMembership};
 use bytes::Bytes;
 use earmark_ledger::types::{Epoch, LogIndex, ShardId};
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 /// What changed since the last checkpoint, all as of `applied`.
 #[derive(Clone, Debug, Default)]
@@ -171,12 +171,8 @@ impl ReplicaStore {
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let generation = self.replica.lock().live.generation;
-        let mut range = keys::generations(self.shard(), generation, generation.checked_add(1));
-        range.start.extend_from_slice(start);
-        if !end.is_empty() {
-            range.end = keys::state(self.shard(), generation, end);
-        }
-        self.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))?;
+        let range = keys::state_range(self.shard(), generation, start, end);
+        self.inner.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))?;
         if self.replica.lock().live.generation != generation {
             return Err(StoreError::Superseded.into());
         }
@@ -194,7 +190,8 @@ impl ReplicaStore {
         mut visit: impl FnMut(LogIndex, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let range = keys::journal_from(self.shard(), epoch, from);
-        self.scan(Family::Journal, &range, |key, value| visit(keys::journal_index(key).unwrap_or_default(), value))
+        self.inner
+            .scan(Family::Journal, &range, |key, value| visit(keys::journal_index(key).unwrap_or_default(), value))
     }
 
     /// From where on the journal is whole.
@@ -302,23 +299,5 @@ impl ReplicaStore {
             self.queue.submit(changes, room)?
         };
         pending.wait().await
-    }
-
-    fn scan<E: From<StoreError>>(
-        &self,
-        family: Family,
-        range: &keys::KeyRange,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut failed = None;
-        let scanned = self.inner.engine()?.scan(family, range, &mut |key, value| match visit(key, value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        });
-        self.inner.check(scanned)?;
-        failed.map_or(Ok(()), Err)
     }
 }

@@ -1,14 +1,11 @@
 //! A replica that was found to differ from the others stays closed, over a restart too, until it is re-seeded.
 
-use crate::support::{channel, formed, ports, receive, served, start};
+use crate::support::{channel, formed, introduced, leader, ports, receive, served, start};
 use earmark_client::wire::v1;
 use earmark_ledger::types::ShardId;
 use earmark_node::{
     Running, api,
-    peer::{
-        links::{CLUSTER, FROM, TO, cluster_text},
-        wire::{BeaconRequest, ReplicaDigest, peer_client::PeerClient},
-    },
+    peer::wire::{BeaconRequest, ReplicaDigest, peer_client::PeerClient},
     reseed,
 };
 use std::sync::Arc;
@@ -24,16 +21,11 @@ async fn tell_otherwise(target: &Running) {
     let replica = node.replica(SHARD).expect("open");
     let (index, _) = replica.core().newest_digest().expect("a mark");
     let mut peer = PeerClient::connect(format!("http://{}", target.peer_address())).await.expect("connected");
-    let cluster = cluster_text(&node.formation().expect("formed").cluster());
     while node.replica(SHARD).is_some() {
         for from in (1..=3).filter(|from| *from != ODD) {
             let digest = ReplicaDigest { shard: SHARD.0, index, digest: vec![7; 16].into() };
-            let mut request = tonic::Request::new(BeaconRequest { digests: vec![digest], ..Default::default() });
-            let metadata = request.metadata_mut();
-            metadata.insert(CLUSTER, cluster.parse().expect("text"));
-            metadata.insert(FROM, from.to_string().parse().expect("text"));
-            metadata.insert(TO, ODD.to_string().parse().expect("text"));
-            peer.beacon(request).await.expect("heard");
+            let beacon = BeaconRequest { digests: vec![digest], ..Default::default() };
+            peer.beacon(introduced(beacon, target, from)).await.expect("heard");
         }
     }
 }
@@ -50,13 +42,7 @@ async fn the_odd_one_out_stays_closed_over_a_restart_until_it_is_reseeded() {
     let (mut nodes, clocks) = formed(folder.path(), &ports, 1).await;
     let client = channel(&ports).await;
     receive(&client, "MUG", 10).await;
-    let leader = loop {
-        let leads = |running: &&Running| running.node().replica(SHARD).is_some_and(|replica| replica.is_leader());
-        if let Some(leader) = nodes.iter().find(leads) {
-            break leader.node().replica(SHARD).expect("open");
-        }
-        tokio::task::yield_now().await;
-    };
+    let leader = leader(&nodes, SHARD).await;
     let marked = leader.mark_digest(Instant::now() + std::time::Duration::from_secs(30)).await.expect("marked");
     let odd = nodes.pop().expect("three nodes");
     let mut applied = odd.node().replica(SHARD).expect("open").applied();

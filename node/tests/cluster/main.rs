@@ -4,4 +4,5 @@ mod clock;
 mod damage;
 mod limits;
 mod sale;
+mod snapshot;
 mod support;

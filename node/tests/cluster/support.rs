@@ -1,12 +1,15 @@
 //! Three nodes in this process: started, formed, asked.
 
 use earmark_client::wire::v1::{self, stock_service_client::StockServiceClient};
+use earmark_ledger::types::ShardId;
 use earmark_node::{
     Running,
     config::{Address, Config, Limits, Peer, RaftTimes},
     environment::{Clock, Environment, SystemClock},
     formation,
     node::Health,
+    peer::links::{CLUSTER, FROM, TO, cluster_text},
+    shard::Replica,
     storage::Folder,
 };
 use std::{
@@ -119,4 +122,26 @@ pub async fn receive(channel: &Channel, sku: &str, quantity: i64) -> v1::Pool {
 
 pub fn line(sku: &str, quantity: i64) -> v1::Line {
     v1::Line { sku: sku.to_owned(), location: "main".to_owned(), quantity, ..Default::default() }
+}
+
+/// The replica that leads a shard, once one does.
+pub async fn leader(nodes: &[Running], shard: ShardId) -> Arc<Replica> {
+    loop {
+        let replicas = nodes.iter().filter_map(|running| running.node().replica(shard));
+        if let Some(leader) = replicas.into_iter().find(|replica| replica.is_leader()) {
+            return leader;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A request to `target` that says it comes from another node of the cluster.
+pub fn introduced<T>(message: T, target: &Running, from: u32) -> tonic::Request<T> {
+    let node = target.node();
+    let cluster = cluster_text(&node.formation().expect("formed").cluster());
+    let mut request = tonic::Request::new(message);
+    for (key, value) in [(CLUSTER, cluster), (FROM, from.to_string()), (TO, node.config().node.to_string())] {
+        request.metadata_mut().insert(key, value.parse().expect("text"));
+    }
+    request
 }

@@ -106,6 +106,16 @@ async fn a_snapshot_replaces_the_state(mut bed: impl Bed) {
     for chunk in records(1_000).chunks(100) {
         install.write_chunk(&chunk.to_vec()).await.unwrap();
     }
+    install.written().await.unwrap();
+    let mut came = Vec::new();
+    let visit = |key: &[u8], _: &[u8]| {
+        came.push(key.to_vec());
+        Ok::<_, StoreError>(())
+    };
+    install.scan_state(b"k00500", b"k00502", visit).unwrap();
+    assert_eq!(came, [b"k00500".to_vec(), b"k00501".to_vec()], "what came can be read before it is live");
+    assert_eq!(install.read_state(b"k00999").unwrap(), Some(Bytes::from(vec![b'v'; 100])));
+    assert_eq!(install.read_state(b"old").unwrap(), None);
     assert_eq!(state(&replica), [("old".into(), "1".into())], "not live yet");
     install.finish(id(2, 50), membership(id(2, 40)), Epoch(8)).await.unwrap();
     let check = |replica: &super::ReplicaStore| {
