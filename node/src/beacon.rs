@@ -39,7 +39,9 @@ async fn run(node: Weak<Node>, peer: u32) {
             let sent = Instant::now();
             drop(node.clone());
             if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, link.beacon(request)).await {
-                node.clocks().sample(peer, reply.into_inner().wall_ms, sent);
+                let reply = reply.into_inner();
+                node.clocks().sample(peer, reply.wall_ms, sent);
+                node.clocks().note_agreement(peer, reply.clocks_agree);
             }
         }
         tokio::time::sleep(EVERY).await;

@@ -32,6 +32,9 @@ use tokio::sync::watch;
 /// How long open streams may keep a stopping node.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How long the shards that a stopping node leads may take to find another leader.
+const HANDOVER: Duration = Duration::from_secs(3);
+
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
@@ -90,8 +93,10 @@ impl Running {
         self.peer
     }
 
-    /// Stops in order: no new requests, replicas closed, store synced by what they acknowledged.
+    /// Stops in order: leadership handed over, no new requests, replicas closed, store synced by what they acknowledged.
     pub async fn stop(self) {
+        let handed = self.node.hand_over(tokio::time::Instant::now() + HANDOVER).await;
+        tracing::info!(handed, "shards were handed over");
         self.node.close_replicas().await;
         self.stop.send_replace(true);
         for server in self.servers {

@@ -180,6 +180,9 @@ impl peer_server::Peer for Service {
         if kind == Kind::TransferLeader {
             let asked = TransferLeaderRequest::new(vote, request.to, last);
             let answer = replica.raft().handle_transfer_leader(asked).await.map_err(fatal)?;
+            if answer.is_ok() && request.to == replica.id().raft_id() {
+                replica.offers().took();
+            }
             return Ok(Response::new(match answer {
                 Ok(()) => wire::VoteReply { granted: true, ..Default::default() },
                 Err(TransferLeaderError::VoteChanged { actual, .. }) => {
@@ -240,7 +243,10 @@ impl peer_server::Peer for Service {
         let request = request.into_inner();
         beacon::remember(&self.node, from, &request.marks);
         self.digests.hear(&self.node, from, &request.digests);
-        Ok(Response::new(wire::BeaconReply { wall_ms: self.node.environment().clock.wall_ms() }))
+        Ok(Response::new(wire::BeaconReply {
+            wall_ms: self.node.environment().clock.wall_ms(),
+            clocks_agree: self.node.clocks().median().is_some(),
+        }))
     }
 
     async fn forward(&self, request: Request<wire::ForwardRequest>) -> Result<Response<wire::ForwardReply>, Status> {

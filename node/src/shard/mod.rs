@@ -5,6 +5,7 @@
 //! and `peer`.
 
 mod checkpointer;
+pub mod handover;
 mod leader;
 pub mod machine;
 pub mod membership;
@@ -24,6 +25,7 @@ use earmark_ledger::{
     command::Command,
     types::{Epoch, Position, ShardId, TimeMs},
 };
+use handover::{Handover, Offers};
 use machine::{Core, Hot, Machine};
 use proposer::{Answer, Failure, Parts, Proposer, Raft};
 use raft::ReplicaId;
@@ -43,6 +45,8 @@ pub struct Replica {
     proposer: Proposer,
     reads: Reads,
     clocks: Arc<Clocks>,
+    offers: Arc<Offers>,
+    handover: Handover,
     chores: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -155,17 +159,21 @@ impl Replica {
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
         let raft_config = raft_config(config).validate().map_err(|error| failed(error.to_string()))?;
+        let offers = Arc::<Offers>::default();
         let raft = Raft::new(
             id.raft_id(),
             Arc::new(raft_config),
-            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes),
+            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes, offers.clone()),
             store.log(),
             Machine::new(core.clone()),
         )
         .await
         .map_err(|error| failed(error.to_string()))?;
         let reads = Reads::start(raft.clone());
+        let handover = Handover::new(shard, raft.clone(), offers.clone(), config.raft.election_max);
+        let timeless = Arc::<tokio::sync::Notify>::default();
         let proposer = Proposer::start(Parts {
+            timeless: timeless.clone(),
             raft: raft.clone(),
             core: core.clone(),
             reads: reads.clone(),
@@ -176,10 +184,11 @@ impl Replica {
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
+            tokio::spawn(leader::yield_without_time(timeless, handover.clone(), clocks.clone())),
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
-        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), chores }))
+        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), offers, handover, chores }))
     }
 
     /// Begins the shard with these voters. Only the forming of a cluster does this.
@@ -247,6 +256,23 @@ impl Replica {
             self.proposer.tick(false, deadline).await?;
         }
         Ok(())
+    }
+
+    /// Hands leadership to another voter, if this replica leads and one can; gives it. By then whoever asks this replica
+    /// is sent on, and whoever asked it before has an answer.
+    pub async fn hand_over(&self, deadline: Instant) -> Option<ReplicaId> {
+        let to = self.handover.run(deadline, |_| true).await?;
+        // A damaged replica takes no messages, so it would wait in vain.
+        if !self.core.is_damaged() {
+            self.handover.wait_over(deadline).await;
+            self.proposer.wait_answered(deadline).await;
+        }
+        Some(to)
+    }
+
+    /// What became of offers to lead.
+    pub fn offers(&self) -> &Offers {
+        &self.offers
     }
 
     /// Whether this replica leads, as far as it knows.

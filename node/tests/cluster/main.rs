@@ -2,6 +2,7 @@
 
 mod clock;
 mod damage;
+mod handover;
 mod limits;
 mod sale;
 mod snapshot;

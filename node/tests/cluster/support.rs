@@ -72,7 +72,10 @@ pub fn config(node: u32, folder: &Path, ports: &[u16]) -> Config {
 }
 
 pub async fn start(node: u32, folder: &Path, ports: &[u16], clock: Arc<dyn Clock>) -> Running {
-    let config = config(node, folder, ports);
+    start_with(config(node, folder, ports), clock).await
+}
+
+pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Running {
     let disk = Arc::new(Folder::new(config.data.clone()));
     let environment = Environment { clock, ..Environment::real(disk) };
     earmark_node::start(config, environment).await.expect("a node starts")
@@ -85,13 +88,18 @@ pub async fn formed(folder: &Path, ports: &[u16], shards: u32) -> (Vec<Running>,
     for (node, clock) in (1..=3).zip(&clocks) {
         nodes.push(start(node, folder, ports, clock.clone()).await);
     }
-    for running in &nodes {
+    form(&nodes, shards).await;
+    (nodes, clocks)
+}
+
+/// Forms the cluster of nodes that are empty; the first of them conducts.
+pub async fn form(nodes: &[Running], shards: u32) {
+    for running in nodes {
         let mut health = running.node().watch_health();
         health.wait_for(|health| *health == Health::Unformed).await.expect("unformed");
     }
     formation::form(nodes[0].node(), shards).await.expect("formed");
-    served(&nodes).await;
-    (nodes, clocks)
+    served(nodes).await;
 }
 
 pub async fn channel(ports: &[u16]) -> Channel {
