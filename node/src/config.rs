@@ -107,6 +107,18 @@ pub struct RaftTimes {
     pub election_min: Duration,
     /// Longest election timeout.
     pub election_max: Duration,
+    /// Whether a leader answers reads without asking the others while its lease lasts.
+    pub leases: bool,
+    /// By how much two machines' timers may go apart within one election timeout.
+    pub lease_drift: Duration,
+}
+
+impl RaftTimes {
+    /// For how long after a majority heard of it a leader knows that there is no other, if it is to rely on that: no
+    /// voter helps to elect another for the longest election timeout, by its own timer.
+    pub fn lease(&self) -> Option<Duration> {
+        self.leases.then(|| self.election_max.saturating_sub(self.lease_drift))
+    }
 }
 
 impl Default for RaftTimes {
@@ -115,6 +127,8 @@ impl Default for RaftTimes {
             heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(800),
             election_max: Duration::from_millis(1_400),
+            leases: false,
+            lease_drift: Duration::from_millis(200),
         }
     }
 }
@@ -202,6 +216,9 @@ struct WrittenRaft {
     election_min: Option<Duration>,
     #[serde(default, with = "humantime_serde::option")]
     election_max: Option<Duration>,
+    leases: Option<bool>,
+    #[serde(default, with = "humantime_serde::option")]
+    lease_drift: Option<Duration>,
 }
 
 impl Config {
@@ -372,6 +389,10 @@ impl WrittenRaft {
         if election_max <= election_min {
             return Err(bad("raft.election_max", "must be above raft.election_min"));
         }
-        Ok(RaftTimes { heartbeat, election_min, election_max })
+        let leases = self.leases.unwrap_or(or.leases);
+        let lease_drift = self.lease_drift.unwrap_or(or.lease_drift.min(election_max / 4));
+        // Timers of sound machines differ by far less; a lease below a heartbeat would never be usable.
+        within("raft.lease_drift", lease_drift, election_max / 100, election_max - heartbeat * 2)?;
+        Ok(RaftTimes { heartbeat, election_min, election_max, leases, lease_drift })
     }
 }

@@ -86,6 +86,7 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
         oversold_units: hot.ledger.oversold_units(),
         voters: standing.voters.len() as u64,
         journal_floor,
+        lease_reads: replica.reads_by_lease(),
     }
 }
 

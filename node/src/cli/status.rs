@@ -56,6 +56,7 @@ struct ReplicaView {
     clock_ms: u64,
     oversold_units: u64,
     voters: u64,
+    lease_reads: u64,
 }
 
 fn health_name(health: NodeHealth) -> &'static str {
@@ -92,6 +93,7 @@ impl From<ReplicaStatus> for ReplicaView {
             clock_ms: told.clock_ms,
             oversold_units: told.oversold_units,
             voters: told.voters,
+            lease_reads: told.lease_reads,
         }
     }
 }

@@ -195,6 +195,9 @@ impl peer_server::Peer for Service {
                 },
             }));
         }
+        if replica.withholds_votes() && !request.leadership_transfer {
+            return Err(Status::unavailable("this replica was opened lately and grants no vote yet"));
+        }
         let mut asked = VoteRequest::new(vote, last);
         asked.leadership_transfer = request.leadership_transfer;
         let answer = match kind {

@@ -46,6 +46,8 @@ pub struct Replica {
     reads: Reads,
     clocks: Arc<Clocks>,
     offers: Arc<Offers>,
+    /// Until when it helps to elect nobody.
+    silent_until: Option<Instant>,
     handover: Handover,
     chores: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -158,7 +160,12 @@ impl Replica {
         let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
-        let raft_config = raft_config(config).validate().map_err(|error| failed(error.to_string()))?;
+        // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
+        // stand for election itself. A replica that never took part has promised nothing.
+        let silent_until = (config.raft.leases && store.has_promised())
+            .then(|| Instant::now() + config.raft.election_max + config.raft.lease_drift);
+        let raft_config = openraft::Config { enable_elect: silent_until.is_none(), ..raft_config(config) };
+        let raft_config = raft_config.validate().map_err(|error| failed(error.to_string()))?;
         let offers = Arc::<Offers>::default();
         let raft = Raft::new(
             id.raft_id(),
@@ -169,7 +176,14 @@ impl Replica {
         )
         .await
         .map_err(|error| failed(error.to_string()))?;
-        let reads = Reads::start(raft.clone());
+        if let Some(until) = silent_until {
+            let raft = raft.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(until).await;
+                raft.runtime_config().elect(true);
+            });
+        }
+        let reads = Reads::start(raft.clone(), config.raft.lease());
         let handover = Handover::new(shard, raft.clone(), offers.clone(), config.raft.election_max);
         let timeless = Arc::<tokio::sync::Notify>::default();
         let proposer = Proposer::start(Parts {
@@ -188,7 +202,19 @@ impl Replica {
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
-        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), offers, handover, chores }))
+        Ok(Arc::new(Self {
+            shard,
+            id,
+            raft,
+            core,
+            proposer,
+            reads,
+            clocks: clocks.clone(),
+            offers,
+            silent_until,
+            handover,
+            chores,
+        }))
     }
 
     /// Begins the shard with these voters. Only the forming of a cluster does this.
@@ -268,6 +294,16 @@ impl Replica {
             self.proposer.wait_answered(deadline).await;
         }
         Some(to)
+    }
+
+    /// Whether it grants no vote yet, because a lease that it forgot over a restart may still last.
+    pub fn withholds_votes(&self) -> bool {
+        self.silent_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// How many reads and refusals were let through by a lease since it was opened.
+    pub fn reads_by_lease(&self) -> u64 {
+        self.reads.by_lease()
     }
 
     /// What became of offers to lead.

@@ -105,6 +105,12 @@ impl ReplicaStore {
         self.queue.submit(changes, room)?.wait().await
     }
 
+    /// Whether it ever voted or took an entry in this incarnation.
+    pub fn has_promised(&self) -> bool {
+        let core = self.replica.lock();
+        core.vote.is_some() || core.tail.last().is_some()
+    }
+
     /// Why its records are not to be trusted, if that was ever noted: its Raft must not be opened.
     pub fn damage(&self) -> Option<Arc<str>> {
         self.replica.lock().damage.clone()
