@@ -11,6 +11,7 @@
 use crate::{
     codec::{Corrupt, record},
     digest::{Digest, contribution},
+    journal::BlockHash,
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
     types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
 };
@@ -145,6 +146,14 @@ pub fn header_digest(value: &[u8]) -> Result<Digest, Corrupt> {
 /// [`Corrupt`] if the record can't be read.
 pub fn header_clock(value: &[u8]) -> Result<TimeMs, Corrupt> {
     Ok(TimeMs(record::decode_header(value)?.clock))
+}
+
+/// The hash of the last journal block of a state, from its header record; 0 if it has none.
+///
+/// # Errors
+/// [`Corrupt`] if the record can't be read.
+pub fn header_journal(value: &[u8]) -> Result<BlockHash, Corrupt> {
+    Ok(record::decode_header(value)?.header().journal)
 }
 
 /// The reservation named by a key of kind [`LIVE`], [`ENDED`] or [`REFUSED_RESERVE`].

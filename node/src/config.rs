@@ -77,6 +77,10 @@ pub struct Limits {
     pub snapshot_chunk_bytes: usize,
     /// Time between digest marks.
     pub digest_every: Duration,
+    /// Journal blocks older than this are let go of.
+    pub journal_retention: Duration,
+    /// Bytes of journal a node keeps at most, about; each shard has the same share.
+    pub journal_retention_bytes: u64,
 }
 
 impl Default for Limits {
@@ -94,6 +98,8 @@ impl Default for Limits {
             log_kept: 4_096,
             snapshot_chunk_bytes: 1 << 20,
             digest_every: Duration::from_secs(60),
+            journal_retention: Duration::from_secs(7 * 86_400),
+            journal_retention_bytes: 8 << 30,
         }
     }
 }
@@ -166,6 +172,8 @@ struct Written {
     limits: WrittenLimits,
     #[serde(default)]
     raft: WrittenRaft,
+    #[serde(default)]
+    journal: WrittenJournal,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +213,14 @@ struct WrittenLimits {
     snapshot_chunk_bytes: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     digest_every: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenJournal {
+    #[serde(default, with = "humantime_serde::option")]
+    retention: Option<Duration>,
+    retention_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -275,7 +291,7 @@ impl Written {
             client,
             peer,
             nodes,
-            limits: self.limits.check()?,
+            limits: self.journal.check(self.limits.check()?)?,
             raft: self.raft.check()?,
         })
     }
@@ -372,6 +388,21 @@ impl WrittenLimits {
                 second,
                 second * 86_400,
             )?,
+            journal_retention: or.journal_retention,
+            journal_retention_bytes: or.journal_retention_bytes,
+        })
+    }
+}
+
+impl WrittenJournal {
+    fn check(self, limits: Limits) -> Result<Limits, ConfigError> {
+        let hour = Duration::from_secs(3_600);
+        let retention = self.retention.unwrap_or(limits.journal_retention);
+        let bytes = self.retention_bytes.unwrap_or(limits.journal_retention_bytes);
+        Ok(Limits {
+            journal_retention: within("journal.retention", retention, hour / 60, hour * 24 * 3_660)?,
+            journal_retention_bytes: within("journal.retention_bytes", bytes, 1 << 20, 1 << 50)?,
+            ..limits
         })
     }
 }

@@ -76,7 +76,8 @@ async fn work(disk: &SimulatedDisk) {
     log.truncate_after(Some(id(5, 10))).await.unwrap();
     RaftLogStorageExt::<TypeConfig>::blocking_append(&mut log, entries()).await.unwrap();
     log.save_committed(Some(id(6, 12))).await.unwrap();
-    replica.fill_journal(&[(Epoch(1), LogIndex(9), Bytes::from("block 9"))], floor()).await.unwrap();
+    let from = replica.journal_floor();
+    replica.fill_journal(from, &[(Epoch(1), LogIndex(9), Bytes::from("block 9"))], floor()).await.unwrap();
     let checkpoint = Checkpoint {
         puts: vec![(Bytes::from("key"), Bytes::from("value"))],
         journal: vec![(LogIndex(12), Bytes::from("block 12"))],

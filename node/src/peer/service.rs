@@ -17,14 +17,14 @@ use crate::{
     reseed,
     router::{self, Router},
     shard::{
-        Replica,
+        Replica, journal,
         machine::SnapshotData,
         raft::{Entry, ReplicaId, TypeConfig},
     },
     storage::format::decode_entry,
 };
 use bytes::Bytes;
-use earmark_ledger::types::ShardId;
+use earmark_ledger::types::{Epoch, LogIndex, ShardId};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use openraft::{
     alias::SnapshotOf,
@@ -37,6 +37,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Answers on one append stream that wait for the network.
 const ANSWERS_AHEAD: usize = 256;
+
+/// Bytes of journal in one answer, and the block that crosses the line.
+const JOURNAL_BYTES_MAX: usize = 8 << 20;
 
 /// How long a replica may take to reach a digest mark.
 const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -383,5 +386,15 @@ impl peer_server::Peer for Service {
             .await
             .map_err(|failure| Status::unavailable(format!("no digest mark: {failure:?}")))?;
         Ok(Response::new(wire::MarkDigestReply { index }))
+    }
+
+    async fn journal(&self, request: Request<wire::JournalRequest>) -> Result<Response<wire::JournalReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let replica = self.open(request.shard)?;
+        let below = (Epoch(request.below_epoch), LogIndex(request.below_index));
+        let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
+        let blocks = journal::blocks_below(replica.core().store(), below, bytes).map_err(fatal)?;
+        Ok(Response::new(wire::JournalReply { blocks: blocks.into_iter().map(|(_, _, block)| block).collect() }))
     }
 }

@@ -6,6 +6,7 @@
 
 mod checkpointer;
 pub mod handover;
+pub mod journal;
 mod leader;
 pub mod machine;
 pub mod membership;
@@ -196,6 +197,7 @@ impl Replica {
         });
         let chores = vec![
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
             tokio::spawn(leader::yield_without_time(timeless, handover.clone(), clocks.clone())),

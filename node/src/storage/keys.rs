@@ -172,6 +172,11 @@ pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; 16] {
     key
 }
 
+/// Epoch in a journal key.
+pub fn journal_epoch(key: &[u8]) -> Option<Epoch> {
+    key.get(4..8).and_then(number_32).map(Epoch)
+}
+
 /// Index in a journal key.
 pub fn journal_index(key: &[u8]) -> Option<LogIndex> {
     key.get(8..16)?.try_into().ok().map(|bytes| LogIndex(u64::from_be_bytes(bytes)))

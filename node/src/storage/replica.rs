@@ -39,6 +39,8 @@ pub struct Core {
     pub sent_applied: Option<LogId>,
     /// The journal's floor once everything sent is written.
     pub sent_floor: JournalFloor,
+    /// Bytes of journal blocks written since the opening.
+    pub journal_added: u64,
     /// The generation a snapshot is being written into.
     pub installing: Option<u32>,
     /// The last generation that was ever begun.

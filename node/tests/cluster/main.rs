@@ -3,6 +3,7 @@
 mod clock;
 mod damage;
 mod handover;
+mod journal;
 mod lease;
 mod limits;
 mod sale;

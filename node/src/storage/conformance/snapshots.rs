@@ -201,7 +201,13 @@ async fn the_journal_is_filled_from_below_and_trimmed(bed: impl Bed) {
     replica.checkpoint(checkpoint(id(1, 7), &[])).await.unwrap();
     let block = |index: u64| (Epoch(7), LogIndex(index), Bytes::from(format!("block {index}")));
     let floor = |index| JournalFloor { epoch: Epoch(7), index: LogIndex(index) };
-    replica.fill_journal(&[block(5), block(6)], floor(5)).await.unwrap();
+    assert_eq!(replica.fill_journal(floor(6), &[block(5)], floor(5)).await, Err(StoreError::Superseded));
+    replica.fill_journal(floor(7), &[block(6)], floor(6)).await.unwrap();
+    replica.fill_journal(floor(6), &[block(5)], floor(5)).await.unwrap();
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(6)).unwrap(), Some(block(5)));
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(5)).unwrap(), None);
+    assert_eq!(replica.journal_first(floor(6)).unwrap(), Some(block(6)));
+    assert_eq!(replica.journal_added(), 3 * 7, "with the checkpoint's");
     let indexes = |replica: &super::ReplicaStore| {
         let mut indexes = Vec::new();
         let visit = |index: LogIndex, _: &[u8]| {
@@ -212,7 +218,8 @@ async fn the_journal_is_filled_from_below_and_trimmed(bed: impl Bed) {
         indexes
     };
     assert_eq!((replica.journal_floor(), indexes(&replica)), (floor(5), vec![5, 6, 7]));
-    replica.fill_journal(&[], floor(7)).await.unwrap();
+    replica.fill_journal(floor(5), &[], floor(7)).await.unwrap();
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(7)).unwrap(), None);
     store.close().await;
     let replica = reopen(&bed).replica(SHARD);
     assert_eq!((replica.journal_floor(), indexes(&replica)), (floor(7), vec![7]));
