@@ -18,8 +18,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where clients connect.
     pub client: Address,
-    /// Where peers connect.
-    pub peer: Address,
+    /// `host:port` to bind for peers. They reach it by what `nodes` says.
+    pub peer: String,
     /// The nodes that form the cluster, this one included, by number.
     pub nodes: BTreeMap<u32, Peer>,
     /// Limits and times.
@@ -166,7 +166,7 @@ struct Written {
     node: u32,
     data: PathBuf,
     client: WrittenAddress,
-    peer: WrittenAddress,
+    peer: WrittenListener,
     nodes: Vec<WrittenNode>,
     #[serde(default)]
     limits: WrittenLimits,
@@ -181,6 +181,12 @@ struct Written {
 struct WrittenAddress {
     listen: String,
     advertise: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenListener {
+    listen: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -281,7 +287,7 @@ impl Written {
             return Err(bad("nodes", format!("{} nodes are named; a cluster begins with 1, 3 or 5", nodes.len())));
         }
         let client = self.client.check("client", &own.client)?;
-        let peer = self.peer.check("peer", &own.peer)?;
+        let peer = check_listen("peer", self.peer.listen)?;
         if self.data.as_os_str().is_empty() {
             return Err(bad("data", "must not be empty"));
         }
@@ -307,15 +313,21 @@ fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_listen(key: &str, listen: String) -> Result<String, ConfigError> {
+    let key = format!("{key}.listen");
+    check_address(&key, &listen)?;
+    if listen.to_socket_addrs().is_err() {
+        return Err(bad(key, format!("`{listen}` can't be resolved")));
+    }
+    Ok(listen)
+}
+
 impl WrittenAddress {
     fn check(self, key: &str, known_as: &str) -> Result<Address, ConfigError> {
-        check_address(&format!("{key}.listen"), &self.listen)?;
-        if self.listen.to_socket_addrs().is_err() {
-            return Err(bad(format!("{key}.listen"), format!("`{}` can't be resolved", self.listen)));
-        }
+        let listen = check_listen(key, self.listen)?;
         let advertise = self.advertise.unwrap_or_else(|| known_as.to_owned());
         check_address(&format!("{key}.advertise"), &advertise)?;
-        Ok(Address { listen: self.listen, advertise })
+        Ok(Address { listen, advertise })
     }
 }
 

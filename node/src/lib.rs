@@ -52,7 +52,7 @@ pub struct Running {
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
     let node = Node::new(config, environment);
     let client = bind(&node, "client.listen", &node.config().client.listen).await?;
-    let peer = bind(&node, "peer.listen", &node.config().peer.listen).await?;
+    let peer = bind(&node, "peer.listen", &node.config().peer).await?;
     let (client_address, peer_address) = (client.address, peer.address);
     startup::open(&node).await?;
     let (stop, stopped) = watch::channel(false);

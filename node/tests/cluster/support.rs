@@ -64,7 +64,7 @@ pub fn config(node: u32, folder: &Path, ports: &[u16]) -> Config {
         node,
         data: folder.join(format!("node-{node}")),
         client: both(address(place(node))),
-        peer: both(address(place(node) + 1)),
+        peer: address(place(node) + 1),
         nodes,
         limits: Limits::default(),
         raft: RaftTimes::default(),
