@@ -11,6 +11,7 @@
 use crate::{
     codec::{Corrupt, record},
     digest::{Digest, contribution},
+    journal::BlockHash,
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
     types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, ShardId, Sku, TimeMs},
 };
@@ -83,6 +84,10 @@ pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
         (vec![REFUSED_RESERVE], vec![FLOOR + 1]),
     ]
 }
+
+/// The first key of a kind that this build does not know. A state with a record from here on was written by a newer
+/// build and can't be used.
+pub const UNKNOWN: &[u8] = &[REFUSED_OPERATION + 1];
 
 /// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
 pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -163,6 +168,14 @@ pub(crate) fn floor_home(key: &[u8]) -> Result<ShardId, Corrupt> {
     let bytes: Option<[u8; 16]> = key.get(1..).and_then(|home| home.try_into().ok());
     let home = bytes.and_then(|bytes| u32::try_from(u128::from_be_bytes(bytes)).ok());
     home.map(ShardId).ok_or_else(|| Corrupt::new("record key", "names no shard"))
+}
+
+/// The hash of the last journal block of a state, from its header record; 0 if it has none.
+///
+/// # Errors
+/// [`Corrupt`] if the record can't be read.
+pub fn header_journal(value: &[u8]) -> Result<BlockHash, Corrupt> {
+    Ok(record::decode_header(value)?.header().journal)
 }
 
 /// The reservation named by a key of kind [`LIVE`], [`ENDED`], [`UNSETTLED`], [`PART`] or [`REFUSED_RESERVE`].

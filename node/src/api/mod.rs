@@ -19,7 +19,10 @@ use earmark_client::wire::v1::{
     self, operation::Body as Asked, operation_result::Body as Answered,
     reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
-use earmark_ledger::{command::Body, types::Bucket};
+use earmark_ledger::{
+    command::Body,
+    types::{Bucket, ShardId},
+};
 use std::sync::Arc;
 
 /// Bytes of a request.
@@ -103,15 +106,16 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
         Ok(decoded) => decoded,
         Err(error) => return Answered::Error(error),
     };
-    if let Err(error) = place(router, &mut command.body, bucket, &Sender { direct, map_version }) {
-        return Answered::Error(error);
-    }
+    let shard = match place(router, &mut command.body, bucket, &Sender { direct, map_version }) {
+        Ok(shard) => shard,
+        Err(error) => return Answered::Error(error),
+    };
     let Some(asked) = encode::Asked::of(&command.body) else {
         return Answered::Error(error::refused(v1::Code::InvalidArgument, "no client sends this"));
     };
     let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
     let deadline = router.deadline(command.not_after);
-    match router.execute(bucket, command, fresh, hop, deadline).await {
+    match router.execute(shard, command, fresh, hop, deadline).await {
         Ok(answer) => encode::answer(asked, &answer),
         Err(error) => Answered::Error(error),
     }
@@ -135,10 +139,10 @@ struct Sender {
     map_version: u64,
 }
 
-/// Notes in which shards the lines of a cart live, if not all are at home. A sender with an old map is told so.
-fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Result<(), v1::Error> {
-    let shard = router.shard(home)?;
-    let placement = router.placement();
+/// The shard of a command. Notes in which shards the lines of a cart live, if not all are at home; a sender with an old map
+/// is told so.
+fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Result<ShardId, v1::Error> {
+    let (shard, placement) = router.place(home)?;
     let map_version = sender.map_version;
     if sender.direct && map_version != 0 && map_version < placement.version {
         return Err(error::refused(
@@ -155,7 +159,7 @@ fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Res
             ),
         ));
     }
-    let Body::Reserve(reserve) = body else { return Ok(()) };
+    let Body::Reserve(reserve) = body else { return Ok(shard) };
     let shards = reserve.lines.iter().map(|line| placement.shard(Bucket::of(&reserve.namespace, &line.sku)));
     let Some(shards) = shards.collect::<Option<Vec<_>>>() else {
         return Err(error::refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"));
@@ -163,7 +167,7 @@ fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Res
     if shards.iter().any(|other| *other != shard) {
         reserve.shards = shards;
     }
-    Ok(())
+    Ok(shard)
 }
 
 /// Does many independent operations.

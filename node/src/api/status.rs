@@ -55,7 +55,10 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
             shard: replica.shard().0,
             incarnation: replica.id().incarnation,
             role: "none".to_owned(),
-            damage: damage.map_or_else(|| "apply stopped in the middle of an entry".to_owned(), |why| why.to_string()),
+            damage: damage.map_or_else(
+                || "apply stopped in the middle of an entry".to_owned(),
+                |damage| damage.reason.to_string(),
+            ),
             ..v1::ReplicaStatus::default()
         };
     }
@@ -77,7 +80,7 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
         purged_index: standing.purged_index,
         digest: newest.map(|(_, digest)| digest.to_string()).unwrap_or_default(),
         digest_index: newest.map_or(0, |(index, _)| index),
-        damage: damage.map(|why| why.to_string()).unwrap_or_default(),
+        damage: damage.map(|damage| damage.reason.to_string()).unwrap_or_default(),
         pools: totals.pools,
         live_reservations: totals.live_reservations,
         clock_ms: hot.clock().0,
@@ -89,6 +92,7 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
         doubts: doubts.count,
         in_doubt_p99_ms: millis(doubts.p99),
         in_doubt_max_ms: millis(doubts.max),
+        lease_reads: replica.reads_by_lease(),
     }
 }
 

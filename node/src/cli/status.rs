@@ -61,6 +61,7 @@ struct ReplicaView {
     doubts: u64,
     in_doubt_p99_ms: u64,
     in_doubt_max_ms: u64,
+    lease_reads: u64,
 }
 
 fn health_name(health: NodeHealth) -> &'static str {
@@ -102,6 +103,7 @@ impl From<ReplicaStatus> for ReplicaView {
             doubts: told.doubts,
             in_doubt_p99_ms: told.in_doubt_p99_ms,
             in_doubt_max_ms: told.in_doubt_max_ms,
+            lease_reads: told.lease_reads,
         }
     }
 }

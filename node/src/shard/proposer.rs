@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -86,6 +86,8 @@ enum Item {
 #[derive(Clone)]
 pub struct Proposer {
     queue: mpsc::Sender<Item>,
+    /// Entries on their way.
+    unanswered: watch::Sender<usize>,
 }
 
 /// What the proposer works with.
@@ -94,6 +96,8 @@ pub(super) struct Parts {
     pub core: Arc<Core>,
     pub reads: Reads,
     pub clocks: Arc<Clocks>,
+    /// Told when there is no time to write into an entry.
+    pub timeless: Arc<Notify>,
     pub limits: Limits,
 }
 
@@ -101,15 +105,27 @@ impl Proposer {
     /// Starts the actor.
     pub(super) fn start(parts: Parts) -> Self {
         let (queue, items) = mpsc::channel(parts.limits.queue);
+        let unanswered = watch::Sender::new(0);
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
+            unanswered: unanswered.clone(),
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
             parts,
         };
         tokio::spawn(actor.run(items));
-        Self { queue }
+        Self { queue, unanswered }
+    }
+
+    /// Waits until every entry that was on its way is answered. For a replica that does not lead any more: nothing new
+    /// sets out meanwhile.
+    pub async fn wait_answered(&self, deadline: Instant) {
+        let mut unanswered = self.unanswered.subscribe();
+        let none = unanswered.wait_for(|count| *count == 0);
+        if tokio::time::timeout_at(deadline, none).await.is_err() {
+            tracing::debug!("entries were still on their way");
+        }
     }
 
     /// Proposes a command and waits for its outcome, at most until `deadline`.
@@ -146,6 +162,7 @@ struct Actor {
     parts: Parts,
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
+    unanswered: watch::Sender<usize>,
     /// Room for refusals that wait for the barrier; as much as the queue has.
     refusing: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
@@ -199,10 +216,13 @@ impl Actor {
             tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
             let raft = self.parts.raft.clone();
             let (answers, empties) = (gathered.answers, gathered.empties);
+            let unanswered = self.unanswered.clone();
+            unanswered.send_modify(|count| *count += 1);
             tokio::spawn(async move {
                 let written = raft.client_write(payload).await;
                 drop(permit);
                 deliver(written, answers, empties);
+                unanswered.send_modify(|count| *count -= 1);
             });
         }
     }
@@ -222,7 +242,10 @@ impl Actor {
             Failure::NotLeader(node)
         })?;
         let term = leader.term();
-        let time = self.stamp.now(term).ok_or(Failure::NoQuorum)?;
+        let Some(time) = self.stamp.now(term) else {
+            self.parts.timeless.notify_one();
+            return Err(Failure::NoQuorum);
+        };
         Ok((term, time))
     }
 

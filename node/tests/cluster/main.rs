@@ -2,6 +2,11 @@
 
 mod carts;
 mod clock;
+mod damage;
+mod handover;
+mod journal;
+mod lease;
 mod limits;
 mod sale;
+mod snapshot;
 mod support;
