@@ -1,7 +1,8 @@
 //! `earmark.v1.ReservationService`: unary calls, the batch, and the session stream.
 
 use super::{
-    error::{invalid, refused},
+    decode,
+    error::refused,
     execute, execute_batch,
     stock::{mismatch, unary},
 };
@@ -13,7 +14,7 @@ use earmark_client::{
         reservation_service_server::ReservationService,
     },
 };
-use earmark_ledger::types::{Bucket, Namespace, ReservationId, Sku};
+use earmark_ledger::types::ReservationId;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -89,19 +90,10 @@ impl ReservationService for Service {
         &self,
         request: Request<v1::MakeReservationIdRequest>,
     ) -> Result<Response<v1::MakeReservationIdResponse>, Status> {
-        let request = request.into_inner();
-        let bad = |field: &str, what: String| {
-            to_status(&invalid(vec![v1::FieldViolation { field: field.to_owned(), description: what }]))
-        };
-        let namespace = if request.namespace.is_empty() {
-            Namespace::default()
-        } else {
-            Namespace::new(request.namespace).map_err(|error| bad("namespace", error.to_string()))?
-        };
-        let sku = Sku::new(request.sku).map_err(|error| bad("sku", error.to_string()))?;
+        let home = decode::home_of(request.into_inner()).map_err(|error| to_status(&error))?;
         let now = self.router.server_time();
         let random = self.router.node().environment().random.next_u64();
-        let id = ReservationId::timed(now, Bucket::of(&namespace, &sku), random);
+        let id = ReservationId::timed(now, home, random);
         Ok(Response::new(v1::MakeReservationIdResponse {
             reservation_id: id.to_bytes().to_vec().into(),
             text: id.to_string(),

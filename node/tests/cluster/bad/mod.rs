@@ -1,0 +1,10 @@
+//! Bad input of every kind by every road: each gets an answer that names the field, changes nothing, and the node goes on.
+
+mod all_fields;
+mod reads;
+mod repeats;
+mod reservations;
+mod roads;
+mod shapes;
+mod stock;
+mod world;
