@@ -118,7 +118,8 @@ impl ReservationService for Service {
 
 type Running = FuturesUnordered<BoxFuture<'static, v1::TaggedResult>>;
 
-/// Serves one session until the client ends it. Answers go back as they come, many in one frame when many are ready.
+/// Serves one session until the client ends it. Answers go back as they come, many in one frame when many are ready. A
+/// frame that can't be read ends it too; what was asked before is answered, then the reason is told.
 async fn converse(
     router: Router,
     mut requests: Streaming<v1::SessionRequest>,
@@ -130,14 +131,16 @@ async fn converse(
         return;
     }
     let mut running = Running::new();
-    let mut open = true;
+    let (mut open, mut broken) = (true, None);
     while open || !running.is_empty() {
         let mut results = Vec::new();
         tokio::select! {
             message = requests.message(), if open => match message {
                 Ok(Some(request)) => accept(&router, request, credit, &mut running, &mut results),
-                // The client is gone or is done asking; what runs is still answered if it listens.
-                Ok(None) | Err(_) => open = false,
+                // The client is done asking; what runs is still answered.
+                Ok(None) => open = false,
+                // Too large, no message of ours, or the client is gone: then nobody hears it.
+                Err(status) => (open, broken) = (false, Some(status)),
             },
             Some(result) = running.next(), if !running.is_empty() => results.push(result),
         }
@@ -152,6 +155,10 @@ async fn converse(
                 return;
             }
         }
+    }
+    if let Some(status) = broken {
+        // Whoever does not listen needs no reason.
+        let _ = tokio::time::timeout(READ_PATIENCE, frames.send(Err(status))).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bad input of every kind by every road: each gets an answer that names the field, changes nothing, and the node goes on.
 
 mod all_fields;
+mod frames;
 mod reads;
 mod repeats;
 mod reservations;
