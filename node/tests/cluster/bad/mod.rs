@@ -2,6 +2,7 @@
 
 mod all_fields;
 mod frames;
+mod operator;
 mod reads;
 mod repeats;
 mod reservations;
