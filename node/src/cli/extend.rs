@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let id = parse::reservation_id(&arguments.id)?;
-    let ttl = parse::duration("ttl", &arguments.ttl)?;
+    let ttl = parse::ttl(&arguments.ttl)?;
     let change = connect(global).await?.extend(id, ttl).send().await?;
     global.output.print(&ReservationView::from(change))
 }

@@ -30,6 +30,7 @@ pub use output::Output;
 
 use clap::{Args, Parser, Subcommand};
 use earmark_client::Client;
+use earmark_ledger::types::Namespace;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -172,9 +173,14 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
 
 /// A client with the options every command takes.
 async fn connect(global: &Global) -> Result<Client, Failure> {
+    let named = global.endpoints.iter().map(|endpoint| endpoint.trim()).filter(|endpoint| !endpoint.is_empty());
+    let endpoints = named.map(parse::endpoint).collect::<Result<Vec<_>, _>>()?;
+    if endpoints.is_empty() {
+        return Err(Failure::input("endpoints", "must name at least one node, HOST:PORT"));
+    }
     let builder = Client::builder()
-        .endpoints(global.endpoints.iter().map(|endpoint| endpoint.trim()).filter(|endpoint| !endpoint.is_empty()))
-        .namespace(&global.namespace)
+        .endpoints(endpoints)
+        .namespace(parse::name::<Namespace>("namespace", &global.namespace)?)
         .principal("earmark-cli")
         .open_timeout(OPEN_TIMEOUT);
     Ok(builder.connect().await?)
