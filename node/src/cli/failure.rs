@@ -224,7 +224,12 @@ fn cluster_text(error: &Error) -> String {
         BAD_INPUT => "bad input",
         _ => "refused",
     };
-    let mut text = format!("{verdict}: {error}");
+    // The short lines are told below, counted as people count.
+    let mut text = if error.code() == Code::InsufficientStock && !error.shortages().is_empty() {
+        format!("{verdict}: {}", error.name())
+    } else {
+        format!("{verdict}: {error}")
+    };
     for short in error.shortages() {
         let _ = write!(text, "\n  line {}: {} asked, {} can be had", short.line + 1, short.asked, short.sellable);
     }
@@ -307,8 +312,7 @@ mod tests {
         let text = cluster(Code::InsufficientStock).text();
         assert_eq!(
             text,
-            "refused: INSUFFICIENT_STOCK: why\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark \
-             stock SKU`"
+            "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark stock SKU`"
         );
     }
 

@@ -12,7 +12,7 @@ pub struct Arguments {
     /// What to hold: SKU@LOCATION=UNITS. The last @ separates; without one the location is `main`.
     #[arg(value_name = "SKU[@LOCATION]=UNITS", required = true)]
     lines: Vec<String>,
-    /// How long, for instance 15m or 90s; the policy's choice if it is not given.
+    /// How long, for instance 15m or 90s, from 1s to 31days; 15 minutes if it is not given.
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
     /// For whom: opaque, not personal data.
