@@ -1,6 +1,7 @@
 //! The client surface: decode, route, encode. One file a service; `execute` is the one road of every operation,
 //! whether it came alone, in a batch, on a session, or from a peer.
 
+mod check;
 pub mod cluster;
 pub mod decode;
 pub mod encode;

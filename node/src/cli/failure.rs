@@ -224,7 +224,15 @@ fn cluster_text(error: &Error) -> String {
         BAD_INPUT => "bad input",
         _ => "refused",
     };
-    let mut text = format!("{verdict}: {error}");
+    // The short lines are told below, counted as people count.
+    let mut text = if error.code() == Code::InsufficientStock && !error.shortages().is_empty() {
+        format!("{verdict}: {}", error.name())
+    } else {
+        format!("{verdict}: {error}")
+    };
+    for short in error.shortages() {
+        let _ = write!(text, "\n  line {}: {} asked, {} can be had", short.line + 1, short.asked, short.sellable);
+    }
     if let Some((state, since)) = error.state() {
         let (state, since) = (super::views::state_name(state), super::views::time_text(since));
         let _ = write!(text, "\n  the reservation is {state} since {since}");
@@ -305,8 +313,8 @@ mod tests {
     fn people_are_told_once_what_was_short_and_what_to_do() {
         let text = cluster(Code::InsufficientStock).text();
         assert_eq!(
-            text, "refused: INSUFFICIENT_STOCK: why\n  ask for less, or look at `earmark stock SKU`",
-            "the node's message says what was short"
+            text,
+            "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark stock SKU`"
         );
     }
 

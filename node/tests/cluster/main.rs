@@ -1,5 +1,6 @@
 //! Three nodes in one process, with real sockets and disks, driven over gRPC as any language would.
 
+mod bad;
 mod carts;
 mod clock;
 mod damage;

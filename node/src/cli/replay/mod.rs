@@ -39,13 +39,13 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Mode::Cart)]
     mode: Mode,
     /// How much to receive of each SKU at each location, for each unit the orders ask for.
-    #[arg(long, default_value = "1.0", value_name = "FACTOR")]
+    #[arg(long, default_value = "1.0", value_name = "FACTOR", allow_hyphen_values = true)]
     stock_factor: String,
     /// How many reservations are in flight. With 1 each order ends as reading the file from top to bottom says.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     concurrency: u32,
     /// Share of reservations that are released instead of committed, 0 to 1.
-    #[arg(long, default_value = "0.0", value_name = "SHARE")]
+    #[arg(long, default_value = "0.0", value_name = "SHARE", allow_hyphen_values = true)]
     abandon: String,
     /// Fold all SKUs onto that many (`fold-0`, `fold-1`, ...) at the location `all`, to make them hot.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
