@@ -87,7 +87,7 @@ pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// The first key of a kind that this build does not know. A state with a record from here on was written by a newer
 /// build and can't be used.
-pub const UNKNOWN: &[u8] = &[REFUSED_OPERATION + 1];
+pub const UNKNOWN: &[u8] = &[FLOOR + 1];
 
 /// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
 pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
