@@ -131,8 +131,12 @@ impl Ledger {
         }
         match grant(&self.stock, &mut wants, whole, clock) {
             Ok(()) => Fresh::Propose,
-            Err(_) if grant(&self.stock, &mut wants, whole, now.max(clock)).is_ok() => Fresh::TickFirst,
-            Err(refusal) => Fresh::Refuse(refusal),
+            Err(refusal) => match grant(&self.stock, &mut wants, whole, now.max(clock)) {
+                Ok(()) => Fresh::TickFirst,
+                // By then, units that another shard may give back any moment stand in the way.
+                Err(Refusal::Contended) if refusal != Refusal::Contended => Fresh::TickFirst,
+                Err(_) => Fresh::Refuse(refusal),
+            },
         }
     }
 

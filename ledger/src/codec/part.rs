@@ -18,7 +18,9 @@ use crate::{
     command::Line,
     outcome::Refusal,
     records::read_pool_key,
-    state::{Cart, Mark, Part, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, Row, Stock},
+    state::{
+        Cart, Mark, Part, PartGranted, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, Row, Stock,
+    },
     types::{DurationMs, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
@@ -97,6 +99,8 @@ struct RoundMsg {
     granted: Vec<GrantedMsg>,
     #[prost(message, optional, tag = "12")]
     context: Option<ContextMsg>,
+    #[prost(uint32, repeated, tag = "13")]
+    own_at: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,6 +176,7 @@ impl From<&Round> for RoundMsg {
                 .collect(),
             granted: round.granted.iter().map(GrantedMsg::from).collect(),
             context: round.context.as_deref().map(ContextMsg::from),
+            own_at: round.own_at.clone(),
         }
     }
 }
@@ -278,6 +283,7 @@ impl RoundMsg {
             wanted: self.wanted.into_iter().map(wanted).collect::<Result<_, Corrupt>>()?,
             granted: self.granted.into_iter().map(Granted::try_from).collect::<Result<_, _>>()?,
             context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
+            own_at: self.own_at,
         })
     }
 }
@@ -318,6 +324,8 @@ struct PartLineMsg {
     granted_at: Option<u32>,
     #[prost(uint32, tag = "5")]
     granted_units: u32,
+    #[prost(bool, tag = "6")]
+    granted_contended: bool,
 }
 
 pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &[Pool]) {
@@ -326,8 +334,9 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
         pool: pools[line.pool.index()].bytes.clone(),
         truth: line.truth.into(),
         extra: line.extra,
-        granted_at: line.granted.map(|(at, _)| at),
-        granted_units: line.granted.map_or(0, |(_, units)| units),
+        granted_at: line.granted.map(|granted| granted.at),
+        granted_units: line.granted.map_or(0, |granted| granted.units),
+        granted_contended: line.granted.is_some_and(|granted| granted.contended),
     };
     put_frame(
         out,
@@ -367,7 +376,8 @@ impl PartMsg {
             if line.truth.got().and_then(|got| got.checked_add(line.extra)).is_none() {
                 return Err(bad("has counts beyond 2^32"));
             }
-            let granted = line.granted_at.map(|at| (at, line.granted_units));
+            let (units, contended) = (line.granted_units, line.granted_contended);
+            let granted = line.granted_at.map(|at| PartGranted { at, units, contended });
             Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, granted })
         };
         let lines = self.lines.into_iter().map(line).collect::<Result<Vec<_>, Corrupt>>()?;

@@ -2,7 +2,7 @@
 
 use crate::{support::*, world::*};
 use earmark_ledger::{
-    News,
+    Fresh, News,
     cart::{Number, message::*},
     command::*,
     movement::MovementKind,
@@ -419,4 +419,103 @@ fn a_rejected_cart_stays_until_everyone_has_heard_of_it() {
     let told = world.entry(ShardId(1), vec![sending(2, &[])]).outcomes.remove(0);
     assert!(matches!(refusal(&told), Refusal::NotFound(_)));
     assert_eq!(world.view(id), None);
+}
+
+/// Reserves what may not be there, through to its end.
+fn told(world: &mut World, reserve: &Reserve) -> Outcome {
+    let outcome = world.reserve(reserve);
+    let Verdict::Done(Done::Pending(_)) = outcome.verdict else { return outcome };
+    carry(world, reserve.id);
+    world.decided.pop().expect("was decided").1
+}
+
+#[test]
+fn only_a_refusal_that_other_shards_may_lift_is_contended() {
+    let mut world = stocked();
+    let first = id(&world, 1);
+    world.reserve(&cart(first, &[(&shoe(), 3), (&sock(), 3)], TTL));
+    let prepare = world.row(1, 2);
+    world.deliver(prepare).expect("an answer, which is on its way");
+    // 2 are free, and 3 are undecided: at the participant and at home.
+    let mut next = 10;
+    let mut ask = |world: &mut World, home: u32, pool: &PoolKey, units: u64, best: bool| {
+        next += 1;
+        let id = cart_id(ShardId(home), world.now, next);
+        let reserve = cart(id, &[(pool, units)], TTL);
+        told(world, &Reserve { best_effort: best, ..reserve })
+    };
+    for (home, pool) in [(2, sock()), (3, sock()), (1, shoe()), (3, shoe())] {
+        let short = ask(&mut world, home, &pool, 6, false);
+        let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
+        assert_eq!(lines, &[Shortage { line: 0, asked: units(6), sellable: units(2) }]);
+        assert_eq!(refusal(&ask(&mut world, home, &pool, 5, false)), &Refusal::Contended);
+        assert_eq!(refusal(&ask(&mut world, home, &pool, 3, false)), &Refusal::Contended);
+    }
+    // Nothing at all is never a success; here something may come back.
+    for (home, pool) in [(2, sock()), (1, shoe())] {
+        assert!(matches!(ask(&mut world, home, &pool, 2, false).verdict, Verdict::Done(_)));
+        for from in [home, 3] {
+            assert_eq!(refusal(&ask(&mut world, from, &pool, 1, true)), &Refusal::Contended);
+        }
+    }
+    // Once it is decided, what is held is not coming back any moment.
+    carry(&mut world, first);
+    assert_eq!(state(&world, first), ReservationState::Held);
+    for (home, pool) in [(2, sock()), (3, sock()), (1, shoe()), (3, shoe())] {
+        for best in [true, false] {
+            let short = ask(&mut world, home, &pool, 1, best);
+            let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
+            assert_eq!(lines, &[Shortage { line: 0, asked: units(1), sellable: units(0) }]);
+        }
+    }
+    // Overdue by what home told, and not heard of since. At home itself it is simply over.
+    world.wait(TTL.0);
+    let fresh = command(Body::Reserve(cart(cart_id(ShardId(2), BASE, 99), &[(&sock(), 5)], TTL)));
+    let before = TimeMs(world.now.0 - 1);
+    assert!(matches!(world.at(2).judge_fresh(&fresh, before), Fresh::Refuse(Refusal::InsufficientStock(_))));
+    assert_eq!(world.at(2).judge_fresh(&fresh, world.now), Fresh::TickFirst);
+    for shard in 1..=3 {
+        world.tick(shard);
+    }
+    assert_eq!(world.at(2).judge_fresh(&fresh, world.now), Fresh::Refuse(Refusal::Contended));
+    for home in [2, 3] {
+        let told = ask(&mut world, home, &sock(), 5, false);
+        // Two of them are held by a single-shard reserve that is over, too.
+        assert_eq!(refusal(&told), &Refusal::Contended);
+        assert!(matches!(refusal(&ask(&mut world, home, &sock(), 6, false)), Refusal::InsufficientStock(_)));
+    }
+    assert!(matches!(ask(&mut world, 1, &shoe(), 5, false).verdict, Verdict::Done(_)));
+    carry(&mut world, first);
+    assert!(matches!(ask(&mut world, 2, &sock(), 5, false).verdict, Verdict::Done(_)));
+}
+
+#[test]
+fn units_that_only_pay_off_a_shortage_are_not_coming_back() {
+    let mut world = stocked();
+    let first = id(&world, 1);
+    world.reserve(&cart(first, &[(&shoe(), 1), (&sock(), 5)], TTL));
+    let prepare = world.row(1, 2);
+    world.deliver(prepare);
+    world.one(2, adjust(operation_id(BASE, 1), &sock(), -4));
+    let single = |world: &mut World, number, units| {
+        let id = cart_id(ShardId(2), world.now, number);
+        told(world, &cart(id, &[(&sock(), units)], TTL))
+    };
+    assert_eq!(refusal(&single(&mut world, 1, 1)), &Refusal::Contended);
+    assert!(matches!(refusal(&single(&mut world, 2, 2)), Refusal::InsufficientStock(_)));
+    world.one(1, release(first));
+    world.pump();
+    assert!(matches!(single(&mut world, 3, 1).verdict, Verdict::Done(_)));
+}
+
+#[test]
+fn a_best_effort_cart_that_finds_nothing_is_told_every_line() {
+    let mut world = World::new(3);
+    world.stock(&[(&shoe(), 1), (&sock(), 1), (&hat(), 1)]);
+    let all = cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 1), (&hat(), 1)], TTL);
+    assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
+    let none = cart(id(&world, 2), &[(&sock(), 2), (&shoe(), 3), (&hat(), 4), (&shoe(), 1)], TTL);
+    let none = told(&mut world, &Reserve { best_effort: true, ..none });
+    let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0) };
+    assert_eq!(refusal(&none), &Refusal::InsufficientStock(vec![line(0, 2), line(1, 4), line(2, 4)]));
 }
