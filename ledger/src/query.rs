@@ -143,7 +143,8 @@ impl Ledger {
     /// Counts and sums over the whole state. Walks over all pools.
     pub fn totals(&self) -> Totals {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
-        let memory = self.reservations.len() + self.operations.len() + self.refusals.len();
+        let carts = self.parts.len() + self.floors.len();
+        let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
         let stock = self.stock.skus.len() + self.stock.pools.len();
         let mut totals = Totals {
             skus: count(self.stock.skus.len()),

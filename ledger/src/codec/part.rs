@@ -182,6 +182,23 @@ impl From<&Round> for RoundMsg {
 }
 
 impl CartMsg {
+    /// Whether what it says of its rows can be: one row for a participant and number.
+    fn check_rows(&self) -> Result<(), Corrupt> {
+        let bad = |problem| Err(Corrupt::new("reservation record", problem));
+        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
+            return bad("has its participants out of order");
+        }
+        let older = |row: &ParticipantMsg| row.oldest.is_some_and(|oldest| Number::from(oldest) > row.number.into());
+        if self.participants.iter().any(older) {
+            return bad("has a row that is older than itself");
+        }
+        let prepares = self.participants.iter().any(|row| row.row == Row::Prepare as u32);
+        if prepares && self.round.is_none() {
+            return bad("prepares nothing");
+        }
+        Ok(())
+    }
+
     /// Whether a line in another shard is held.
     pub(crate) fn holds(&self) -> bool {
         self.remote.iter().any(|line| line.now.held() > 0)
@@ -200,6 +217,7 @@ impl CartMsg {
     }
 
     pub(crate) fn cart(self) -> Result<Cart, Corrupt> {
+        self.check_rows()?;
         let bad = |problem| Corrupt::new("reservation record", problem);
         let remote = |line: RemoteLineMsg| {
             if line.now.got().is_none_or(|got| got > line.asked) || line.was.got().is_none() {
@@ -225,15 +243,9 @@ impl CartMsg {
             let last = participant.last.map(Position::from);
             let number = participant.number.into();
             let oldest = participant.oldest.map_or(number, Number::from);
-            if oldest > number {
-                return Err(bad("has a row that is older than itself"));
-            }
             let context = participant.context.map(|context| context.context().map(Box::new)).transpose()?;
             Ok(Participant { shard: ShardId(participant.shard), number, oldest, row, last, context })
         };
-        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
-            return Err(bad("has its participants out of order"));
-        }
         Ok(Cart {
             namespace: Namespace::new(self.namespace).map_err(|bad| Corrupt::new("namespace", bad))?,
             remote: self.remote.into_iter().map(remote).collect::<Result<_, _>>()?,
@@ -381,6 +393,11 @@ impl PartMsg {
             Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, granted })
         };
         let lines = self.lines.into_iter().map(line).collect::<Result<Vec<_>, Corrupt>>()?;
+        let mut pools: Vec<usize> = lines.iter().map(|line| line.pool.index()).collect();
+        pools.sort_unstable();
+        if pools.windows(2).any(|two| two[0] == two[1]) {
+            return Err(bad("has two lines of one pool"));
+        }
         let undecided = self.undecided.map(TimeMs);
         if undecided.is_none() && lines.iter().any(|line: &PartLine| line.extra > 0) {
             return Err(bad("holds undecided units of nothing undecided"));

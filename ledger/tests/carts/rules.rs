@@ -2,9 +2,10 @@
 
 use crate::{support::*, world::*};
 use earmark_ledger::{
-    Fresh, News,
+    Fresh, Ledger, News,
     cart::{Number, message::*},
     command::*,
+    limits,
     movement::MovementKind,
     outcome::*,
     records,
@@ -518,4 +519,34 @@ fn a_best_effort_cart_that_finds_nothing_is_told_every_line() {
     let none = told(&mut world, &Reserve { best_effort: true, ..none });
     let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0) };
     assert_eq!(refusal(&none), &Refusal::InsufficientStock(vec![line(0, 2), line(1, 4), line(2, 4)]));
+}
+
+#[test]
+fn a_silent_shard_makes_its_homes_keep_only_so_much_for_it() {
+    // Without the checks after each entry: there are many carts.
+    let mut home = Ledger::new(ShardId(1));
+    let max = u64::try_from(limits::UNANSWERED_MAX).expect("small");
+    let open = |number, pool: &PoolKey| {
+        command(Body::Reserve(cart(cart_id(ShardId(1), BASE, number), &[(&shoe(), 1), (pool, 1)], TTL)))
+    };
+    let mut commands = vec![command(receive(operation_id(BASE, 1), &shoe(), 1_000_000))];
+    commands.extend((0..=max).map(|number| open(number, &sock())));
+    // Carts elsewhere are begun.
+    commands.push(open(1 << 40, &hat()));
+    let outcomes = home.apply(LogIndex(1), &batch(BASE, commands)).outcomes;
+    let begun = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Done(Done::Pending(_)));
+    assert_eq!(outcomes.iter().filter(|outcome| begun(outcome)).count(), limits::UNANSWERED_MAX + 1);
+    assert_eq!(refusal(&outcomes[limits::UNANSWERED_MAX + 1]), &Refusal::Contended);
+    // What was begun is decided all the same, and then there is room for as many as were answered.
+    let first = cart_id(ShardId(1), BASE, 0);
+    let outcomes =
+        home.apply(LogIndex(2), &batch(BASE, vec![command(release(first)), open(1 << 41, &sock())])).outcomes;
+    assert_eq!((home.unanswered(), begun(&outcomes[1])), (limits::UNANSWERED_MAX + 1, false));
+    let message = home.message(first, ShardId(2)).expect("its row is open");
+    let Body::Cart(Message::Decide(Decide { from, .. })) = message.body else { panic!("is decided: {message:?}") };
+    let answer = Answer { id: first, number: from.number, from: ShardId(2), result: Ok(Vec::new()), last: None };
+    let answer = command(Body::Cart(Message::Answer(answer)));
+    let outcomes = home.apply(LogIndex(3), &batch(BASE, vec![answer, open(1 << 42, &sock())])).outcomes;
+    assert!(begun(&outcomes[1]));
+    assert_eq!(home.violations(), Vec::new());
 }

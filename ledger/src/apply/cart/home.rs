@@ -11,7 +11,7 @@ use crate::{
     },
     command::{Command, Context, Reserve},
     journal::{By, Posting},
-    limits::PREPARE_TIMEOUT,
+    limits::{PREPARE_TIMEOUT, UNANSWERED_MAX},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
@@ -48,7 +48,13 @@ impl Entry<'_> {
     fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
         self.admit(command)?;
         let granting = Granting { namespace: &reserve.namespace, best_effort: reserve.best_effort, whole: false };
-        self.grant_lines(&granting, own_lines(reserve, self.ledger.shard))
+        let wants = self.grant_lines(&granting, own_lines(reserve, self.ledger.shard))?;
+        // A shard that does not answer must not make its homes keep ever more for it.
+        let silent = |shard: &&ShardId| self.ledger.outbox.count(**shard) >= UNANSWERED_MAX;
+        if reserve.shards.iter().any(|shard| silent(&shard)) {
+            return Err(Refusal::Contended);
+        }
+        Ok(wants)
     }
 
     /// Nothing can fail from here on.
@@ -136,7 +142,9 @@ impl Entry<'_> {
                 By::Request(context) => kept(context),
                 By::Nobody => None,
             };
-            self.ledger.outbox.open(participant, id);
+            if !self.ledger.outbox.open(participant, id) {
+                stop(format_args!("number {number} was taken before"));
+            }
             self.news.sent = true;
         }
     }

@@ -251,12 +251,12 @@ impl Entry<'_> {
     /// Keeps the highest floor of a home, and forgets some of what lies below it (rule 5).
     pub(super) fn raise_floor(&mut self, home: ShardId, floor: Number) {
         let ledger = &mut *self.ledger;
-        let (known, mark) = ledger.floors.entry(home).or_insert((Number::default(), Mark::default()));
-        if floor > *known {
-            *known = floor;
+        let mut known = ledger.floors.get(&home).map_or(Number::default(), |(known, _)| *known);
+        if floor > known {
+            let (kept, mark) = ledger.floors.entry(home).or_default();
+            (*kept, known) = (floor, floor);
             ledger.dirty.floor(home, mark);
         }
-        let known = *known;
         for _ in 0..PARTS_FORGOTTEN_PER_ENTRY {
             let first = ledger.idle_parts.range((home, Number::default(), [0; 16])..(home, known, [0; 16])).next();
             let Some(first) = first.copied() else { return };
