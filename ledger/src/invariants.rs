@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Due, EndedBy, Ledger},
+    state::{Cart, Due, EndedBy, Ledger},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -24,12 +24,13 @@ impl fmt::Display for Violation {
 
 impl Ledger {
     /// Everything in this state that breaks a promise, as far as one state shows it: P1 (no oversell), P2
-    /// (conservation), P6 (one id, one effect) and P7 (each unit ends once). Walks over all records in memory.
+    /// (conservation), P4 (carts, whole or not at all), P6 (one id, one effect) and P7 (each unit ends once). Walks over all records in memory.
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
         self.check_pools(&mut found);
         self.check_reservations(&mut found);
         self.check_memory(&mut found);
+        self.check_carts(&mut found);
         found
     }
 
@@ -108,6 +109,50 @@ impl Ledger {
         if live != self.deadlines.len() {
             let what = format!("{live} reservations are live, and there are {} deadlines", self.deadlines.len());
             found.push(Violation { promise: "P7", found: what });
+        }
+    }
+
+    /// What home and participants keep of carts is found where they look for it: nothing can be left behind.
+    fn check_carts(&self, found: &mut Vec<Violation>) {
+        let mut wrong = |what: String| found.push(Violation { promise: "P4", found: what });
+        let carts = || self.reservations.iter().filter_map(|(id, found)| Some((id, found.cart.as_deref()?)));
+        let rows = || carts().flat_map(|(id, cart)| cart.participants.iter().map(move |row| (id, row)));
+        for (id, row) in rows().filter(|(_, row)| row.row.is_some()) {
+            let there = self.outbox.is_open(row.shard, row.number, *id);
+            if !there || row.oldest < self.floor_for(row.shard) {
+                wrong(format!("cart {id} has a row {row:?} that is not in the outbox, or below the floor"));
+            }
+        }
+        let open = rows().filter(|(_, row)| row.row.is_some()).count();
+        if open != self.outbox.len()
+            || open != self.unsettled_participants().iter().map(|at| self.outbox.count(*at)).sum()
+        {
+            wrong(format!("{open} rows are open, and {} are in the outbox", self.outbox.len()));
+        }
+        let prepared = carts().filter(|(_, cart)| cart.round.is_some()).count();
+        let timed = |(id, cart): &(&ReservationId, &Cart)| {
+            cart.round.as_ref().is_some_and(|round| self.rounds.contains(&Due::new(round.until, **id)))
+        };
+        if prepared != self.rounds.len() || prepared != carts().filter(timed).count() {
+            wrong(format!("{prepared} carts are being prepared, and {} have a time", self.rounds.len()));
+        }
+        for (id, cart) in carts() {
+            if cart.remote.iter().any(|line| line.got() > line.asked) {
+                wrong(format!("cart {id} has more units elsewhere than were asked for"));
+            }
+        }
+        let (mut undecided, mut idle) = (0, 0);
+        for (id, part) in &self.parts {
+            undecided += usize::from(part.undecided.is_some());
+            idle += usize::from(part.idle());
+            let kept = part.undecided.is_none_or(|since| self.undecided.contains(&Due::new(since, *id)))
+                && (!part.idle() || self.idle_parts.contains(&(part.home, part.number, id.to_bytes())));
+            if !kept || (part.undecided.is_none() && part.lines.iter().any(|line| line.extra > 0)) {
+                wrong(format!("part {id} is held in a way nobody would find: {part:?}"));
+            }
+        }
+        if undecided != self.undecided.len() || idle != self.idle_parts.len() {
+            wrong(format!("{undecided} parts are undecided and {idle} idle, but others are listed"));
         }
     }
 

@@ -131,15 +131,20 @@ impl Ledger {
         }
         match grant(&self.stock, &mut wants, whole, clock) {
             Ok(()) => Fresh::Propose,
-            Err(_) if grant(&self.stock, &mut wants, whole, now.max(clock)).is_ok() => Fresh::TickFirst,
-            Err(refusal) => Fresh::Refuse(refusal),
+            Err(refusal) => match grant(&self.stock, &mut wants, whole, now.max(clock)) {
+                Ok(()) => Fresh::TickFirst,
+                // By then, units that another shard may give back any moment stand in the way.
+                Err(Refusal::Contended) if refusal != Refusal::Contended => Fresh::TickFirst,
+                Err(_) => Fresh::Refuse(refusal),
+            },
         }
     }
 
     /// Counts and sums over the whole state. Walks over all pools.
     pub fn totals(&self) -> Totals {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
-        let memory = self.reservations.len() + self.operations.len() + self.refusals.len();
+        let carts = self.parts.len() + self.floors.len();
+        let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
         let stock = self.stock.skus.len() + self.stock.pools.len();
         let mut totals = Totals {
             skus: count(self.stock.skus.len()),

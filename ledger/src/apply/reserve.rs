@@ -100,13 +100,14 @@ pub(crate) fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs)
     if !short && any {
         return Ok(());
     }
+    let could = |want: &Want| stock.sellable_with_loose(want.pool, now);
+    let enough = wants.iter().all(|want| could(want) >= u64::from(want.required));
+    if enough && (!whole || wants.iter().any(|want| could(want) > 0)) {
+        return Err(Refusal::Contended);
+    }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
     let needs = |want: &Want| want.required.max(u32::from(!any));
     let lacking = || wants.iter().filter(|want| sellable(stock, want, now) < needs(want));
-    let loose = |want: &Want| stock.sellable_at(want.pool, now) + stock.pool(want.pool).loose(now);
-    if lacking().all(|want| loose(want) >= u64::from(needs(want))) {
-        return Err(Refusal::Contended);
-    }
     let shortage = |want: &Want| Shortage {
         line: want.line,
         asked: quantity(want.asked),

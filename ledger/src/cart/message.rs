@@ -130,6 +130,8 @@ pub struct Granted {
     pub pool: PoolKey,
     /// How many, perhaps 0 with best effort.
     pub units: u32,
+    /// Fewer than wanted, and units that another shard may give back any moment stood in the way.
+    pub contended: bool,
 }
 
 /// Is this still to be decided?

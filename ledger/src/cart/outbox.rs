@@ -17,22 +17,34 @@ pub(crate) struct Outbox {
     rows: BTreeMap<(ShardId, Number), ReservationId>,
     /// For each row the oldest number since the cart's last answer from there.
     oldest: BTreeSet<(ShardId, Number)>,
+    /// How many rows a participant has.
+    counts: BTreeMap<ShardId, usize>,
 }
 
 impl Outbox {
-    /// Notes the row of a cart for a participant, if it is open.
-    pub(crate) fn open(&mut self, participant: &Participant, id: ReservationId) {
-        if participant.row.is_some() {
-            self.rows.insert((participant.shard, participant.number), id);
-            self.oldest.insert((participant.shard, participant.oldest));
+    /// Notes the row of a cart for a participant, if it is open. False if another cart has one of that number.
+    #[must_use]
+    pub(crate) fn open(&mut self, participant: &Participant, id: ReservationId) -> bool {
+        if participant.row.is_none() {
+            return true;
         }
+        let new = self.rows.insert((participant.shard, participant.number), id).is_none();
+        if new {
+            *self.counts.entry(participant.shard).or_default() += 1;
+        }
+        self.oldest.insert((participant.shard, participant.oldest)) && new
     }
 
     /// Removes it again, as it was noted.
     pub(crate) fn close(&mut self, participant: &Participant) {
-        if participant.row.is_some() {
-            self.rows.remove(&(participant.shard, participant.number));
-            self.oldest.remove(&(participant.shard, participant.oldest));
+        if participant.row.is_none() {
+            return;
+        }
+        self.oldest.remove(&(participant.shard, participant.oldest));
+        if self.rows.remove(&(participant.shard, participant.number)).is_some()
+            && let Some(count) = self.counts.get_mut(&participant.shard)
+        {
+            *count -= 1;
         }
     }
 
@@ -66,6 +78,16 @@ impl Outbox {
     pub(crate) fn oldest(&self, participant: ShardId) -> Option<Number> {
         let from = (participant, Number::default());
         self.oldest.range(from..).next().filter(|(shard, _)| *shard == participant).map(|(_, number)| *number)
+    }
+
+    /// Whether that row is open, and of that cart.
+    pub(crate) fn is_open(&self, participant: ShardId, number: Number, id: ReservationId) -> bool {
+        self.rows.get(&(participant, number)) == Some(&id)
+    }
+
+    /// How many rows are open to that participant.
+    pub(crate) fn count(&self, participant: ShardId) -> usize {
+        self.counts.get(&participant).copied().unwrap_or(0)
     }
 
     /// How many rows are open.

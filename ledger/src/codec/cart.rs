@@ -247,11 +247,13 @@ pub(crate) struct GrantedMsg {
     pool: Bytes,
     #[prost(uint32, tag = "3")]
     units: u32,
+    #[prost(bool, tag = "4")]
+    contended: bool,
 }
 
 impl From<&Granted> for GrantedMsg {
     fn from(granted: &Granted) -> Self {
-        Self { at: granted.at, pool: pool_key_bytes(&granted.pool), units: granted.units }
+        Self { at: granted.at, pool: pool_key_bytes(&granted.pool), units: granted.units, contended: granted.contended }
     }
 }
 
@@ -259,7 +261,12 @@ impl TryFrom<GrantedMsg> for Granted {
     type Error = Corrupt;
 
     fn try_from(message: GrantedMsg) -> Result<Self, Corrupt> {
-        Ok(Self { at: message.at, pool: read_pool_key(message.pool)?, units: message.units })
+        Ok(Self {
+            at: message.at,
+            pool: read_pool_key(message.pool)?,
+            units: message.units,
+            contended: message.contended,
+        })
     }
 }
 

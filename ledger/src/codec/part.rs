@@ -18,7 +18,9 @@ use crate::{
     command::Line,
     outcome::Refusal,
     records::read_pool_key,
-    state::{Cart, Mark, Part, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, Row, Stock},
+    state::{
+        Cart, Mark, Part, PartGranted, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, Row, Stock,
+    },
     types::{DurationMs, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
@@ -97,6 +99,8 @@ struct RoundMsg {
     granted: Vec<GrantedMsg>,
     #[prost(message, optional, tag = "12")]
     context: Option<ContextMsg>,
+    #[prost(uint32, repeated, tag = "13")]
+    own_at: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,11 +176,29 @@ impl From<&Round> for RoundMsg {
                 .collect(),
             granted: round.granted.iter().map(GrantedMsg::from).collect(),
             context: round.context.as_deref().map(ContextMsg::from),
+            own_at: round.own_at.clone(),
         }
     }
 }
 
 impl CartMsg {
+    /// Whether what it says of its rows can be: one row for a participant and number.
+    fn check_rows(&self) -> Result<(), Corrupt> {
+        let bad = |problem| Err(Corrupt::new("reservation record", problem));
+        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
+            return bad("has its participants out of order");
+        }
+        let older = |row: &ParticipantMsg| row.oldest.is_some_and(|oldest| Number::from(oldest) > row.number.into());
+        if self.participants.iter().any(older) {
+            return bad("has a row that is older than itself");
+        }
+        let prepares = self.participants.iter().any(|row| row.row == Row::Prepare as u32);
+        if prepares && self.round.is_none() {
+            return bad("prepares nothing");
+        }
+        Ok(())
+    }
+
     /// Whether a line in another shard is held.
     pub(crate) fn holds(&self) -> bool {
         self.remote.iter().any(|line| line.now.held() > 0)
@@ -195,6 +217,7 @@ impl CartMsg {
     }
 
     pub(crate) fn cart(self) -> Result<Cart, Corrupt> {
+        self.check_rows()?;
         let bad = |problem| Corrupt::new("reservation record", problem);
         let remote = |line: RemoteLineMsg| {
             if line.now.got().is_none_or(|got| got > line.asked) || line.was.got().is_none() {
@@ -220,15 +243,9 @@ impl CartMsg {
             let last = participant.last.map(Position::from);
             let number = participant.number.into();
             let oldest = participant.oldest.map_or(number, Number::from);
-            if oldest > number {
-                return Err(bad("has a row that is older than itself"));
-            }
             let context = participant.context.map(|context| context.context().map(Box::new)).transpose()?;
             Ok(Participant { shard: ShardId(participant.shard), number, oldest, row, last, context })
         };
-        if self.participants.windows(2).any(|two| two[0].shard >= two[1].shard) {
-            return Err(bad("has its participants out of order"));
-        }
         Ok(Cart {
             namespace: Namespace::new(self.namespace).map_err(|bad| Corrupt::new("namespace", bad))?,
             remote: self.remote.into_iter().map(remote).collect::<Result<_, _>>()?,
@@ -278,6 +295,7 @@ impl RoundMsg {
             wanted: self.wanted.into_iter().map(wanted).collect::<Result<_, Corrupt>>()?,
             granted: self.granted.into_iter().map(Granted::try_from).collect::<Result<_, _>>()?,
             context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
+            own_at: self.own_at,
         })
     }
 }
@@ -318,6 +336,8 @@ struct PartLineMsg {
     granted_at: Option<u32>,
     #[prost(uint32, tag = "5")]
     granted_units: u32,
+    #[prost(bool, tag = "6")]
+    granted_contended: bool,
 }
 
 pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &[Pool]) {
@@ -326,8 +346,9 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
         pool: pools[line.pool.index()].bytes.clone(),
         truth: line.truth.into(),
         extra: line.extra,
-        granted_at: line.granted.map(|(at, _)| at),
-        granted_units: line.granted.map_or(0, |(_, units)| units),
+        granted_at: line.granted.map(|granted| granted.at),
+        granted_units: line.granted.map_or(0, |granted| granted.units),
+        granted_contended: line.granted.is_some_and(|granted| granted.contended),
     };
     put_frame(
         out,
@@ -367,10 +388,16 @@ impl PartMsg {
             if line.truth.got().and_then(|got| got.checked_add(line.extra)).is_none() {
                 return Err(bad("has counts beyond 2^32"));
             }
-            let granted = line.granted_at.map(|at| (at, line.granted_units));
+            let (units, contended) = (line.granted_units, line.granted_contended);
+            let granted = line.granted_at.map(|at| PartGranted { at, units, contended });
             Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, granted })
         };
         let lines = self.lines.into_iter().map(line).collect::<Result<Vec<_>, Corrupt>>()?;
+        let mut pools: Vec<usize> = lines.iter().map(|line| line.pool.index()).collect();
+        pools.sort_unstable();
+        if pools.windows(2).any(|two| two[0] == two[1]) {
+            return Err(bad("has two lines of one pool"));
+        }
         let undecided = self.undecided.map(TimeMs);
         if undecided.is_none() && lines.iter().any(|line: &PartLine| line.extra > 0) {
             return Err(bad("holds undecided units of nothing undecided"));

@@ -86,6 +86,8 @@ pub(crate) struct Round {
     pub(crate) not_after: TimeMs,
     pub(crate) attempt: u32,
     pub(crate) operation: Option<OperationId>,
+    /// Of each own line its index in the request.
+    pub(crate) own_at: Vec<u32>,
     /// Lines in other shards.
     pub(crate) wanted: Vec<RoundLine>,
     /// Of those that answered.

@@ -233,15 +233,22 @@ impl Ledger {
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };
-        self.index_reservation(id, &reservation);
+        self.index_reservation(id, &reservation)?;
         self.reservations.insert(id, Box::new(reservation));
         Ok(())
     }
 
     /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
-    pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
+    ///
+    /// # Errors
+    /// [`Corrupt`] if one of its messages has the number of another.
+    fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) -> Result<(), Corrupt> {
         if let Some(cart) = &reservation.cart {
-            cart.participants.iter().for_each(|participant| self.outbox.open(participant, id));
+            for participant in &cart.participants {
+                if !self.outbox.open(participant, id) {
+                    return Err(Corrupt::new("state", "has two messages of one number"));
+                }
+            }
             if let Some(round) = &cart.round {
                 self.rounds.insert(Due::new(round.until, id));
             }
@@ -250,19 +257,20 @@ impl Ledger {
             if !reservation.passing() {
                 self.cold.ended.push(Reverse(id));
             }
-            return;
+            return Ok(());
         }
         if reservation.opening() {
             for line in reservation.lines.iter() {
                 self.stock.pool_mut(line.pool).undecided += u64::from(line.held);
             }
-            return;
+            return Ok(());
         }
         let due = Due::new(reservation.deadline, id);
         self.deadlines.insert(due);
         for line in reservation.lines.iter().filter(|line| line.held > 0) {
             self.stock.pool_mut(line.pool).add_hold(due, u64::from(line.held));
         }
+        Ok(())
     }
 
     pub(crate) fn insert_operation(&mut self, id: OperationId, operation: Operation) {

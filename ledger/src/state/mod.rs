@@ -35,7 +35,7 @@ pub use load::Loader;
 pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
-pub(crate) use part::{Part, PartLine};
+pub(crate) use part::{Part, PartGranted, PartLine};
 pub(crate) use reservation::{EndedBy, Line, Lines, Reservation, ReservationLook};
 pub(crate) use stock::{Deduct, Pool, PoolRef, SkuSettings, Stock};
 

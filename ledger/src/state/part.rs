@@ -35,8 +35,16 @@ pub(crate) struct PartLine {
     pub(crate) truth: Truth,
     /// Units held on top of `truth.held`, undecided.
     pub(crate) extra: u32,
-    /// What the prepare of this number was answered for the line: its index in the request, and units.
-    pub(crate) granted: Option<(u32, u32)>,
+    /// What the prepare of this number was answered for the line.
+    pub(crate) granted: Option<PartGranted>,
+}
+
+/// As [`Granted`](crate::cart::message::Granted), of a line that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartGranted {
+    pub(crate) at: u32,
+    pub(crate) units: u32,
+    pub(crate) contended: bool,
 }
 
 impl Part {

@@ -91,6 +91,12 @@ impl Pool {
         self.undecided + self.told.units_by(now)
     }
 
+    /// Units free if all that is loose were given back as well: a shortage is paid off first.
+    fn available_with_loose(&self, now: TimeMs) -> u64 {
+        let back = self.overdue(now) + self.loose(now);
+        self.books.available + (back - back.min(self.books.short))
+    }
+
     /// The hold that is due first.
     pub(crate) fn first_due(&self) -> Option<Due> {
         self.dues.first()
@@ -135,6 +141,12 @@ impl Stock {
     pub(crate) fn sellable_at(&self, at: PoolRef, now: TimeMs) -> u64 {
         let pool = self.pool(at);
         pool.available_at(now).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Units a pool could give if all that is loose were given back.
+    pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs) -> u64 {
+        let pool = self.pool(at);
+        pool.available_with_loose(now).saturating_sub(self.settings(pool).safety_stock)
     }
 
     /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.

@@ -316,7 +316,11 @@ impl Run {
                     entries.entry(shard).or_default().push(command);
                 }
                 for (shard, commands) in entries {
-                    self.clients(shard, commands);
+                    // What is forgotten has to be seen right before and after.
+                    let forget = |command: &Command| matches!(command.body, Body::Forget(_));
+                    let (forgets, others): (Vec<_>, Vec<_>) = commands.into_iter().partition(forget);
+                    self.clients(shard, others);
+                    self.clients(shard, forgets);
                 }
             }
             Step::Send(home) => {
@@ -374,6 +378,9 @@ impl Run {
     }
 
     fn clients(&mut self, shard: ShardId, commands: Vec<Command>) {
+        if commands.is_empty() {
+            return;
+        }
         let forgets = commands.iter().any(|command| matches!(command.body, Body::Forget(_)));
         // What is about to be forgotten has to be known, or nobody can add up afterwards.
         let before: Vec<_> = if forgets {

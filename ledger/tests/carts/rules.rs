@@ -2,9 +2,10 @@
 
 use crate::{support::*, world::*};
 use earmark_ledger::{
-    News,
+    Fresh, Ledger, News,
     cart::{Number, message::*},
     command::*,
+    limits,
     movement::MovementKind,
     outcome::*,
     records,
@@ -419,4 +420,133 @@ fn a_rejected_cart_stays_until_everyone_has_heard_of_it() {
     let told = world.entry(ShardId(1), vec![sending(2, &[])]).outcomes.remove(0);
     assert!(matches!(refusal(&told), Refusal::NotFound(_)));
     assert_eq!(world.view(id), None);
+}
+
+/// Reserves what may not be there, through to its end.
+fn told(world: &mut World, reserve: &Reserve) -> Outcome {
+    let outcome = world.reserve(reserve);
+    let Verdict::Done(Done::Pending(_)) = outcome.verdict else { return outcome };
+    carry(world, reserve.id);
+    world.decided.pop().expect("was decided").1
+}
+
+#[test]
+fn only_a_refusal_that_other_shards_may_lift_is_contended() {
+    let mut world = stocked();
+    let first = id(&world, 1);
+    world.reserve(&cart(first, &[(&shoe(), 3), (&sock(), 3)], TTL));
+    let prepare = world.row(1, 2);
+    world.deliver(prepare).expect("an answer, which is on its way");
+    // 2 are free, and 3 are undecided: at the participant and at home.
+    let mut next = 10;
+    let mut ask = |world: &mut World, home: u32, pool: &PoolKey, units: u64, best: bool| {
+        next += 1;
+        let id = cart_id(ShardId(home), world.now, next);
+        let reserve = cart(id, &[(pool, units)], TTL);
+        told(world, &Reserve { best_effort: best, ..reserve })
+    };
+    for (home, pool) in [(2, sock()), (3, sock()), (1, shoe()), (3, shoe())] {
+        let short = ask(&mut world, home, &pool, 6, false);
+        let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
+        assert_eq!(lines, &[Shortage { line: 0, asked: units(6), sellable: units(2) }]);
+        assert_eq!(refusal(&ask(&mut world, home, &pool, 5, false)), &Refusal::Contended);
+        assert_eq!(refusal(&ask(&mut world, home, &pool, 3, false)), &Refusal::Contended);
+    }
+    // Nothing at all is never a success; here something may come back.
+    for (home, pool) in [(2, sock()), (1, shoe())] {
+        assert!(matches!(ask(&mut world, home, &pool, 2, false).verdict, Verdict::Done(_)));
+        for from in [home, 3] {
+            assert_eq!(refusal(&ask(&mut world, from, &pool, 1, true)), &Refusal::Contended);
+        }
+    }
+    // Once it is decided, what is held is not coming back any moment.
+    carry(&mut world, first);
+    assert_eq!(state(&world, first), ReservationState::Held);
+    for (home, pool) in [(2, sock()), (3, sock()), (1, shoe()), (3, shoe())] {
+        for best in [true, false] {
+            let short = ask(&mut world, home, &pool, 1, best);
+            let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
+            assert_eq!(lines, &[Shortage { line: 0, asked: units(1), sellable: units(0) }]);
+        }
+    }
+    // Overdue by what home told, and not heard of since. At home itself it is simply over.
+    world.wait(TTL.0);
+    let fresh = command(Body::Reserve(cart(cart_id(ShardId(2), BASE, 99), &[(&sock(), 5)], TTL)));
+    let before = TimeMs(world.now.0 - 1);
+    assert!(matches!(world.at(2).judge_fresh(&fresh, before), Fresh::Refuse(Refusal::InsufficientStock(_))));
+    assert_eq!(world.at(2).judge_fresh(&fresh, world.now), Fresh::TickFirst);
+    for shard in 1..=3 {
+        world.tick(shard);
+    }
+    assert_eq!(world.at(2).judge_fresh(&fresh, world.now), Fresh::Refuse(Refusal::Contended));
+    for home in [2, 3] {
+        let told = ask(&mut world, home, &sock(), 5, false);
+        // Two of them are held by a single-shard reserve that is over, too.
+        assert_eq!(refusal(&told), &Refusal::Contended);
+        assert!(matches!(refusal(&ask(&mut world, home, &sock(), 6, false)), Refusal::InsufficientStock(_)));
+    }
+    assert!(matches!(ask(&mut world, 1, &shoe(), 5, false).verdict, Verdict::Done(_)));
+    carry(&mut world, first);
+    assert!(matches!(ask(&mut world, 2, &sock(), 5, false).verdict, Verdict::Done(_)));
+}
+
+#[test]
+fn units_that_only_pay_off_a_shortage_are_not_coming_back() {
+    let mut world = stocked();
+    let first = id(&world, 1);
+    world.reserve(&cart(first, &[(&shoe(), 1), (&sock(), 5)], TTL));
+    let prepare = world.row(1, 2);
+    world.deliver(prepare);
+    world.one(2, adjust(operation_id(BASE, 1), &sock(), -4));
+    let single = |world: &mut World, number, units| {
+        let id = cart_id(ShardId(2), world.now, number);
+        told(world, &cart(id, &[(&sock(), units)], TTL))
+    };
+    assert_eq!(refusal(&single(&mut world, 1, 1)), &Refusal::Contended);
+    assert!(matches!(refusal(&single(&mut world, 2, 2)), Refusal::InsufficientStock(_)));
+    world.one(1, release(first));
+    world.pump();
+    assert!(matches!(single(&mut world, 3, 1).verdict, Verdict::Done(_)));
+}
+
+#[test]
+fn a_best_effort_cart_that_finds_nothing_is_told_every_line() {
+    let mut world = World::new(3);
+    world.stock(&[(&shoe(), 1), (&sock(), 1), (&hat(), 1)]);
+    let all = cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 1), (&hat(), 1)], TTL);
+    assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
+    let none = cart(id(&world, 2), &[(&sock(), 2), (&shoe(), 3), (&hat(), 4), (&shoe(), 1)], TTL);
+    let none = told(&mut world, &Reserve { best_effort: true, ..none });
+    let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0) };
+    assert_eq!(refusal(&none), &Refusal::InsufficientStock(vec![line(0, 2), line(1, 4), line(2, 4)]));
+}
+
+#[test]
+fn a_silent_shard_makes_its_homes_keep_only_so_much_for_it() {
+    // Without the checks after each entry: there are many carts.
+    let mut home = Ledger::new(ShardId(1));
+    let max = u64::try_from(limits::UNANSWERED_MAX).expect("small");
+    let open = |number, pool: &PoolKey| {
+        command(Body::Reserve(cart(cart_id(ShardId(1), BASE, number), &[(&shoe(), 1), (pool, 1)], TTL)))
+    };
+    let mut commands = vec![command(receive(operation_id(BASE, 1), &shoe(), 1_000_000))];
+    commands.extend((0..=max).map(|number| open(number, &sock())));
+    // Carts elsewhere are begun.
+    commands.push(open(1 << 40, &hat()));
+    let outcomes = home.apply(LogIndex(1), &batch(BASE, commands)).outcomes;
+    let begun = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Done(Done::Pending(_)));
+    assert_eq!(outcomes.iter().filter(|outcome| begun(outcome)).count(), limits::UNANSWERED_MAX + 1);
+    assert_eq!(refusal(&outcomes[limits::UNANSWERED_MAX + 1]), &Refusal::Contended);
+    // What was begun is decided all the same, and then there is room for as many as were answered.
+    let first = cart_id(ShardId(1), BASE, 0);
+    let outcomes =
+        home.apply(LogIndex(2), &batch(BASE, vec![command(release(first)), open(1 << 41, &sock())])).outcomes;
+    assert_eq!((home.unanswered(), begun(&outcomes[1])), (limits::UNANSWERED_MAX + 1, false));
+    let message = home.message(first, ShardId(2)).expect("its row is open");
+    let Body::Cart(Message::Decide(Decide { from, .. })) = message.body else { panic!("is decided: {message:?}") };
+    let answer = Answer { id: first, number: from.number, from: ShardId(2), result: Ok(Vec::new()), last: None };
+    let answer = command(Body::Cart(Message::Answer(answer)));
+    let outcomes = home.apply(LogIndex(3), &batch(BASE, vec![answer, open(1 << 42, &sock())])).outcomes;
+    assert!(begun(&outcomes[1]));
+    assert_eq!(home.violations(), Vec::new());
 }

@@ -1,6 +1,9 @@
 //! Home's side: a cart is opened, answers come in, and one decision is made.
 
-use super::super::{Effect, Entry, reserve::Granting};
+use super::super::{
+    Effect, Entry,
+    reserve::{Granting, Want},
+};
 use crate::{
     cart::{
         Number,
@@ -8,12 +11,13 @@ use crate::{
     },
     command::{Command, Context, Reserve},
     journal::{By, Posting},
-    limits::PREPARE_TIMEOUT,
+    limits::{PREPARE_TIMEOUT, UNANSWERED_MAX},
     movement::{Delta, MovementKind, Spot},
-    outcome::{Done, Outcome, Pending, Refusal, ReservationState},
+    outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
     state::{
         Cart, Due, EndedBy, Intent, Line, Lines, Mark, RemoteLine, Reservation, Round, RoundKind, RoundLine, Row, stop,
+        units,
     },
     types::{Quantity, ReservationId, ShardId},
 };
@@ -31,7 +35,7 @@ impl Entry<'_> {
     /// Begins a cart over several shards: its own lines are held, the others are asked for.
     pub(in crate::apply) fn open(&mut self, command: &Command, reserve: &Reserve, print: u64) -> Outcome {
         match self.judge_open(command, reserve) {
-            Ok(lines) => self.open_judged(command, reserve, print, lines),
+            Ok(wants) => self.open_judged(command, reserve, print, &wants),
             Err(refusal) => {
                 let outcome = self.refused(refusal);
                 self.ledger.remember_refusal(Intent::Reserve(reserve.id), print, command.into(), &outcome);
@@ -41,15 +45,20 @@ impl Entry<'_> {
     }
 
     /// The lines that live here, with what each is granted.
-    fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Line>, Refusal> {
+    fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
         self.admit(command)?;
         let granting = Granting { namespace: &reserve.namespace, best_effort: reserve.best_effort, whole: false };
         let wants = self.grant_lines(&granting, own_lines(reserve, self.ledger.shard))?;
-        Ok(wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) }).collect())
+        // A shard that does not answer must not make its homes keep ever more for it.
+        let silent = |shard: &&ShardId| self.ledger.outbox.count(**shard) >= UNANSWERED_MAX;
+        if reserve.shards.iter().any(|shard| silent(&shard)) {
+            return Err(Refusal::Contended);
+        }
+        Ok(wants)
     }
 
     /// Nothing can fail from here on.
-    fn open_judged(&mut self, command: &Command, reserve: &Reserve, print: u64, lines: Vec<Line>) -> Outcome {
+    fn open_judged(&mut self, command: &Command, reserve: &Reserve, print: u64, wants: &[Want]) -> Outcome {
         let clock = self.clock();
         let id = reserve.id;
         let number = self.next_number();
@@ -60,10 +69,10 @@ impl Entry<'_> {
         let participants = cart.map_or_else(Vec::new, |cart| cart.participants);
         let wanted = wanted(reserve, home);
         let mut last = None;
-        for line in lines.iter().filter(|line| line.held > 0) {
-            let delta = taken(line.held);
-            last = Some(self.post(line.pool, MovementKind::Prepare, &command.context, (id, last), delta, None));
-            self.ledger.stock.pool_mut(line.pool).undecided += u64::from(line.held);
+        for want in wants.iter().filter(|want| want.grant > 0) {
+            let delta = taken(want.grant);
+            last = Some(self.post(want.pool, MovementKind::Prepare, &command.context, (id, last), delta, None));
+            self.ledger.stock.pool_mut(want.pool).undecided += u64::from(want.grant);
         }
         let spot = last.unwrap_or_else(|| self.spot());
         let shards: Vec<ShardId> = wanted.iter().map(|line| line.shard).collect();
@@ -77,6 +86,7 @@ impl Entry<'_> {
             not_after: command.not_after,
             attempt: command.attempt,
             operation: None,
+            own_at: wants.iter().map(|want| want.line).collect(),
             wanted,
             granted: Vec::new(),
             context: kept(&command.context),
@@ -89,7 +99,7 @@ impl Entry<'_> {
             decided: self.spot(),
         };
         let mut reservation = Box::new(Reservation {
-            lines: Lines::new(lines.into_iter()),
+            lines: Lines::new(wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) })),
             owner: reserve.owner.as_bytes().into(),
             fingerprint: print,
             created: clock,
@@ -132,7 +142,9 @@ impl Entry<'_> {
                 By::Request(context) => kept(context),
                 By::Nobody => None,
             };
-            self.ledger.outbox.open(participant, id);
+            if !self.ledger.outbox.open(participant, id) {
+                stop(format_args!("number {number} was taken before"));
+            }
             self.news.sent = true;
         }
     }
@@ -215,9 +227,10 @@ impl Entry<'_> {
         let total: u64 = round.granted.iter().map(|granted| u64::from(granted.units)).sum();
         if total == 0 && reservation.lines.iter().all(|line| line.held == 0) {
             // With best effort each may have granted nothing.
+            let refusal = self.nothing(reservation, &round);
             cart.round = Some(round);
             reservation.cart = Some(cart);
-            return self.reject(id, reservation, Refusal::InsufficientStock(Vec::new()));
+            return self.reject(id, reservation, refusal);
         }
         self.ledger.rounds.remove(&Due::new(round.until, id));
         let deadline = clock.plus(round.ttl);
@@ -249,6 +262,22 @@ impl Entry<'_> {
         let done = Done::Reserved(reservation.reserved(id, &self.ledger.stock));
         let outcome = self.outcome(Ok((done, Some(reservation.reserved_at))));
         self.news.decided.push((Pending { id, number: round.number }, outcome));
+    }
+
+    /// Why a cart that got nothing at all is refused: there is nothing, or it may come back any moment.
+    fn nothing(&self, reservation: &Reservation, round: &Round) -> Refusal {
+        let stock = &self.ledger.stock;
+        let loose = |line: &Line| stock.pool(line.pool).loose(self.clock()) > 0;
+        if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().any(loose) {
+            return Refusal::Contended;
+        }
+        let shortage = |at, asked| Shortage { line: at, asked, sellable: Quantity::ZERO };
+        let own = round.own_at.iter().zip(reservation.lines.iter());
+        let own = own.map(|(at, line)| shortage(*at, units(line.asked)));
+        let wanted = round.wanted.iter().map(|line| shortage(line.at, line.line.quantity));
+        let mut shortages: Vec<Shortage> = own.chain(wanted).collect();
+        shortages.sort_by_key(|shortage| shortage.line);
+        Refusal::InsufficientStock(shortages)
     }
 
     /// The cart is not held: refused by a participant, given up, or released while it was prepared.

@@ -11,7 +11,7 @@ use crate::{
     limits::PARTS_FORGOTTEN_PER_ENTRY,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Refusal},
-    state::{Due, Map, Mark, Part, PartLine, PoolRef, stop},
+    state::{Due, Map, Mark, Part, PartGranted, PartLine, PoolRef, stop},
     types::{Owner, ReservationId, ShardId, TimeMs},
 };
 
@@ -53,6 +53,7 @@ impl Entry<'_> {
         let granting = Granting { namespace: &prepare.namespace, best_effort: prepare.best_effort, whole: false };
         let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
         let wants = self.grant_lines(&granting, lines)?;
+        let clock = self.clock();
         for want in &wants {
             let at = match part.lines.iter().position(|line| line.pool == want.pool) {
                 Some(at) => at,
@@ -63,7 +64,8 @@ impl Entry<'_> {
             };
             let line = &mut part.lines[at];
             line.extra = want.grant.saturating_sub(line.truth.held);
-            line.granted = Some((want.line, want.grant));
+            let contended = want.grant < want.asked && self.ledger.stock.pool(want.pool).loose(clock) > 0;
+            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended });
             if line.extra > 0 {
                 let extra = line.extra;
                 let chain = (prepare.from.id, part.last);
@@ -231,8 +233,8 @@ impl Entry<'_> {
     fn repeated(&self, id: ReservationId) -> Outcome {
         let part = &self.ledger.parts[&id];
         let granted = part.lines.iter().filter_map(|line| {
-            let (at, units) = line.granted?;
-            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units })
+            let PartGranted { at, units, contended } = line.granted?;
+            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units, contended })
         });
         let result = match &part.refused {
             Some(refusal) => Err((**refusal).clone()),
@@ -249,12 +251,12 @@ impl Entry<'_> {
     /// Keeps the highest floor of a home, and forgets some of what lies below it (rule 5).
     pub(super) fn raise_floor(&mut self, home: ShardId, floor: Number) {
         let ledger = &mut *self.ledger;
-        let (known, mark) = ledger.floors.entry(home).or_insert((Number::default(), Mark::default()));
-        if floor > *known {
-            *known = floor;
+        let mut known = ledger.floors.get(&home).map_or(Number::default(), |(known, _)| *known);
+        if floor > known {
+            let (kept, mark) = ledger.floors.entry(home).or_default();
+            (*kept, known) = (floor, floor);
             ledger.dirty.floor(home, mark);
         }
-        let known = *known;
         for _ in 0..PARTS_FORGOTTEN_PER_ENTRY {
             let first = ledger.idle_parts.range((home, Number::default(), [0; 16])..(home, known, [0; 16])).next();
             let Some(first) = first.copied() else { return };
