@@ -129,6 +129,12 @@ impl Check {
         ReservationId::from_slice(bytes).map_err(|bad| self.fail("reservation_id", bad.to_string())).ok()
     }
 
+    /// The same for what changes something: no id is from the future.
+    pub(super) fn dated_reservation(&mut self, bytes: &[u8], arrival: &Arrival<'_>) -> Option<ReservationId> {
+        let id = self.reservation(bytes);
+        id.inspect(|id| self.dated("reservation_id", id.time(), arrival))
+    }
+
     /// The caller's operation id; none where it gave none.
     pub(super) fn operation(&mut self, bytes: &[u8], arrival: &Arrival<'_>) -> Option<OperationId> {
         if bytes.is_empty() {
@@ -152,7 +158,7 @@ impl Check {
     }
 
     /// An id is made with a time near the server's.
-    pub(super) fn dated(&mut self, field: &str, made: TimeMs, arrival: &Arrival<'_>) {
+    fn dated(&mut self, field: &str, made: TimeMs, arrival: &Arrival<'_>) {
         if made > arrival.now.plus(ID_AHEAD_MAX) {
             self.fail(field, format!("is dated {} ahead of the server", made.since(arrival.now)));
         }

@@ -56,8 +56,7 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     let id = if request.reservation_id.is_empty() {
         home.map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
     } else {
-        let id = check.reservation(&request.reservation_id);
-        id.inspect(|id| check.dated("reservation_id", id.time(), arrival))
+        check.dated_reservation(&request.reservation_id, arrival)
     };
     let ttl_chosen = request.ttl_ms == 0;
     let ttl = if ttl_chosen { chosen_ttl() } else { check.ttl(request.ttl_ms) };
@@ -105,7 +104,7 @@ impl Check {
 pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
+    let id = check.dated_reservation(&request.reservation_id, arrival);
     let operation = check.operation(&request.operation_id, arrival);
     let parts = check.parts(request.parts);
     let keep_rest = request.keep_rest;
@@ -120,7 +119,7 @@ pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decod
 pub fn release(request: v1::ReleaseRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
+    let id = check.dated_reservation(&request.reservation_id, arrival);
     let operation = check.operation(&request.operation_id, arrival);
     let parts = check.parts(request.parts);
     let body = id.zip(parts).map(|(id, parts)| Body::Release(Release { id, operation, parts }));
@@ -134,7 +133,7 @@ pub fn release(request: v1::ReleaseRequest, arrival: &Arrival<'_>) -> Result<Dec
 pub fn extend(request: v1::ExtendRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
+    let id = check.dated_reservation(&request.reservation_id, arrival);
     let operation = check.operation(&request.operation_id, arrival).unwrap_or_else(|| make_operation(arrival));
     let ttl = check.ttl(request.ttl_ms);
     let body = id.map(|id| Body::Extend(Extend { id, operation, ttl }));

@@ -59,7 +59,7 @@ fn bad_settlements(id: &Bytes, ask: fn(&Bytes, Vec<v1::Part>) -> Asked) -> Vec<C
     cases.extend(ids_and_contexts(&in_parts));
     // Not refused for its form: nothing is known by that name, or too much is asked.
     cases.push(Case::code(ask(&reservation_id(now_ms(), 77), Vec::new()), Code::NotFound));
-    cases.push(Case::code(ask(&reservation_id(now_ms() + 365 * DAY_MS, 77), Vec::new()), Code::NotFound));
+    cases.push(Case::field(ask(&reservation_id(now_ms() + 365 * DAY_MS, 77), Vec::new()), "reservation_id"));
     cases.push(Case::code(ask(&reservation_id(now_ms() - 365 * DAY_MS, 77), Vec::new()), Code::IdempotencyTooOld));
     let elsewhere = v1::Part { location: "elsewhere".to_owned(), ..part(1) };
     cases.push(Case::code(ask(id, vec![elsewhere]), Code::NotFound));
