@@ -4,10 +4,14 @@
 
 #[path = "carts/faults.rs"]
 mod faults;
+#[path = "carts/formats.rs"]
+mod formats;
 #[path = "carts/journal.rs"]
 mod journal;
 #[path = "carts/rules.rs"]
 mod rules;
 mod support;
+#[path = "carts/totality.rs"]
+mod totality;
 #[path = "carts/world.rs"]
 mod world;

@@ -590,7 +590,8 @@ fn check_lines(reserve: &Reserve, reserved: &Reserved) {
 
 #[test]
 fn whatever_the_network_does_all_shards_agree_in_the_end() {
-    let cases = std::env::var("CARTS_CASES").map_or(50, |cases| cases.parse().expect("a number"));
+    let cases = std::env::var_os("CARTS_CASES")
+        .map_or(50, |cases| cases.to_str().and_then(|cases| cases.parse().ok()).expect("a number"));
     let config = Config {
         cases,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
