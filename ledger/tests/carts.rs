@@ -8,8 +8,16 @@ mod faults;
 mod formats;
 #[path = "carts/journal.rs"]
 mod journal;
+#[path = "carts/mended.rs"]
+mod mended;
 #[path = "carts/rules.rs"]
 mod rules;
+#[path = "carts/serial.rs"]
+mod serial;
+#[path = "carts/short.rs"]
+mod short;
+#[path = "carts/steps.rs"]
+mod steps;
 mod support;
 #[path = "carts/totality.rs"]
 mod totality;

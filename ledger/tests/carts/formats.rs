@@ -77,7 +77,7 @@ fn every_body() -> Vec<Body> {
     let [granted, refused] = answers();
     let messages = vec![
         Message::Prepare(Prepare {
-            from: from.clone(),
+            from,
             namespace: Namespace::default(),
             owner: owner.clone(),
             best_effort: true,
