@@ -2,7 +2,7 @@
 
 use crate::{short::*, support::*, world::*};
 use earmark_ledger::{
-    Fresh,
+    Fresh, Ledger,
     cart::{Number, message::*},
     command::*,
     limits,
@@ -346,4 +346,28 @@ fn a_hold_lasts_from_the_moment_at_which_all_is_held() {
     assert_eq!(world.units(&sock()), (2, 3, 0));
     world.pump();
     assert_eq!(world.units(&sock()), (5, 0, 0));
+}
+
+#[test]
+fn what_one_entry_cannot_give_up_is_over_all_the_same() {
+    let mut home = Ledger::new(ShardId(1));
+    let count = u64::from(limits::EXPIRY_PER_ENTRY) + 1;
+    let open =
+        |number| command(Body::Reserve(cart(cart_id(ShardId(1), BASE, number), &[(&shoe(), 1), (&sock(), 1)], TTL)));
+    let mut commands = vec![command(receive(operation_id(BASE, 1), &shoe(), count))];
+    commands.extend((1..=count).map(open));
+    home.apply(LogIndex(1), &batch(BASE, commands));
+    let last = cart_id(ShardId(1), BASE, count);
+    let Some(Body::Cart(Message::Prepare(prepare))) = home.message(last, ShardId(2)).map(|message| message.body) else {
+        panic!("is being prepared");
+    };
+    let granted = Granted { at: 1, pool: sock(), units: 1, contended: false };
+    let (number, from) = (prepare.from.number, ShardId(2));
+    let answer = Message::Answer(Answer { id: last, number, from, result: Ok(vec![granted]), last: None });
+    let over = BASE.plus(limits::PREPARE_TIMEOUT);
+    let applied = home.apply(LogIndex(2), &batch(over, vec![command(Body::Cart(answer))]));
+    assert_eq!(applied.news.decided.len(), limits::EXPIRY_PER_ENTRY as usize + 1);
+    let (of, outcome) = applied.news.decided.last().expect("the last one too");
+    assert_eq!((of.id, refusal(outcome)), (last, &Refusal::Contended));
+    assert_eq!(home.violations(), Vec::new());
 }
