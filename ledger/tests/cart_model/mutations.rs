@@ -140,7 +140,7 @@ pub const ALL: [Entry; 30] = [
     ),
     needed!(FloorAboveUnanswered, "5", forgets_refused, HEALS, "the floor is the next number, answered or not"),
     needed!(FloorLostWithLeader, "5", forgets_refused, HEALS, "the floor is the leader's, and is lost with it"),
-    needed!(GoneWithoutNumber, "6", asks, WHOLE, "Gone is obeyed whatever Prepare it names"),
+    needed!(GoneWithoutNumber, "6", anew, WHOLE, "Gone is obeyed whatever Prepare it names"),
     needed!(StaleLeaderAnswersAsk, "6", asks, WHOLE, "Ask is answered by a leader that has not applied the cart"),
     needed!(RefusedForgottenWithOpenRow, "7", forgets_refused, HEALS, "home forgets a refused cart with an open row"),
     needed!(SoldForgottenWithOpenRow, "7", forgets_sold, HEALS, "home forgets a committed cart with an open row"),
