@@ -2,6 +2,7 @@
 //! back into the home's log. What is not answered is sent again; every message may come twice.
 
 use crate::{
+    failpoint,
     router::{Leader, Router},
     shard::{Replica, proposer::Failure},
 };
@@ -138,13 +139,25 @@ fn carry(
     for (participant, commands) in frames {
         let (router, replica, returns) = (router.clone(), replica.clone(), returns.clone());
         tokio::spawn(async move {
+            let steps: Vec<_> = failpoint::of_frame(&commands).collect();
+            let at = |place: usize| steps.iter().for_each(|steps| failpoint::hit(steps[place]));
+            at(0);
             let answers = deliver(&router, participant, commands).await;
-            let answers = answers.into_iter().filter_map(|outcome| match outcome.verdict {
-                Verdict::Done(Done::Answered(Some(answer))) => Some(Message::Answer(*answer)),
-                _ => None,
-            });
-            let answers = answers.map(|answer| propose(&replica, answer));
-            for failure in join_all(answers).await.into_iter().filter_map(Result::err) {
+            let answers: Vec<_> = answers
+                .into_iter()
+                .filter_map(|outcome| match outcome.verdict {
+                    Verdict::Done(Done::Answered(Some(answer))) => Some(Message::Answer(*answer)),
+                    _ => None,
+                })
+                .collect();
+            if !answers.is_empty() {
+                at(1);
+            }
+            let recorded = join_all(answers.into_iter().map(|answer| propose(&replica, answer))).await;
+            if recorded.iter().any(Result::is_ok) {
+                at(2);
+            }
+            for failure in recorded.into_iter().filter_map(Result::err) {
                 tracing::debug!(%participant, ?failure, "an answer did not reach its home; it will come again");
             }
             returns.send(Returned { participant }).ok();

@@ -11,6 +11,7 @@ pub mod status;
 mod stock;
 
 use crate::{
+    failpoint::{self, Step},
     node::{Health, Node},
     router::{Hop, Router},
 };
@@ -111,8 +112,12 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     };
     let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
     let deadline = router.deadline(command.not_after);
+    failpoint::hit(Step::GatewayReceived);
     match router.execute(bucket, command, fresh, hop, deadline).await {
-        Ok(answer) => encode::answer(asked, &answer),
+        Ok(answer) => {
+            failpoint::hit(Step::GatewayDecided);
+            encode::answer(asked, &answer)
+        }
         Err(error) => Answered::Error(error),
     }
 }

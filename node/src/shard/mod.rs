@@ -17,6 +17,7 @@ pub mod streams;
 
 use crate::{
     config::Config,
+    failpoint::{self, Step},
     peer::{links::Links, raft_network::Factory},
     stamp::Clocks,
     storage::ReplicaStore,
@@ -232,7 +233,10 @@ impl Replica {
         if spans {
             return self.propose_cart(&command, fresh, deadline).await;
         }
+        let (before, after) = failpoint::around(&command.body);
+        before.into_iter().for_each(failpoint::hit);
         let mut answer = self.proposer.propose(command, fresh, deadline).await?;
+        after.into_iter().for_each(failpoint::hit);
         if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
             && !view.settled
         {
@@ -247,6 +251,7 @@ impl Replica {
         loop {
             let answer = self.proposer.propose(command.clone(), fresh, deadline).await?;
             let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };
+            failpoint::hit(Step::HomeOpened);
             let decision = {
                 let hot = self.hot();
                 hot.ledger.is_pending(pending.id, pending.number).then(|| self.core.board().decision(pending))
@@ -257,7 +262,10 @@ impl Replica {
                 continue;
             };
             return match tokio::time::timeout_at(deadline, decision).await {
-                Ok(Ok(outcome)) => Ok(Answer { outcome, logged: true }),
+                Ok(Ok(outcome)) => {
+                    failpoint::hit(Step::HomeDecided);
+                    Ok(Answer { outcome, logged: true })
+                }
                 Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
             };
         }
