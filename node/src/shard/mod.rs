@@ -24,7 +24,7 @@ use crate::{
 };
 use earmark_ledger::{
     command::{Body, Command},
-    outcome::{Done, Verdict},
+    outcome::{Done, Outcome, Verdict},
     types::{Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use machine::{Core, Hot, Machine};
@@ -251,6 +251,7 @@ impl Replica {
         loop {
             let answer = self.proposer.propose(command.clone(), fresh, deadline).await?;
             let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };
+            let replayed = answer.outcome.replayed;
             failpoint::hit(Step::HomeOpened);
             let decision = {
                 let hot = self.hot();
@@ -264,7 +265,9 @@ impl Replica {
             return match tokio::time::timeout_at(deadline, decision).await {
                 Ok(Ok(outcome)) => {
                     failpoint::hit(Step::HomeDecided);
-                    Ok(Answer { outcome, logged: true })
+                    // Whoever joined an earlier sending is told its end again.
+                    let replayed = replayed || outcome.replayed;
+                    Ok(Answer { outcome: Outcome { replayed, ..outcome }, logged: true })
                 }
                 Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
             };
