@@ -221,7 +221,9 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     if count == 0 {
         check.fail("lines", "must not be empty");
     }
-    let home = namespace.as_ref().zip(lines.first()).map(|(namespace, line)| Bucket::of(namespace, &line.sku));
+    let home = namespace.as_ref().and_then(|namespace| {
+        ReservationId::home_among(arrival.now, lines.iter().map(|line| Bucket::of(namespace, &line.sku)))
+    });
     let id = if request.reservation_id.is_empty() {
         home.map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
     } else {

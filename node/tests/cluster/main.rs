@@ -3,5 +3,6 @@
 mod carts;
 mod clock;
 mod limits;
+mod opposite;
 mod sale;
 mod support;
