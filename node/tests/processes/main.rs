@@ -2,15 +2,19 @@
 //!
 //! Each test has three nodes of its own; one test runs at a time, because what they need most is the machine.
 
+mod acts;
+mod carts;
 mod checks;
 mod cluster;
 mod crash;
 mod damage;
 mod failing_sync;
+mod kills;
 mod lagging;
 mod load;
 mod proxy;
 mod refusals;
+mod vanish;
 mod wal;
 
 use tokio::sync::{Mutex, MutexGuard};
