@@ -61,3 +61,18 @@ fn buckets_of_skus() {
         assert_eq!(Bucket::of(&namespace, &sku).number(), bucket, "{namespace} {sku}");
     }
 }
+
+#[test]
+fn carts_with_the_same_buckets_share_a_home_whatever_their_order_and_all_are_homes_in_turn() {
+    let bucket = |number| Bucket::new(number).expect("below 16,384");
+    let (one, other) = (bucket(3), bucket(16_000));
+    let mut homes = [0, 0];
+    for window in 0..1_000 {
+        let time = TimeMs(window * 600_000);
+        let home = ReservationId::home_among(time, [one, other]);
+        assert_eq!(home, ReservationId::home_among(TimeMs(time.0 + 599_999), [other, one, other]));
+        homes[usize::from(home == Some(other))] += 1;
+    }
+    assert!(homes.iter().all(|count| (400..600).contains(count)), "{homes:?}");
+    assert_eq!(ReservationId::home_among(TimeMs(0), []), None);
+}

@@ -2,6 +2,7 @@
 //! back into the home's log. What is not answered is sent again; every message may come twice.
 
 use crate::{
+    failpoint,
     router::{Leader, Router},
     shard::{Replica, proposer::Failure},
 };
@@ -29,7 +30,7 @@ const FRAME: usize = 256;
 const FRAMES_MAX: usize = 8;
 /// A frame is given up after this, and its messages are sent again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The oldest open message to a shard is sent again after this, and all behind it.
+/// The oldest open message to a shard is sent again after this, and all behind it, once no frame is on its way.
 const RESEND: Duration = Duration::from_millis(500);
 /// How often a courier looks after what nobody told it of.
 const ROUND: Duration = Duration::from_millis(200);
@@ -115,7 +116,8 @@ fn carry(
             let first = hot.ledger.outbox(participant, Number::default()).next().map(|(number, _)| number);
             match (first, lane.oldest) {
                 (Some(first), Some((oldest, since))) if first == oldest => {
-                    if now.duration_since(since) >= RESEND {
+                    // What is on its way may be answered yet: sent again beside it, a slow shard would only be slower.
+                    if lane.frames == 0 && now.duration_since(since) >= RESEND {
                         lane.sent = Number::default();
                         lane.oldest = Some((first, now));
                     }
@@ -138,13 +140,25 @@ fn carry(
     for (participant, commands) in frames {
         let (router, replica, returns) = (router.clone(), replica.clone(), returns.clone());
         tokio::spawn(async move {
+            let steps: Vec<_> = failpoint::of_frame(&commands).collect();
+            let at = |place: usize| steps.iter().for_each(|steps| failpoint::hit(steps[place]));
+            at(0);
             let answers = deliver(&router, participant, commands).await;
-            let answers = answers.into_iter().filter_map(|outcome| match outcome.verdict {
-                Verdict::Done(Done::Answered(Some(answer))) => Some(Message::Answer(*answer)),
-                _ => None,
-            });
-            let answers = answers.map(|answer| propose(&replica, answer));
-            for failure in join_all(answers).await.into_iter().filter_map(Result::err) {
+            let answers: Vec<_> = answers
+                .into_iter()
+                .filter_map(|outcome| match outcome.verdict {
+                    Verdict::Done(Done::Answered(Some(answer))) => Some(Message::Answer(*answer)),
+                    _ => None,
+                })
+                .collect();
+            if !answers.is_empty() {
+                at(1);
+            }
+            let recorded = join_all(answers.into_iter().map(|answer| propose(&replica, answer))).await;
+            if recorded.iter().any(Result::is_ok) {
+                at(2);
+            }
+            for failure in recorded.into_iter().filter_map(Result::err) {
                 tracing::debug!(%participant, ?failure, "an answer did not reach its home; it will come again");
             }
             returns.send(Returned { participant }).ok();
@@ -171,7 +185,7 @@ async fn deliver(router: &Router, shard: ShardId, commands: Vec<Command>) -> Vec
             Ok(answers.into_iter().filter_map(|answer| answer.ok().map(|answer| answer.outcome)).collect())
         }
         Leader::There(Some(leader)) => router.hand_over(shard, leader, &commands, deadline).await,
-        Leader::There(None) => Err(format!("shard {shard} has no leader that is known here")),
+        Leader::There(None) => router.hand_around(shard, &commands, deadline).await,
     };
     delivered.unwrap_or_else(|problem| {
         tracing::debug!(%shard, problem, "messages of carts did not arrive; they will be sent again");

@@ -11,6 +11,7 @@ pub mod beacon;
 pub mod config;
 pub mod courier;
 pub mod environment;
+pub mod failpoint;
 pub mod formation;
 pub mod node;
 pub mod peer;

@@ -251,6 +251,10 @@ impl Node {
     fn guard(self: &Arc<Self>, replica: &Arc<Replica>) {
         let mut damage = replica.core().damage();
         let (node, replica) = (Arc::downgrade(self), Arc::downgrade(replica));
+        // What was found before anyone looked is found too.
+        if damage.borrow().is_some() {
+            damage.mark_changed();
+        }
         tokio::spawn(async move {
             while damage.changed().await.is_ok() {
                 let found = damage.borrow().clone();

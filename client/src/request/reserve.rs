@@ -158,9 +158,10 @@ impl Reserve {
         let skus: Vec<Sku> = skus.into_iter().flatten().collect();
         let made_here = self.id.is_none();
         let id = self.id.unwrap_or_else(|| {
-            // Any of the lines, so that no bucket is the home of every cart that has a popular SKU in it.
-            let pick = usize::try_from(shared.environment.random_u64() % skus.len() as u64).expect("an index");
-            shared.reservation_id(Bucket::of(&shared.namespace, &skus[pick]))
+            let buckets = skus.iter().map(|sku| Bucket::of(&shared.namespace, sku));
+            let home =
+                ReservationId::home_among(shared.time.now(), buckets).expect("a reserve without lines was refused");
+            shared.reservation_id(home)
         });
         let request = v1::ReserveRequest {
             reservation_id: Bytes::copy_from_slice(&id.to_bytes()),

@@ -56,6 +56,16 @@ impl ReservationId {
         Self::assemble(time.0, home, 0, random)
     }
 
+    /// Which of the buckets of a cart's lines is to be its home: the first in an order that is the same for all carts made in
+    /// the same ten minutes, and another one in the next. Carts that want the same units then meet at one home, where the
+    /// first has them, instead of each holding what the other lacks; and over a day all buckets are homes alike.
+    pub fn home_among(time: TimeMs, buckets: impl IntoIterator<Item = Bucket>) -> Option<Bucket> {
+        const ORDER_KEPT_MS: u64 = 600_000;
+        // The multiplier of splitmix64: every bit of the window moves the upper ones.
+        let order = (time.0 / ORDER_KEPT_MS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
+        buckets.into_iter().min_by_key(|bucket| u64::from(bucket.number()) ^ order)
+    }
+
     /// An id derived from a caller's idempotency key.
     pub fn hashed(home: Bucket, hash: u64) -> Self {
         Self::assemble(0, home, 1, hash)

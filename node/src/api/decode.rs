@@ -52,7 +52,9 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     let namespace = check.namespace(request.namespace);
     let owner = check.text("owner", request.owner, Owner::new);
     let lines = check.lines(request.lines, request.best_effort);
-    let home = namespace.as_ref().zip(lines.as_ref()).map(|(namespace, lines)| Bucket::of(namespace, &lines[0].sku));
+    let home = namespace.as_ref().zip(lines.as_ref()).and_then(|(namespace, lines)| {
+        ReservationId::home_among(arrival.now, lines.iter().map(|line| Bucket::of(namespace, &line.sku)))
+    });
     let id = if request.reservation_id.is_empty() {
         home.map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
     } else {

@@ -12,6 +12,7 @@ pub mod status;
 mod stock;
 
 use crate::{
+    failpoint::{self, Step},
     node::{Health, Node},
     router::{Hop, Router},
 };
@@ -116,8 +117,12 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     };
     let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
     let deadline = router.deadline(command.not_after);
+    failpoint::hit(Step::GatewayReceived);
     match router.execute(shard, command, fresh, hop, deadline).await {
-        Ok(answer) => encode::answer(asked, &answer),
+        Ok(answer) => {
+            failpoint::hit(Step::GatewayDecided);
+            encode::answer(asked, &answer)
+        }
         Err(error) => Answered::Error(error),
     }
 }

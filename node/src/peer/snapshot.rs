@@ -31,6 +31,9 @@ const CHUNKS_AHEAD: usize = 4;
 /// The receiver must show a sign of life this often: accept a chunk, or answer at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A receiver has so long to load and install what it got.
+const INSTALL_PATIENCE: Duration = Duration::from_secs(600);
+
 fn checksum(records: &[wire::SnapshotRecord]) -> u32 {
     records.iter().fold(0, |sum, record| {
         let sum = crc32c::crc32c_append(sum, &record.key);
@@ -63,27 +66,39 @@ pub async fn send(
     let part = |part| wire::SnapshotPart { part: Some(part) };
     let feeding = async move {
         let gone = |_| "the receiver hung up".to_owned();
-        parts.send(part(Part::Header(header))).await.map_err(gone)?;
+        let stands_still = |_| "the receiver stands still".to_owned();
+        let send = |part| tokio::time::timeout(PATIENCE, parts.send(part));
+        send(part(Part::Header(header))).await.map_err(stands_still)?.map_err(gone)?;
         let (mut chunks, mut total) = (0, 0);
         while let Some(records) = view.next_chunk(chunk_bytes).await.map_err(|error| error.to_string())? {
             let records: Vec<_> = records.into_iter().map(|(key, value)| wire::SnapshotRecord { key, value }).collect();
             total += records.len() as u64;
             let checksum = checksum(&records);
             let chunk = wire::SnapshotChunk { number: chunks, records, checksum };
-            tokio::time::timeout(PATIENCE, parts.send(part(Part::Chunk(chunk))))
-                .await
-                .map_err(|_| "the receiver stands still".to_owned())?
-                .map_err(gone)?;
+            send(part(Part::Chunk(chunk))).await.map_err(stands_still)?.map_err(gone)?;
             chunks += 1;
         }
-        parts.send(part(Part::End(wire::SnapshotEnd { chunks, records: total }))).await.map_err(gone)?;
+        let end = wire::SnapshotEnd { chunks, records: total };
+        send(part(Part::End(end))).await.map_err(stands_still)?.map_err(gone)?;
         Ok::<_, String>((chunks, total))
     };
     let calling =
         async { link.install_snapshot(ReceiverStream::new(queue)).await.map_err(|status| status.to_string()) };
-    let (fed, reply) = tokio::join!(feeding, calling);
-    let reply = reply?.into_inner();
-    let (chunks, records) = fed?;
+    tokio::pin!(calling);
+    let (chunks, records) = tokio::select! {
+        fed = feeding => match fed {
+            Ok(sent) => sent,
+            // Why it hung up says the answer, if there is one.
+            Err(problem) => match tokio::time::timeout(PATIENCE, calling).await {
+                Ok(Err(status)) => return Err(status),
+                Ok(Ok(_)) | Err(_) => return Err(problem),
+            },
+        },
+        // Whoever answers before the end refuses it.
+        reply = &mut calling => return Err(reply.err().unwrap_or_else(|| "answered before the end".to_owned())),
+    };
+    let reply = tokio::time::timeout(INSTALL_PATIENCE, calling).await;
+    let reply = reply.map_err(|_| "the receiver does not install it".to_owned())??.into_inner();
     tracing::info!(%shard, target, chunks, records, "a snapshot was sent");
     convert::vote_from(reply.vote).map_err(|bad| bad.to_string())
 }

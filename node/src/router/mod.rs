@@ -233,6 +233,26 @@ impl Router {
         Ok(outcomes.collect())
     }
 
+    /// The same where this node does not know who leads, perhaps because its own replica is closed: every other node is
+    /// asked in turn.
+    ///
+    /// # Errors
+    /// For people, if none of them leads.
+    pub async fn hand_around(
+        &self,
+        shard: ShardId,
+        commands: &[Command],
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, String> {
+        for node in self.node.links().others() {
+            match self.hand_over(shard, node, commands, deadline).await {
+                Ok(outcomes) if !outcomes.is_empty() => return Ok(outcomes),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(format!("no node leads shard {shard}"))
+    }
+
     /// Serves commands a peer forwarded.
     pub async fn execute_forwarded(
         &self,

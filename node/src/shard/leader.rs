@@ -6,7 +6,11 @@ use super::{
     machine::Core,
     proposer::{Proposer, Raft},
 };
-use crate::{stamp::Clocks, storage::StoreError};
+use crate::{
+    failpoint::{self, Step},
+    stamp::Clocks,
+    storage::StoreError,
+};
 use earmark_ledger::{
     Corrupt,
     command::{Body, Command, Context, Forget},
@@ -36,6 +40,7 @@ pub(super) async fn expire(raft: Raft, core: Arc<Core>, proposer: Proposer, cloc
                 if raft.as_leader().is_ok() {
                     // Each tick ends a bounded number of holds; the next follows at once while some are overdue.
                     if proposer.tick(false, Instant::now() + TICK_PATIENCE).await.is_ok() {
+                        failpoint::hit(Step::HomeExpired);
                         // The stamp may be behind the clocks of the majority by their bound: then it is not yet time.
                         let (due, clock) = {
                             let hot = core.hot();

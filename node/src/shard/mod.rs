@@ -19,13 +19,14 @@ pub mod streams;
 
 use crate::{
     config::Config,
+    failpoint::{self, Step},
     peer::{links::Links, raft_network::Factory},
     stamp::Clocks,
     storage::ReplicaStore,
 };
 use earmark_ledger::{
     command::{Body, Command},
-    outcome::{Done, Verdict},
+    outcome::{Done, Outcome, Verdict},
     types::{Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use handover::{Handover, Offers};
@@ -269,7 +270,10 @@ impl Replica {
         if spans {
             return self.propose_cart(&command, fresh, deadline).await;
         }
+        let (before, after) = failpoint::around(&command.body);
+        before.into_iter().for_each(failpoint::hit);
         let mut answer = self.proposer.propose(command, fresh, deadline).await?;
+        after.into_iter().for_each(failpoint::hit);
         if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
             && !view.settled
         {
@@ -281,20 +285,30 @@ impl Replica {
     /// The same for the reserve of a cart over several shards.
     async fn propose_cart(&self, command: &Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
         let mut fresh = fresh;
+        let mut opened = false;
         loop {
-            let answer = self.proposer.propose(command.clone(), fresh, deadline).await?;
+            let answer = self.proposer.propose(command.clone(), fresh, deadline).await;
+            // Once the cart was opened, that a later question did not get through says nothing of it.
+            let answer = answer.map_err(|failure| if opened { Failure::Unknown } else { failure })?;
             let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };
+            let replayed = answer.outcome.replayed;
+            failpoint::hit(Step::HomeOpened);
             let decision = {
                 let hot = self.hot();
                 hot.ledger.is_pending(pending.id, pending.number).then(|| self.core.board().decision(pending))
             };
             // It was decided before anyone could wait: asked again, the ledger tells how.
             let Some(decision) = decision else {
-                fresh = false;
+                (fresh, opened) = (false, true);
                 continue;
             };
             return match tokio::time::timeout_at(deadline, decision).await {
-                Ok(Ok(outcome)) => Ok(Answer { outcome, logged: true }),
+                Ok(Ok(outcome)) => {
+                    failpoint::hit(Step::HomeDecided);
+                    // Whoever joined an earlier sending is told its end again.
+                    let replayed = replayed || outcome.replayed;
+                    Ok(Answer { outcome: Outcome { replayed, ..outcome }, logged: true })
+                }
                 Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
             };
         }

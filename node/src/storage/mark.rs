@@ -74,11 +74,15 @@ impl Mark {
     }
 }
 
-/// In one term a replica votes once: the same term with another name, or granted and then not, is a loss too.
+/// In one term a replica votes once: the same term with another name, or granted and then not, is a loss too. Only a
+/// leader that a majority granted the term takes the place of whom this replica had voted for in it.
 fn vote_covers(own: Option<Vote>, other: Option<Vote>) -> bool {
     let Some(other) = other else { return true };
     let Some(own) = own else { return false };
-    own.leader_id.term > other.leader_id.term || (own.leader_id == other.leader_id && own.committed >= other.committed)
+    if own.leader_id.term != other.leader_id.term {
+        return own.leader_id.term > other.leader_id.term;
+    }
+    own.committed && !other.committed || own == other
 }
 
 impl fmt::Display for Mark {
@@ -115,5 +119,31 @@ mod tests {
             "incarnation 2, 1 truncations, vote in term 7 for node 3 (incarnation 2), who led, log up to 6.41"
         );
         assert_eq!(Mark::default().to_string(), "incarnation 0, 0 truncations, no vote, no log");
+    }
+
+    fn mark(term: u64, voted_for: u64, committed: bool) -> Mark {
+        let vote = Some(Vote::from(VoteRecord { term, voted_for, committed }));
+        Mark { incarnation: 1, vote, ..Mark::default() }
+    }
+
+    #[test]
+    fn a_vote_gives_way_to_a_later_term_and_to_the_leader_that_won_its_own() {
+        let own = mark(2, 2, false);
+        for later in [mark(2, 2, false), mark(2, 2, true), mark(2, 1, true), mark(3, 1, false)] {
+            assert!(later.covers(&own), "{later}");
+            let mut raised = own;
+            raised.raise(&later);
+            assert_eq!(raised, later);
+        }
+        for less in [mark(2, 1, false), mark(1, 2, true), Mark { vote: None, ..own }] {
+            assert!(!less.covers(&own), "{less}");
+            let mut raised = own;
+            raised.raise(&less);
+            assert_eq!(raised, own);
+        }
+        let granted = mark(2, 1, true);
+        for less in [mark(2, 1, false), mark(2, 2, false), mark(2, 2, true)] {
+            assert!(!less.covers(&granted), "{less}");
+        }
     }
 }

@@ -47,8 +47,10 @@ impl RocksView {
             }
         };
         let thread = Thread::spawn("store-view", hold).map_err(StoreError::io)?;
+        // Made before the wait: whoever gives up here lets go of the questions first, and then waits for the thread.
+        let view = Self { questions, _thread: thread };
         taken.await.map_err(|_| StoreError::io("the view's thread ended"))?;
-        Ok(Self { questions, _thread: thread })
+        Ok(view)
     }
 
     async fn ask<T>(&mut self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, StoreError> {

@@ -8,6 +8,7 @@ mod handover;
 mod journal;
 mod lease;
 mod limits;
+mod opposite;
 mod sale;
 mod snapshot;
 mod support;

@@ -212,6 +212,17 @@ impl Cluster {
         self.running.get_mut(&node).is_some_and(|child| child.try_wait().expect("asked").is_none())
     }
 
+    /// Waits until a node's process ends by itself; tells how.
+    pub async fn ends(&mut self, node: u32) -> ExitStatus {
+        let child = self.running.get_mut(&node).expect("it runs");
+        let status = eventually(&format!("the end of node {node}"), async || {
+            child.try_wait().expect("asked").ok_or_else(|| "it runs".to_owned())
+        })
+        .await;
+        self.running.remove(&node);
+        status
+    }
+
     /// gRPC of the cluster service of one node.
     pub fn service(&self, node: u32) -> ClusterServiceClient<Channel> {
         ClusterServiceClient::new(self.channel(node))

@@ -2,6 +2,8 @@
 //!
 //! Each test has three nodes of its own; one test runs at a time, because what they need most is the machine.
 
+mod acts;
+mod carts;
 mod checks;
 mod cluster;
 mod crash;
@@ -9,10 +11,12 @@ mod damage;
 mod failing_sync;
 mod half_year;
 mod jumping_clock;
+mod kills;
 mod lagging;
 mod load;
 mod proxy;
 mod refusals;
+mod vanish;
 mod wal;
 
 use tokio::sync::{Mutex, MutexGuard};
