@@ -3,10 +3,14 @@
 //! These are the values `apply` works on; `codec` turns them into bytes and back. A field or variant added later is
 //! optional in the encoding, and a tag is never used again.
 
+mod stock;
+
 use crate::types::{
     Document, DurationMs, Location, Namespace, OperationId, Owner, PoolKey, PoolKind, Principal, Quantity, Reason,
     RequestId, ReservationId, Session, Sku, TimeMs, TraceParent,
 };
+
+pub use stock::*;
 
 /// The newest version of the rules this build knows. Each entry names the version it is applied under.
 pub const RULES_NEWEST: u32 = 1;
@@ -70,6 +74,8 @@ pub enum Body {
     Forget(Forget),
     /// What only the meta shard keeps.
     Meta(Meta),
+    /// What the keepers of the stock ask.
+    Stockkeeping(Stockkeeping),
 }
 
 /// Holds units for a time.
@@ -90,6 +96,8 @@ pub struct Reserve {
     pub ttl_chosen: bool,
     /// Hold what is there instead of all or nothing.
     pub best_effort: bool,
+    /// Zone of whoever asks, for policies that go by it.
+    pub zone: u32,
 }
 
 /// One line of a reserve.
@@ -97,8 +105,8 @@ pub struct Reserve {
 pub struct Line {
     /// Article.
     pub sku: Sku,
-    /// Shop or warehouse.
-    pub location: Location,
+    /// Shop or warehouse; none: the SKU's policy chooses.
+    pub location: Option<Location>,
     /// Kind of stock.
     pub kind: PoolKind,
     /// Lot; empty where lots are not used.

@@ -1,14 +1,16 @@
 //! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
 
+mod stock;
+
 use crate::{
-    apply::reserve::{find, grant},
+    apply::reserve::{plan, told},
     codec::{Corrupt, record},
     command::{Body, Command},
-    outcome::{Missing, PoolView, Refusal, ReservationView},
+    outcome::{Done, Missing, PoolView, Refusal, ReservationView, Verdict},
     records::{RecordKey, reservation_too_old},
     state::{Intent, Ledger, PoolRef, Stock},
     types::{Location, Namespace, Quantity, ReservationId, ShardId, Sku, TimeMs},
-    validate::validate,
+    validate::{bad_field, validate},
 };
 
 /// What the applied state says about a fresh reserve: one that is surely sent for the first time.
@@ -59,6 +61,10 @@ pub struct Totals {
     pub unavailable: u128,
     /// Units below the books.
     pub short: u128,
+    /// Units on their way between locations.
+    pub in_transit: u128,
+    /// Pools that are short.
+    pub short_pools: u64,
 }
 
 impl Ledger {
@@ -120,13 +126,36 @@ impl Ledger {
             return Fresh::Propose;
         }
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        if let Err(missing) = find(&self.stock, reserve, &mut wants) {
-            return Fresh::Refuse(Refusal::NotFound(missing));
+        let Err(refusal) = plan(self, reserve, &mut wants, clock) else { return Fresh::Propose };
+        match plan(self, reserve, &mut wants, now.max(clock)) {
+            // No answer rests on a time that is not in the log: neither that it may be, nor why it may not.
+            Err(later) if std::mem::discriminant(&later) == std::mem::discriminant(&refusal) => Fresh::Refuse(refusal),
+            _ => Fresh::TickFirst,
         }
-        match grant(&self.stock, &mut wants, clock) {
-            Ok(()) => Fresh::Propose,
-            Err(_) if grant(&self.stock, &mut wants, now.max(clock)).is_ok() => Fresh::TickFirst,
-            Err(shortages) => Fresh::Refuse(Refusal::InsufficientStock(shortages)),
+    }
+
+    /// What this reserve would be answered at this position, if its id were new, with no effect: nothing is held or
+    /// remembered. Everything in a state leads to the same answer, wherever it is asked.
+    pub fn dry_run(&self, command: &Command) -> Verdict {
+        let clock = self.header.clock;
+        let bad = validate(command, clock);
+        if !bad.is_empty() {
+            return Verdict::Refused(Refusal::InvalidArgument(bad));
+        }
+        let Body::Reserve(reserve) = &command.body else {
+            let bad = bad_field("command", "only a reserve can be tried");
+            return Verdict::Refused(Refusal::InvalidArgument(vec![bad]));
+        };
+        if self.shard == ShardId::META {
+            return Verdict::Refused(Refusal::WrongShard);
+        }
+        if clock > command.not_after {
+            return Verdict::Refused(Refusal::Late);
+        }
+        let mut wants = Vec::with_capacity(reserve.lines.len());
+        match plan(self, reserve, &mut wants, clock) {
+            Ok(()) => Verdict::Done(Done::Reserved(told(&self.stock, reserve, &wants, clock.plus(reserve.ttl)))),
+            Err(refusal) => Verdict::Refused(refusal),
         }
     }
 
@@ -134,13 +163,15 @@ impl Ledger {
     pub fn totals(&self) -> Totals {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
         let memory = self.reservations.len() + self.operations.len() + self.refusals.len();
-        let stock = self.stock.skus.len() + self.stock.pools.len();
+        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit.len()).sum();
+        let stock = self.stock.skus.len() + self.stock.pools.len() + transits + self.stock.uses.len();
         let mut totals = Totals {
             skus: count(self.stock.skus.len()),
             pools: count(self.stock.pools.len()),
             live_reservations: count(self.deadlines.len()),
             hot_records: count(memory + stock + usize::from(self.meta.is_some())),
             remembered_refusals: count(self.refusals.len()),
+            short_pools: count(self.stock.shorts.len()),
             ..Totals::default()
         };
         for pool in &self.stock.pools {
@@ -150,6 +181,7 @@ impl Ledger {
             totals.committed += u128::from(pool.books.committed);
             totals.unavailable += u128::from(pool.books.unavailable);
             totals.short += u128::from(pool.books.short);
+            totals.in_transit += u128::from(pool.books.in_transit);
         }
         totals
     }
@@ -161,6 +193,7 @@ impl Stock {
         let pool = self.pool(at);
         let overdue = pool.overdue(clock);
         let units = |units: u64| Quantity::new(units).expect("an account is at most 2^53");
+        let (expected, expected_date) = self.announced(at);
         PoolView {
             key: pool.key.clone(),
             on_hand: units(pool.books.on_hand),
@@ -172,6 +205,9 @@ impl Stock {
             sellable: units(self.sellable_at(at, clock)),
             received_total: units(pool.totals.received),
             sold_total: units(pool.totals.sold),
+            in_transit: units(pool.books.in_transit),
+            expected,
+            expected_date,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     codec::{Corrupt, record},
     digest::{Digest, contribution},
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
-    types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
+    types::{IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
 };
 use bytes::{BufMut, Bytes};
 
@@ -34,6 +34,11 @@ pub const OPERATION: u8 = 7;
 pub const REFUSED_RESERVE: u8 = 8;
 /// The remembered refusal of any other operation.
 pub const REFUSED_OPERATION: u8 = 9;
+
+/// Units on their way between two locations of a SKU.
+pub const TRANSFER: u8 = 20;
+/// What an owner holds and bought of a SKU that limits it.
+pub const OWNER_USE: u8 = 21;
 
 /// Key of the header.
 pub const HEADER_KEY: &[u8] = &[HEADER];
@@ -74,6 +79,7 @@ pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
         (first_key(ENDED, horizon), vec![ENDED + 1]),
         (first_key(OPERATION, horizon), vec![OPERATION + 1]),
         (vec![REFUSED_RESERVE], vec![REFUSED_OPERATION + 1]),
+        (vec![TRANSFER], vec![OWNER_USE + 1]),
     ]
 }
 
@@ -151,7 +157,7 @@ pub fn reservation_id(key: &[u8]) -> Result<ReservationId, Corrupt> {
     ReservationId::from_slice(key.get(1..).unwrap_or_default()).map_err(|bad| Corrupt::new("record key", bad))
 }
 
-/// The operation named by a key of kind [`OPERATION`] or [`REFUSED_OPERATION`].
+/// The operation named by a key of kind [`OPERATION`], [`REFUSED_OPERATION`] or [`TRANSFER`].
 ///
 /// # Errors
 /// [`Corrupt`] if it names none.
@@ -192,6 +198,25 @@ pub fn pool_key_bytes(key: &PoolKey) -> Bytes {
     let mut out = Vec::with_capacity(64);
     put_pool_key(&mut out, key);
     Bytes::from(out)
+}
+
+/// Writes the rest of the key of an owner's use, after the SKU's.
+pub(crate) fn put_owner(out: &mut impl BufMut, owner: &[u8]) {
+    put_text(out, owner);
+}
+
+/// Reads the key of an owner's use, without its kind: the length of the SKU's part, and the owner.
+pub(crate) fn read_owner_key(key: Bytes) -> Result<(usize, Owner), Corrupt> {
+    let len = key.len();
+    let mut texts = Texts(key);
+    Namespace::new(texts.text()?).map_err(|bad| Corrupt::new("namespace", bad))?;
+    Sku::new(texts.text()?).map_err(|bad| Corrupt::new("sku", bad))?;
+    let of_sku = len - texts.0.len();
+    let owner = Owner::new(texts.text()?).map_err(|bad| Corrupt::new("owner", bad))?;
+    if owner.is_empty() || !texts.0.is_empty() {
+        return Err(Corrupt::new("owner key", "names no owner, or is longer than its texts"));
+    }
+    Ok((of_sku, owner))
 }
 
 struct Texts(Bytes);

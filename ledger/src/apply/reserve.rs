@@ -1,6 +1,10 @@
 //! Reserve: available -> held, all or nothing, or what is there.
 
-use super::{Effect, Entry};
+use super::{
+    Effect, Entry,
+    allocate::{self, Open},
+    rules,
+};
 use crate::{
     command::{Command, Reserve},
     idempotency::{Known, fingerprint_in},
@@ -8,40 +12,75 @@ use crate::{
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
     records::reservation_too_old,
-    state::{Due, Intent, Line, Lines, Map, Mark, PoolRef, Reservation, Stock},
+    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, Policies, PoolRef, Reservation, Stock},
     types::{Quantity, TimeMs},
 };
 use bytes::Bytes;
 
 /// What one line wants, after lines of the same pool were summed.
 pub(crate) struct Want {
-    pool: PoolRef,
+    pub(crate) pool: PoolRef,
     /// Index in the request of the first line of that pool.
-    line: u32,
-    asked: u32,
+    pub(crate) line: u32,
+    pub(crate) asked: u32,
     /// All of it, or the minimum with best effort.
-    required: u32,
+    pub(crate) required: u32,
     /// What it gets, once that is known.
-    grant: u32,
+    pub(crate) grant: u32,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    pub(crate) policy: u64,
 }
 
-/// The pools of all lines, in the order of their first mention, into `wants`. The request must be valid.
-pub(crate) fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Missing> {
+/// What a reserve would get at `now`, into `wants`, or why it would be refused. The request must be valid. Units of
+/// holds that are overdue by then count as free.
+pub(crate) fn plan(ledger: &Ledger, reserve: &Reserve, wants: &mut Vec<Want>, now: TimeMs) -> Result<(), Refusal> {
+    let stock = &ledger.stock;
+    rules::owner_is_named(stock, reserve)?;
+    let open = find(stock, reserve, wants).map_err(Refusal::NotFound)?;
+    rules::check(ledger, reserve, wants, &open, now, None)?;
+    let lacking = match open.is_empty() {
+        true => Vec::new(),
+        false => allocate::place(stock, wants, &open, reserve.zone, now)?,
+    };
+    grant(stock, wants, now, lacking).map_err(Refusal::InsufficientStock)
+}
+
+/// The first answer to a reserve that got what `wants` says.
+pub(crate) fn told(stock: &Stock, reserve: &Reserve, wants: &[Want], deadline: TimeMs) -> Reserved {
+    let line = |want: &Want| LineGot {
+        pool: stock.pool(want.pool).key.clone(),
+        asked: quantity(want.asked),
+        got: quantity(want.grant),
+        policy: want.policy.checked_sub(1),
+    };
+    let all = wants.iter().all(|want| want.asked == want.grant);
+    Reserved { id: reserve.id, lines: wants.iter().map(line).collect(), all, deadline }
+}
+
+/// The pools of all lines that name a location, in the order of their first mention, into `wants`; returns the lines
+/// that name none.
+fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<Vec<Open>, Missing> {
     wants.clear();
+    let mut open = Vec::new();
     // Looking back over all lines before is quickest for a few.
     let mut places = (reserve.lines.len() > 16).then(Map::<PoolRef, usize>::default);
     for (at, line) in reserve.lines.iter().enumerate() {
-        let Some(pool) = stock.find(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot) else {
-            return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
-                Missing::Sku(line.sku.detached())
-            } else {
-                Missing::Pool(pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot).detached())
-            });
-        };
         // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
         let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
         let asked = units(line.quantity);
         let required = if reserve.best_effort { units(line.minimum) } else { asked };
+        let Some(location) = &line.location else {
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
+            allocate::note(stock, &reserve.namespace, &mut open, (at, line), (asked, required))?;
+            continue;
+        };
+        let Some(pool) = stock.find(&reserve.namespace, &line.sku, location, line.kind, &line.lot) else {
+            return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
+                Missing::Sku(line.sku.detached())
+            } else {
+                Missing::Pool(pool_of(&reserve.namespace, &line.sku, location, line.kind, &line.lot).detached())
+            });
+        };
         let before = match &mut places {
             Some(places) => {
                 let place = *places.entry(pool).or_insert(wants.len());
@@ -54,15 +93,18 @@ pub(crate) fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> R
                 wants[place].asked = wants[place].asked.saturating_add(asked);
                 wants[place].required = wants[place].required.saturating_add(required);
             }
-            None => wants.push(Want { pool, line: u32::try_from(at).unwrap_or(u32::MAX), asked, required, grant: 0 }),
+            None => {
+                let line = u32::try_from(at).unwrap_or(u32::MAX);
+                wants.push(Want { pool, line, asked, required, grant: 0, policy: 0 });
+            }
         }
     }
-    Ok(())
+    Ok(open)
 }
 
-/// Notes how many units each line would get at `now`, or tells what is lacking. Units of overdue holds count as free.
-pub(crate) fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs) -> Result<(), Vec<Shortage>> {
-    let mut short = false;
+/// Notes how many units each line would get at `now`, or tells what is lacking, beside what was `lacking` before.
+fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs, lacking: Vec<Shortage>) -> Result<(), Vec<Shortage>> {
+    let mut short = !lacking.is_empty();
     let mut any = false;
     for want in &mut *wants {
         want.grant = sellable(stock, want, now).min(want.asked);
@@ -78,8 +120,11 @@ pub(crate) fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs) -> Result<()
         line: want.line,
         asked: quantity(want.asked),
         sellable: quantity(sellable(stock, want, now)),
+        earliest: stock.earliest(want.pool, u64::from(want.asked), stock.sellable_at(want.pool, now), now),
     };
-    Err(wants.iter().filter(lacks).map(shortage).collect())
+    let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).chain(lacking).collect();
+    shortages.sort_by_key(|short| short.line);
+    Err(shortages)
 }
 
 /// Units a pool can give, as far as they matter to a line.
@@ -87,8 +132,12 @@ fn sellable(stock: &Stock, want: &Want, now: TimeMs) -> u32 {
     u32::try_from(stock.sellable_at(want.pool, now)).unwrap_or(u32::MAX)
 }
 
-fn quantity(units: u32) -> Quantity {
+pub(crate) fn quantity(units: u32) -> Quantity {
     Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
+}
+
+fn policies(wants: &[Want]) -> Option<Policies> {
+    wants.iter().any(|want| want.policy > 0).then(|| Box::new(wants.iter().map(|want| want.policy).collect()))
 }
 
 impl Entry<'_> {
@@ -123,8 +172,7 @@ impl Entry<'_> {
 
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        find(&self.ledger.stock, reserve, wants).map_err(Refusal::NotFound)?;
-        grant(&self.ledger.stock, wants, self.clock()).map_err(Refusal::InsufficientStock)?;
+        plan(self.ledger, reserve, wants, self.clock())?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for want in wants.iter() {
             let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
@@ -141,8 +189,8 @@ impl Entry<'_> {
         let deadline = clock.plus(reserve.ttl);
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
+        let reserved = told(&ledger.stock, reserve, wants, deadline);
         let mut last: Option<Spot> = None;
-        let mut told = Vec::with_capacity(wants.len());
         for want in wants {
             if want.grant > 0 {
                 let units = i64::from(want.grant);
@@ -158,13 +206,11 @@ impl Entry<'_> {
                     owner: reserve.owner.to_shared(),
                 };
                 last = Some(ledger.stock.post(&mut self.block, want.pool, posting));
-                ledger.stock.pool_mut(want.pool).add_hold(due, u64::from(want.grant));
+                let units = u64::from(want.grant);
+                ledger.stock.pool_mut(want.pool).add_hold(due, units);
+                let owner = reserve.owner.as_bytes();
+                ledger.stock.use_held(&mut ledger.dirty, clock, reserve.id, owner, want.pool, units);
             }
-            told.push(LineGot {
-                pool: ledger.stock.pool(want.pool).key.clone(),
-                asked: quantity(want.asked),
-                got: quantity(want.grant),
-            });
         }
         let last = last.expect("at least one line got a unit");
         let lines = wants.iter().map(|want| Line {
@@ -187,12 +233,13 @@ impl Entry<'_> {
             last,
             revision: 1,
             ended: None,
+            policies: policies(wants),
             mark: Mark::default(),
         });
         ledger.dirty.reservation(reserve.id, &mut reservation);
         ledger.deadlines.insert(due);
+        ledger.owners.add(reserve.owner.as_bytes(), reserve.id);
         ledger.reservations.insert(reserve.id, reservation);
-        let all = wants.iter().all(|want| want.asked == want.grant);
-        (Done::Reserved(Reserved { id: reserve.id, lines: told, all, deadline }), Some(last))
+        (Done::Reserved(reserved), Some(last))
     }
 }

@@ -60,16 +60,17 @@ impl Entry<'_> {
                 continue;
             }
             ledger.stock.pool_mut(line.pool).take_hold(due, u64::from(units), u64::from(rest));
+            let (ended, sold) = (u64::from(units), u64::from(split.commit));
+            ledger.stock.use_ended(&mut ledger.dirty, clock, id, &reservation.owner, line.pool, ended, sold);
             let kinds = [
                 (MovementKind::Commit, split.commit),
                 (MovementKind::Release, split.release),
                 (MovementKind::Expire, split.expire),
             ];
             for (kind, units) in kinds.into_iter().filter(|(_, units)| *units > 0) {
-                let books = &ledger.stock.pool(line.pool).books;
                 let (delta, sold_short): (Delta, u64) = match kind {
-                    MovementKind::Commit => books.sell(u64::from(units)),
-                    _ => (books.give_back(u64::from(units)), 0),
+                    MovementKind::Commit => ledger.stock.sell(line.pool, u64::from(units)),
+                    _ => (ledger.stock.pool(line.pool).books.give_back(u64::from(units)), 0),
                 };
                 let posting = Posting {
                     kind,
@@ -103,6 +104,7 @@ impl Entry<'_> {
         if !ledger.deadlines.remove(&due) {
             stop(format_args!("reservation {id} is not among the deadlines"));
         }
+        ledger.owners.remove(&reservation.owner, id);
         ledger.cold.ended.push(Reverse(id));
         last
     }

@@ -5,6 +5,7 @@
 use super::{
     Corrupt, frame,
     pool::{halves, kind, operation_id, quantity, reservation_id},
+    stockkeeping::StockkeepingMsg,
     unframe,
 };
 use crate::{
@@ -83,7 +84,7 @@ struct CommandMsg {
     not_after: u64,
     #[prost(uint32, tag = "6")]
     attempt: u32,
-    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40")]
     body: Option<BodyMsg>,
 }
 
@@ -105,6 +106,8 @@ enum BodyMsg {
     Forget(ForgetMsg),
     #[prost(message, tag = "17")]
     Form(FormMsg),
+    #[prost(message, tag = "40")]
+    Stockkeeping(StockkeepingMsg),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -125,6 +128,8 @@ struct ReserveMsg {
     best_effort: bool,
     #[prost(bool, tag = "8")]
     ttl_chosen: bool,
+    #[prost(uint32, tag = "40")]
+    zone: u32,
 }
 
 /// A line of a reserve, or a part of a commit or release (then without a minimum).
@@ -132,6 +137,7 @@ struct ReserveMsg {
 struct LineMsg {
     #[prost(bytes = "bytes", tag = "1")]
     sku: Bytes,
+    /// Empty: none.
     #[prost(bytes = "bytes", tag = "2")]
     location: Bytes,
     #[prost(uint32, tag = "3")]
@@ -218,7 +224,7 @@ struct ForgetMsg {
 
 /// Sixteen bytes that name something.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct OperationMsg {
+pub(super) struct OperationMsg {
     #[prost(fixed64, tag = "1")]
     high: u64,
     #[prost(fixed64, tag = "2")]
@@ -286,11 +292,11 @@ fn optional_operation(message: Option<OperationMsg>) -> Result<Option<OperationI
     message.map(|id| operation_id(id.high, id.low)).transpose()
 }
 
-fn required_operation(message: Option<OperationMsg>) -> Result<OperationId, Corrupt> {
+pub(super) fn required_operation(message: Option<OperationMsg>) -> Result<OperationId, Corrupt> {
     optional_operation(message)?.ok_or_else(|| Corrupt::new("operation id", "is absent"))
 }
 
-fn text<T>(what: &'static str, made: Result<T, BadText>) -> Result<T, Corrupt> {
+pub(super) fn text<T>(what: &'static str, made: Result<T, BadText>) -> Result<T, Corrupt> {
     made.map_err(|bad| Corrupt::new(what, bad))
 }
 
@@ -298,7 +304,7 @@ impl From<&Line> for LineMsg {
     fn from(line: &Line) -> Self {
         Self {
             sku: line.sku.to_shared(),
-            location: line.location.to_shared(),
+            location: line.location.as_ref().map(Location::to_shared).unwrap_or_default(),
             kind: u32::from(line.kind.tag()),
             lot: line.lot.to_shared(),
             quantity: line.quantity.units(),
@@ -326,7 +332,10 @@ impl TryFrom<LineMsg> for Line {
     fn try_from(message: LineMsg) -> Result<Self, Corrupt> {
         Ok(Self {
             sku: text("sku", Sku::new(message.sku))?,
-            location: text("location", Location::new(message.location))?,
+            location: match message.location.is_empty() {
+                true => None,
+                false => Some(text("location", Location::new(message.location))?),
+            },
             kind: kind(message.kind)?,
             lot: text("lot", Lot::new(message.lot))?,
             quantity: quantity(message.quantity)?,
@@ -340,6 +349,7 @@ impl TryFrom<LineMsg> for Part {
 
     fn try_from(message: LineMsg) -> Result<Self, Corrupt> {
         let Line { sku, location, kind, lot, quantity, .. } = message.try_into()?;
+        let location = location.ok_or_else(|| Corrupt::new("location", "is absent"))?;
         Ok(Self { sku, location, kind, lot, quantity })
     }
 }
@@ -391,6 +401,7 @@ impl From<&Body> for BodyMsg {
                     ttl: reserve.ttl.0,
                     best_effort: reserve.best_effort,
                     ttl_chosen: reserve.ttl_chosen,
+                    zone: reserve.zone,
                 })
             }
             Body::Commit(commit) => {
@@ -439,6 +450,7 @@ impl From<&Body> for BodyMsg {
                 let nodes = form.nodes.iter().map(NodeMsg::from).collect();
                 Self::Form(FormMsg { cluster_high, cluster_low, shards: form.shards, nodes })
             }
+            Body::Stockkeeping(asked) => Self::Stockkeeping(asked.into()),
         }
     }
 }
@@ -456,6 +468,7 @@ impl TryFrom<BodyMsg> for Body {
                 ttl: DurationMs(message.ttl),
                 ttl_chosen: message.ttl_chosen,
                 best_effort: message.best_effort,
+                zone: message.zone,
             }),
             BodyMsg::Commit(message) => Self::Commit(Commit {
                 id: reservation_id(message.id_high, message.id_low)?,
@@ -503,6 +516,7 @@ impl TryFrom<BodyMsg> for Body {
                 shards: message.shards,
                 nodes: message.nodes.into_iter().map(MetaNode::from).collect(),
             })),
+            BodyMsg::Stockkeeping(message) => Self::Stockkeeping(message.try_into()?),
         })
     }
 }

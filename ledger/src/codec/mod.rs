@@ -7,6 +7,9 @@ mod command;
 mod outcome;
 mod pool;
 pub(crate) mod record;
+mod settings;
+mod stockkeeping;
+mod told;
 
 use bytes::Bytes;
 use prost::Message;
@@ -14,6 +17,7 @@ use std::fmt;
 
 pub use command::{decode_batch, decode_command, encode_batch, encode_command};
 pub use outcome::{decode_outcome, encode_outcome};
+pub(crate) use stockkeeping::put_stockkeeping;
 
 /// Version of every frame this build writes.
 pub(crate) const FRAME_VERSION: u8 = 1;

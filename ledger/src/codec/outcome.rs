@@ -3,15 +3,16 @@
 use super::{
     Corrupt, frame,
     pool::{PoolViewMsg, halves, quantity, reservation_id},
+    told::{LimitExceededMsg, SettingsViewMsg, StockChangeMsg, TransferredMsg},
     unframe,
 };
 use crate::{
     outcome::{
-        BadField, Done, LineGot, LineView, Missing, Outcome, Refusal, ReservationState, ReservationView, Reserved,
-        Shortage, Verdict,
+        BadField, Done, LimitExceeded, LineGot, LineView, Missing, Outcome, Refusal, ReservationState, ReservationView,
+        Reserved, Shortage, Verdict,
     },
     records::{pool_key_bytes, read_pool_key},
-    types::{Epoch, LogIndex, Namespace, Owner, Position, ReservationId, ShardId, Sku, TimeMs},
+    types::{Epoch, LogIndex, Namespace, OperationId, Owner, Position, Reason, ReservationId, ShardId, Sku, TimeMs},
 };
 use bytes::Bytes;
 
@@ -22,6 +23,9 @@ pub fn encode_outcome(outcome: &Outcome) -> Bytes {
         Verdict::Done(Done::Reservation(view)) => VerdictMsg::Reservation(ReservationMsg::from(&**view)),
         Verdict::Done(Done::Pool(view)) => VerdictMsg::Pool(PoolViewMsg::from(&**view)),
         Verdict::Done(Done::Noted) => VerdictMsg::Noted(NotedMsg {}),
+        Verdict::Done(Done::Stock(change)) => VerdictMsg::Stock((&**change).into()),
+        Verdict::Done(Done::Transfer(told)) => VerdictMsg::Transfer((&**told).into()),
+        Verdict::Done(Done::Settings(view)) => VerdictMsg::Settings((&**view).into()),
         Verdict::Refused(refusal) => VerdictMsg::Refused(RefusalMsg::from(refusal)),
     };
     frame(&OutcomeMsg {
@@ -46,6 +50,9 @@ pub fn decode_outcome(bytes: Bytes) -> Result<Outcome, Corrupt> {
         VerdictMsg::Reservation(message) => Verdict::Done(Done::Reservation(Box::new(message.try_into()?))),
         VerdictMsg::Pool(message) => Verdict::Done(Done::Pool(Box::new(message.try_into()?))),
         VerdictMsg::Noted(NotedMsg {}) => Verdict::Done(Done::Noted),
+        VerdictMsg::Stock(message) => Verdict::Done(Done::Stock(Box::new(message.try_into()?))),
+        VerdictMsg::Transfer(message) => Verdict::Done(Done::Transfer(Box::new(message.try_into()?))),
+        VerdictMsg::Settings(message) => Verdict::Done(Done::Settings(Box::new(message.try_into()?))),
         VerdictMsg::Refused(message) => Verdict::Refused(message.try_into()?),
     };
     Ok(Outcome {
@@ -75,7 +82,7 @@ struct OutcomeMsg {
     ordinal: u32,
     #[prost(uint64, tag = "6")]
     time: u64,
-    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 40, 41, 42")]
     verdict: Option<VerdictMsg>,
 }
 
@@ -91,6 +98,12 @@ enum VerdictMsg {
     Noted(NotedMsg),
     #[prost(message, tag = "14")]
     Refused(RefusalMsg),
+    #[prost(message, tag = "40")]
+    Stock(StockChangeMsg),
+    #[prost(message, tag = "41")]
+    Transfer(TransferredMsg),
+    #[prost(message, tag = "42")]
+    Settings(SettingsViewMsg),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -125,6 +138,8 @@ struct LineMsg {
     released: u64,
     #[prost(uint64, tag = "6")]
     expired: u64,
+    #[prost(uint64, optional, tag = "40")]
+    policy: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -170,6 +185,12 @@ struct RefusalMsg {
     on_hand: u64,
     #[prost(message, repeated, tag = "7")]
     shortages: Vec<ShortageMsg>,
+    #[prost(uint64, tag = "40")]
+    version: u64,
+    #[prost(bytes = "bytes", tag = "41")]
+    reason: Bytes,
+    #[prost(message, optional, tag = "42")]
+    limit: Option<LimitExceededMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -188,6 +209,8 @@ struct ShortageMsg {
     asked: u64,
     #[prost(uint64, tag = "3")]
     sellable: u64,
+    #[prost(uint64, optional, tag = "40")]
+    earliest: Option<u64>,
 }
 
 impl From<&Reserved> for ReservedMsg {
@@ -200,6 +223,7 @@ impl From<&Reserved> for ReservedMsg {
                 pool: pool_key_bytes(&line.pool),
                 asked: line.asked.units(),
                 held: line.got.units(),
+                policy: line.policy,
                 ..LineMsg::default()
             })
             .collect();
@@ -212,7 +236,12 @@ impl TryFrom<ReservedMsg> for Reserved {
 
     fn try_from(message: ReservedMsg) -> Result<Self, Corrupt> {
         let line = |line: LineMsg| {
-            Ok(LineGot { pool: read_pool_key(line.pool)?, asked: quantity(line.asked)?, got: quantity(line.held)? })
+            Ok(LineGot {
+                pool: read_pool_key(line.pool)?,
+                asked: quantity(line.asked)?,
+                got: quantity(line.held)?,
+                policy: line.policy,
+            })
         };
         Ok(Self {
             id: reservation_id(message.id_high, message.id_low)?,
@@ -236,6 +265,7 @@ impl From<&ReservationView> for ReservationMsg {
                 committed: line.committed.units(),
                 released: line.released.units(),
                 expired: line.expired.units(),
+                policy: None,
             })
             .collect();
         Self {
@@ -308,6 +338,9 @@ impl From<&Refusal> for RefusalMsg {
                 Self { missing: Bytes::copy_from_slice(&id.to_bytes()), ..code(7) }
             }
             Refusal::NotFound(Missing::Line(pool)) => Self { missing: pool_key_bytes(pool), ..code(8) },
+            Refusal::NotFound(Missing::Transfer(id)) => {
+                Self { missing: Bytes::copy_from_slice(&id.to_bytes()), ..code(41) }
+            }
             Refusal::WrongShard => code(9),
             Refusal::ReservationExpired { since } => Self { time: since.0, ..code(10) },
             Refusal::ReservationState { state, since } => {
@@ -315,10 +348,15 @@ impl From<&Refusal> for RefusalMsg {
             }
             Refusal::ExtensionLimit { latest } => Self { time: latest.0, ..code(12) },
             Refusal::VersionStale { on_hand } => Self { on_hand: on_hand.units(), ..code(13) },
-            Refusal::SkuFrozen => code(14),
+            Refusal::SettingsStale { version } => Self { version: *version, ..code(40) },
+            Refusal::SkuFrozen { reason } => Self { reason: reason.to_shared(), ..code(14) },
             Refusal::SaleNotOpen { opens } => Self { time: opens.0, ..code(15) },
             Refusal::SaleClosed => code(16),
-            Refusal::LimitExceeded => code(17),
+            Refusal::LimitExceeded(exceeded) => Self {
+                // Of nothing but defaults there is no message, as before there was one.
+                limit: (*exceeded != LimitExceeded::default()).then(|| exceeded.into()),
+                ..code(17)
+            },
             Refusal::PolicyUnsatisfiable => code(18),
             Refusal::Contended => code(19),
             Refusal::InsufficientStock(shortages) => Self {
@@ -328,6 +366,7 @@ impl From<&Refusal> for RefusalMsg {
                         line: short.line,
                         asked: short.asked.units(),
                         sellable: short.sellable.units(),
+                        earliest: short.earliest.map(|date| date.0),
                     })
                     .collect(),
                 ..code(20)
@@ -359,10 +398,10 @@ impl TryFrom<RefusalMsg> for Refusal {
             11 => Self::ReservationState { state: state(message.state)?, since: time },
             12 => Self::ExtensionLimit { latest: time },
             13 => Self::VersionStale { on_hand: quantity(message.on_hand)? },
-            14 => Self::SkuFrozen,
+            14 => Self::SkuFrozen { reason: Reason::new(message.reason).map_err(|bad| Corrupt::new("reason", bad))? },
             15 => Self::SaleNotOpen { opens: time },
             16 => Self::SaleClosed,
-            17 => Self::LimitExceeded,
+            17 => Self::LimitExceeded(message.limit.map(LimitExceeded::try_from).transpose()?.unwrap_or_default()),
             18 => Self::PolicyUnsatisfiable,
             19 => Self::Contended,
             20 => Self::InsufficientStock(
@@ -374,10 +413,15 @@ impl TryFrom<RefusalMsg> for Refusal {
                             line: short.line,
                             asked: quantity(short.asked)?,
                             sellable: quantity(short.sellable)?,
+                            earliest: short.earliest.map(TimeMs),
                         })
                     })
                     .collect::<Result<_, Corrupt>>()?,
             ),
+            40 => Self::SettingsStale { version: message.version },
+            41 => Self::NotFound(Missing::Transfer(
+                OperationId::from_slice(&message.missing).map_err(|bad| Corrupt::new("operation id", bad))?,
+            )),
             other => return Err(Corrupt::new("refusal", format_args!("code {other} is not known to this build"))),
         })
     }

@@ -74,6 +74,7 @@ impl Ledger {
                     forget.operations.iter().for_each(|id| self.note_operation(&mut keys, *id));
                 }
                 Body::Meta(_) => {}
+                Body::Stockkeeping(asked) => self.note_operation(&mut keys, asked.operation()),
             }
         }
         keys.sort_unstable();

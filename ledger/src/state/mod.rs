@@ -3,6 +3,7 @@
 //! Only `apply` changes it. Hash maps have a fixed seed and their order is never seen: whatever is told, written or
 //! decided goes by keys or by ordered sets.
 
+mod aside;
 mod books;
 mod changes;
 mod cold;
@@ -10,8 +11,11 @@ mod dues;
 mod load;
 mod memory;
 mod meta;
+mod owners;
 mod reservation;
 mod stock;
+mod transit;
+mod uses;
 
 use crate::{
     command::{Batch, RULES_NEWEST},
@@ -22,6 +26,7 @@ use crate::{
 use foldhash::fast::FixedState;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+pub(crate) use aside::{Announced, Aside, Opened};
 pub(crate) use books::{Books, Totaled};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
@@ -31,8 +36,11 @@ pub use load::Loader;
 pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
-pub(crate) use reservation::{EndedBy, Line, Lines, Reservation, ReservationLook};
-pub(crate) use stock::{Deduct, Pool, PoolRef, SkuSettings, Stock};
+pub(crate) use owners::Owners;
+pub(crate) use reservation::{EndedBy, Line, Lines, Policies, Reservation, ReservationLook};
+pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
+pub(crate) use transit::Transit;
+pub(crate) use uses::{OwnerUses, Use};
 
 /// A hash map whose seed is fixed.
 pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
@@ -59,6 +67,8 @@ pub struct Ledger {
     pub(crate) reservations: Map<ReservationId, Box<Reservation>>,
     /// Live reservations by deadline.
     pub(crate) deadlines: BTreeSet<Due>,
+    /// Live reservations by owner.
+    pub(crate) owners: Owners,
     pub(crate) operations: Map<OperationId, Operation>,
     pub(crate) refusals: Map<Intent, Refused>,
     /// Remembered refusals by the end of their time.
@@ -88,6 +98,7 @@ impl Ledger {
             stock: Stock::default(),
             reservations: Map::default(),
             deadlines: BTreeSet::new(),
+            owners: Owners::default(),
             operations: Map::default(),
             refusals: Map::default(),
             refusal_ends: BTreeSet::new(),

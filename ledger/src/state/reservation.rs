@@ -102,8 +102,15 @@ pub(crate) struct Reservation {
     pub(crate) last: Spot,
     pub(crate) revision: u32,
     pub(crate) ended: Option<EndedBy>,
+    /// For each line the version of the settings whose policy chose its pool, and one more; 0: the request named it.
+    /// None if all were named.
+    pub(crate) policies: Option<Policies>,
     pub(crate) mark: Mark,
 }
+
+/// Boxed twice: it is rare, and must be small where it is not.
+#[allow(clippy::box_collection, reason = "one word where there is none, which is nearly always")]
+pub(crate) type Policies = Box<Vec<u64>>;
 
 impl Reservation {
     /// Whether it holds units in the books that are over at `clock`.
@@ -117,14 +124,15 @@ impl Reservation {
 
     /// The first answer to its reserve.
     pub(crate) fn reserved(&self, id: ReservationId, stock: &Stock) -> Reserved {
-        let line = |line: &Line| LineGot {
+        let line = |(at, line): (usize, &Line)| LineGot {
             pool: stock.pool(line.pool).key.clone(),
             asked: units(line.asked),
             got: units(line.got()),
+            policy: self.policies.as_ref().and_then(|policies| policies.get(at)?.checked_sub(1)),
         };
         Reserved {
             id,
-            lines: self.lines.iter().map(line).collect(),
+            lines: self.lines.iter().enumerate().map(line).collect(),
             all: self.lines.iter().all(|line| line.got() == line.asked),
             deadline: self.first_deadline,
         }

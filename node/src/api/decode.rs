@@ -215,7 +215,7 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
         let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
         let place = check.place(&prefix, place);
         if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
-            lines.push(Line { sku, location, kind, lot, quantity, minimum });
+            lines.push(Line { sku, location: Some(location), kind, lot, quantity, minimum });
         }
     }
     if count == 0 {
@@ -238,6 +238,7 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
             ttl,
             ttl_chosen,
             best_effort: request.best_effort,
+            zone: 0,
         })),
         _ => None,
     };

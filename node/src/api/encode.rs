@@ -128,7 +128,8 @@ impl Asked {
             command::Body::Extend(_) => Self::Extend,
             command::Body::Receive(_) => Self::Receive,
             command::Body::Adjust(_) => Self::Adjust,
-            command::Body::Forget(_) | command::Body::Meta(_) => return None,
+            // No wire for what the keepers of the stock ask yet.
+            command::Body::Forget(_) | command::Body::Meta(_) | command::Body::Stockkeeping(_) => return None,
         })
     }
 }

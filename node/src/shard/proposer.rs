@@ -14,7 +14,7 @@ use crate::{
 };
 use earmark_ledger::{
     Fresh, codec,
-    command::{Batch, Body, Command},
+    command::{Batch, Body, Command, Stockkeeping},
     outcome::{Outcome, Verdict},
     types::TimeMs,
 };
@@ -336,6 +336,9 @@ fn weight(command: &Command) -> usize {
         Body::Release(release) => release.parts.len(),
         Body::Forget(forget) => forget.reservations.len() + forget.operations.len(),
         Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) => 1,
+        // A policy may name many locations.
+        Body::Stockkeeping(Stockkeeping::Configure(_)) => 48,
+        Body::Stockkeeping(_) => 4,
     };
     HEAD + LINE * lines
 }
