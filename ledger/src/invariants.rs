@@ -98,8 +98,8 @@ impl Ledger {
             }
             live += usize::from(reservation.ended.is_none());
         }
-        let owned = |found: &&Box<crate::state::Reservation>| found.ended.is_none() && !found.owner.is_empty();
-        let (owned, listed) = (self.reservations.values().filter(owned).count(), self.owners.len());
+        let owned = self.reservations.values().filter(|found| found.ended.is_none() && !found.owner.is_empty());
+        let (owned, listed) = (owned.count(), self.owners.len());
         if owned != listed {
             let what = format!("{owned} live reservations have owners, and {listed} are listed by owner");
             found.push(Violation { promise: "P7", found: what });

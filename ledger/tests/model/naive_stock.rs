@@ -88,7 +88,7 @@ impl Naive {
             let of_pool = hold.lines.iter().filter(|line| line.pool == pool.key && line.held > 0);
             holds.extend(of_pool.map(|line| (hold.reserved_at, hold.id, line.held)));
         }
-        holds.sort_by(|a, b| b.0.cmp(&a.0));
+        holds.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let mut newest = Vec::new();
         let mut covered = 0;
         for (_, reservation, held) in holds {
