@@ -1,9 +1,8 @@
 //! Live reservations by owner, for reading. It is made of what is in memory anyway, and is never told, stored or
 //! decided by. Whoever names no owner is not in it.
 
-use super::Map;
+use super::{Map, Set};
 use crate::types::ReservationId;
-use std::{collections::BTreeSet, ops::Bound};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The bytes of an id, which sort as ids do and need no room between.
@@ -13,10 +12,11 @@ type Id = [u8; 16];
 #[derive(Default)]
 pub(crate) struct Owners(Map<u64, Ids>);
 
-/// Most owners have one hold, which needs no list.
+/// Most owners have one hold, which needs no list. A list is put in order when it is read, for it changes with every
+/// hold.
 enum Ids {
     One(Id),
-    Many(BTreeSet<Id>),
+    Many(Set<Id>),
 }
 
 impl Owners {
@@ -28,7 +28,7 @@ impl Owners {
         self.0
             .entry(xxh3_64(owner))
             .and_modify(|ids| match ids {
-                Ids::One(first) => *ids = Ids::Many(BTreeSet::from([*first, id])),
+                Ids::One(first) => *ids = Ids::Many([*first, id].into_iter().collect()),
                 Ids::Many(many) => drop(many.insert(id)),
             })
             .or_insert(Ids::One(id));
@@ -53,16 +53,16 @@ impl Owners {
     }
 
     /// The ids after `after` of reservations that may be this owner's, in their order.
-    pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> + '_ {
+    pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> {
         let after = after.map(ReservationId::to_bytes);
-        let (one, many) = match self.0.get(&xxh3_64(owner)) {
-            Some(Ids::One(id)) => (Some(*id).filter(|id| after.is_none_or(|after| *id > after)), None),
-            Some(Ids::Many(many)) => (None, Some(many)),
-            None => (None, None),
+        let mut ids: Vec<Id> = match self.0.get(&xxh3_64(owner)) {
+            Some(Ids::One(id)) => vec![*id],
+            Some(Ids::Many(many)) => many.iter().copied().collect(),
+            None => Vec::new(),
         };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let many = many.into_iter().flat_map(move |many| many.range((from, Bound::Unbounded)).copied());
-        one.into_iter().chain(many).filter_map(|id| ReservationId::from_slice(&id).ok())
+        ids.retain(|id| after.is_none_or(|after| *id > after));
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| ReservationId::from_slice(&id).ok())
     }
 
     /// How many there are, for checking.
