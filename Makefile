@@ -36,6 +36,11 @@ check: tools
 	@$(CARGO) test --locked --workspace
 	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
 
+# Explores the cart protocol's states, shows each rule's counterexample, and writes both into docs/carts.md.
+.PHONY: cart-model
+cart-model:
+	@cargo run --locked --release --package earmark-ledger --example cart_model -- --write docs/carts.md
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools

@@ -122,6 +122,8 @@ pub struct ReservationInfo {
     pub since: TimeMs,
     /// Counts changes of the set of lines, from 1.
     pub revision: u32,
+    /// Every shard of the cart has carried out what was last decided: units given back can be had at once.
+    pub settled: bool,
 }
 
 /// One line of a reservation.
@@ -346,6 +348,7 @@ impl TryFrom<v1::Reservation> for ReservationInfo {
             deadline: TimeMs(reservation.deadline_ms),
             since: TimeMs(reservation.state_since_ms),
             revision: reservation.revision,
+            settled: reservation.settled,
         })
     }
 }

@@ -75,6 +75,7 @@ fn reserve(number: u64, pools: u64, ttl: u64) -> Body {
         ttl_chosen: true,
         best_effort: false,
         zone: 0,
+        shards: Vec::new(),
     })
 }
 

@@ -5,9 +5,12 @@
 
 mod stock;
 
-use crate::types::{
-    Document, DurationMs, Location, Namespace, OperationId, Owner, PoolKey, PoolKind, Principal, Quantity, Reason,
-    RequestId, ReservationId, Session, Sku, TimeMs, TraceParent,
+use crate::{
+    cart::message::Message,
+    types::{
+        Document, DurationMs, Location, Namespace, OperationId, Owner, PoolKey, PoolKind, Principal, Quantity, Reason,
+        RequestId, ReservationId, Session, ShardId, Sku, TimeMs, TraceParent,
+    },
 };
 
 pub use stock::*;
@@ -54,6 +57,19 @@ pub struct Context {
     pub trace_parent: TraceParent,
 }
 
+impl Context {
+    /// A copy of its own, which keeps no message alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            principal: self.principal.detached(),
+            session: self.session.detached(),
+            request_id: self.request_id.detached(),
+            trace_parent: self.trace_parent.detached(),
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -74,6 +90,8 @@ pub enum Body {
     Forget(Forget),
     /// What only the meta shard keeps.
     Meta(Meta),
+    /// What the shards of a cart say to each other.
+    Cart(Message),
     /// What the keepers of the stock ask.
     Stockkeeping(Stockkeeping),
 }
@@ -98,6 +116,8 @@ pub struct Reserve {
     pub best_effort: bool,
     /// Zone of whoever asks, for policies that go by it.
     pub zone: u32,
+    /// The shard of each line, noted by whoever routed it; empty if all are at home. No part of the request.
+    pub shards: Vec<ShardId>,
 }
 
 /// One line of a reserve.
@@ -115,6 +135,15 @@ pub struct Line {
     pub quantity: Quantity,
     /// With best effort: refuse the whole unless this many can be held.
     pub minimum: Quantity,
+}
+
+impl Line {
+    /// A copy of its own, which keeps no message alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let location = self.location.as_ref().map(Location::detached);
+        Self { sku: self.sku.detached(), location, lot: self.lot.detached(), ..*self }
+    }
 }
 
 /// Some of a reservation's units, for partial commit and release.

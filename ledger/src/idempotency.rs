@@ -8,10 +8,11 @@ use crate::{
     codec::{decode_outcome, encode_outcome},
     command::{Body, Command, Count, Line, Meta, Observed, Part, Stockkeeping},
     limits::CLOCK_BOUND,
-    outcome::{Outcome, Refusal, Verdict},
+    outcome::{Done, Outcome, Pending, Refusal, ReservationState, Verdict},
+    records::RecordKey,
     records::put_pool_key,
-    state::{Intent, Ledger, Mark, Operation, Refused, stop},
-    types::{Location, OperationId, Quantity, ReservationId},
+    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, stop},
+    types::{Location, OperationId, Quantity, ReservationId, TimeMs},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -72,7 +73,7 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
         }
         Body::Stockkeeping(asked) => put_stockkeeping(out, asked),
         // Neither has an id of its own.
-        Body::Forget(_) | Body::Meta(Meta::Form(_)) => {}
+        Body::Forget(_) | Body::Meta(Meta::Form(_)) | Body::Cart(_) => {}
     }
     xxh3_64(out)
 }
@@ -119,10 +120,25 @@ fn put_whole(out: &mut Vec<u8>, asked: &Stockkeeping) {
     crate::codec::put_stockkeeping(out, asked);
 }
 
+/// Which sending of a request it is, and until when it can take effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) not_after: TimeMs,
+    pub(crate) attempt: u32,
+}
+
+impl From<&Command> for Sent {
+    fn from(command: &Command) -> Self {
+        Self { not_after: command.not_after, attempt: command.attempt }
+    }
+}
+
 /// What is known of an id.
 pub(crate) enum Known {
     /// Nothing: judge it.
     New,
+    /// It was a cart over several shards that was rejected, and may be tried again: judge it. The record is still there.
+    Rejected,
     /// This is the answer.
     Outcome(Outcome),
     /// Another request was made under it.
@@ -133,17 +149,32 @@ impl Ledger {
     /// The first answer to a reserve of that id.
     pub(crate) fn known_reserve(&mut self, id: ReservationId, print: u64, command: &Command) -> Known {
         self.must_know_reservation(id);
-        let Some(reservation) = self.reservations.get(&id) else {
+        let Some(reservation) = self.reservations.get_mut(&id) else {
             return self.known_refusal(Intent::Reserve(id), print, command);
         };
         if reservation.fingerprint != print {
             return Known::Conflict;
         }
+        if reservation.ended == Some(EndedBy::Rejection) {
+            return match self.known_refusal(Intent::Reserve(id), print, command) {
+                Known::New => Known::Rejected,
+                known => known,
+            };
+        }
+        let position = reservation.reserved_at.at(self.shard);
+        let time = reservation.created;
+        if let Some((number, later)) = reservation.join(command) {
+            if later {
+                self.dirty.reservation(id, reservation);
+            }
+            let verdict = Verdict::Done(Done::Pending(Pending { id, number }));
+            return Known::Outcome(Outcome { verdict, replayed: true, position, time });
+        }
         Known::Outcome(Outcome {
-            verdict: Verdict::Done(crate::outcome::Done::Reserved(reservation.reserved(id, &self.stock))),
+            verdict: Verdict::Done(Done::Reserved(reservation.reserved(id, &self.stock))),
             replayed: true,
-            position: reservation.reserved_at.at(self.shard),
-            time: reservation.created,
+            position,
+            time,
         })
     }
 
@@ -194,14 +225,14 @@ impl Ledger {
     }
 
     /// Remembers a refusal, unless it is told again for ever anyway or answers for another request.
-    pub(crate) fn remember_refusal(&mut self, intent: Intent, print: u64, command: &Command, outcome: &Outcome) {
+    pub(crate) fn remember_refusal(&mut self, intent: Intent, print: u64, sent: Sent, outcome: &Outcome) {
         match &outcome.verdict {
             Verdict::Refused(Refusal::IdempotencyConflict | Refusal::IdempotencyTooOld) => return,
             // Whoever sends it again to the right shard, or is later still, is judged there and then.
             Verdict::Refused(Refusal::WrongShard | Refusal::Late) => return,
             Verdict::Refused(_) | Verdict::Done(_) => {}
         }
-        let mut until = command.not_after.plus(CLOCK_BOUND);
+        let mut until = sent.not_after.plus(CLOCK_BOUND);
         let mut mark = Mark::default();
         if let Some(before) = self.refusals.get(&intent) {
             // Earlier sendings were told the refusal before this one, and may be on their way for longer.
@@ -210,7 +241,7 @@ impl Ledger {
             self.refusal_ends.remove(&(before.until, intent));
         }
         let outcome = Box::new(outcome.clone());
-        let mut refused = Refused { fingerprint: print, outcome, attempt: command.attempt, until, mark };
+        let mut refused = Refused { fingerprint: print, outcome, attempt: sent.attempt, until, mark };
         self.dirty.refusal(intent, &mut refused.mark);
         self.refusal_ends.insert((until, intent));
         self.refusals.insert(intent, refused);
@@ -224,6 +255,28 @@ impl Ledger {
         }
     }
 
+    /// Whether that cart was rejected because its caller released it while it was being prepared.
+    pub(crate) fn was_released_open(&self, id: ReservationId) -> bool {
+        let refused = self.refusals.get(&Intent::Reserve(id));
+        let rejected = ReservationState::Rejected;
+        refused.is_some_and(|refused| match &refused.outcome.verdict {
+            Verdict::Refused(Refusal::ReservationState { state, .. }) => *state == rejected,
+            _ => false,
+        })
+    }
+
+    /// Drops what is left of a rejected cart, if all its participants have heard of that. Its refusal is remembered for
+    /// itself: both go when the second of the two is over (rule 7).
+    pub(crate) fn drop_rejected(&mut self, id: ReservationId) {
+        let over = |found: &Reservation| found.ended == Some(EndedBy::Rejection) && !found.unsettled();
+        if self.reservations.get(&id).is_some_and(|found| over(found))
+            && let Some(found) = self.reservations.remove(&id)
+        {
+            self.dirty.dropped(&found.mark, id.to_bytes());
+            self.cold.absent.insert(RecordKey::ended(id));
+        }
+    }
+
     /// Drops remembered refusals whose time is over, some per entry. Whether they are dropped yet changes no answer.
     pub(crate) fn drop_refusals(&mut self, at_most: u32) {
         for _ in 0..at_most {
@@ -231,6 +284,9 @@ impl Ledger {
                 Some((until, intent)) if *until < self.header.clock => {
                     let intent = *intent;
                     self.drop_refusal(intent);
+                    if let Intent::Reserve(id) = intent {
+                        self.drop_rejected(id);
+                    }
                 }
                 _ => break,
             }
@@ -263,6 +319,7 @@ mod tests {
             ttl_chosen: false,
             best_effort: false,
             zone: 0,
+            shards: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Due, EndedBy, Ledger},
+    state::{Cart, Due, EndedBy, Ledger, PoolRef},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -24,14 +24,15 @@ impl fmt::Display for Violation {
 
 impl Ledger {
     /// Everything in this state that breaks a promise, as far as one state shows it: P1 (no oversell), P2
-    /// (conservation, units in transit named in the sum), P6 (one id, one effect) and P7 (each unit ends once, and is given
-    /// back to its owner's limit). Walks over all records in memory.
+    /// (conservation, units in transit named in the sum), P4 (carts, whole or not at all), P6 (one id, one effect) and P7
+    /// (each unit ends once, and is given back to its owner's limit). Walks over all records in memory.
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
         self.check_pools(&mut found);
         self.check_reservations(&mut found);
         self.check_memory(&mut found);
         self.check_stockkeeping(&mut found);
+        self.check_carts(&mut found);
         found
     }
 
@@ -50,6 +51,11 @@ impl Ledger {
                 *held.entry(line.pool.index()).or_default() += u64::from(line.held);
             }
         }
+        for part in self.parts.values() {
+            for line in &part.lines {
+                *held.entry(line.pool.index()).or_default() += u64::from(line.truth.held + line.extra);
+            }
+        }
         for (at, pool) in self.stock.pools.iter().enumerate() {
             let books = &pool.books;
             if books.held + books.committed + books.unavailable > books.on_hand + books.short {
@@ -60,7 +66,7 @@ impl Ledger {
                 let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key, pool.totals);
                 found.push(Violation { promise: "P2", found: what });
             }
-            let due = pool.dues.total();
+            let due = pool.dues.total() + pool.told.total() + pool.undecided;
             let of_lines = held.get(&at).copied().unwrap_or(0);
             if books.held != of_lines || due != of_lines {
                 let what = format!(
@@ -78,7 +84,10 @@ impl Ledger {
         };
         let mut live = 0;
         for (id, reservation) in &self.reservations {
-            let holds = reservation.lines.iter().any(|line| line.held > 0);
+            let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
+            let holds = reservation.lines.iter().any(|line| line.held > 0)
+                || remote.clone().any(|line| line.now.held > 0)
+                || reservation.opening();
             if holds == reservation.ended.is_some() {
                 wrong(id, "is neither live nor ended");
             }
@@ -86,19 +95,23 @@ impl Ledger {
                 wrong(id, "has more units than were asked for");
             }
             let due = self.deadlines.contains(&Due::new(reservation.deadline, *id));
-            if due != reservation.ended.is_none() {
+            if due != (reservation.ended.is_none() && !reservation.opening()) {
                 wrong(id, "is live and has no deadline, or ended and has one");
             }
-            let expired = reservation.lines.iter().any(|line| line.expired > 0);
+            let expired = reservation.lines.iter().any(|line| line.expired > 0)
+                || remote.clone().any(|line| line.now.expired > 0);
             if expired != (reservation.ended == Some(EndedBy::Expiry)) {
                 wrong(id, "expired, but not by time, or the other way round");
             }
             if expired && reservation.deadline > self.header.clock {
                 wrong(id, "expired before its deadline");
             }
-            live += usize::from(reservation.ended.is_none());
+            live += usize::from(reservation.ended.is_none() && !reservation.opening());
         }
-        let owned = self.reservations.values().filter(|found| found.ended.is_none() && !found.owner.is_empty());
+        let owned = self
+            .reservations
+            .values()
+            .filter(|found| found.ended.is_none() && !found.opening() && !found.owner.is_empty());
         let (owned, listed) = (owned.count(), self.owners.len());
         if owned != listed {
             let what = format!("{owned} live reservations have owners, and {listed} are listed by owner");
@@ -142,12 +155,12 @@ impl Ledger {
     fn check_uses(&self, found: &mut Vec<Violation>) {
         for (key, owner) in self.stock.uses.iter() {
             for (id, part) in &owner.parts {
-                let held = self.reservations.get(id).map_or(0, |reservation| {
-                    let of_sku = |line: &&crate::state::Line| {
-                        key.starts_with(&self.stock.sku(self.stock.pool(line.pool).sku).bytes)
-                    };
-                    reservation.lines.iter().filter(of_sku).map(|line| u64::from(line.held)).sum()
-                });
+                let of_sku = |pool: PoolRef| key.starts_with(&self.stock.sku(self.stock.pool(pool).sku).bytes);
+                let own = self.reservations.get(id).into_iter().flat_map(|found| found.lines.iter());
+                let own = own.map(|line| (line.pool, u64::from(line.held)));
+                let others = self.parts.get(id).into_iter().flat_map(|found| &found.lines);
+                let others = others.map(|line| (line.pool, u64::from(line.truth.held) + u64::from(line.extra)));
+                let held = own.chain(others).filter(|(pool, _)| of_sku(*pool)).map(|(_, held)| held).sum();
                 if part.held != held || (part.held == 0 && part.sold == 0) {
                     let what = format!("of reservation {id} {part:?} is counted for {key:?}, and {held} are held");
                     found.push(Violation { promise: "P7", found: what });
@@ -156,10 +169,57 @@ impl Ledger {
         }
     }
 
+    /// What home and participants keep of carts is found where they look for it: nothing can be left behind.
+    fn check_carts(&self, found: &mut Vec<Violation>) {
+        let mut wrong = |what: String| found.push(Violation { promise: "P4", found: what });
+        let carts = || self.reservations.iter().filter_map(|(id, found)| Some((id, found.cart.as_deref()?)));
+        let rows = || carts().flat_map(|(id, cart)| cart.participants.iter().map(move |row| (id, row)));
+        for (id, row) in rows().filter(|(_, row)| row.row.is_some()) {
+            let there = self.outbox.is_open(row.shard, row.number, *id);
+            if !there || row.oldest < self.floor_for(row.shard) {
+                wrong(format!("cart {id} has a row {row:?} that is not in the outbox, or below the floor"));
+            }
+        }
+        let open = rows().filter(|(_, row)| row.row.is_some()).count();
+        if open != self.outbox.len()
+            || open != self.unsettled_participants().iter().map(|at| self.outbox.count(*at)).sum()
+        {
+            wrong(format!("{open} rows are open, and {} are in the outbox", self.outbox.len()));
+        }
+        let prepared = carts().filter(|(_, cart)| cart.round.is_some()).count();
+        let timed = |(id, cart): &(&ReservationId, &Cart)| {
+            cart.round.as_ref().is_some_and(|round| self.rounds.contains(&Due::new(round.until, **id)))
+        };
+        if prepared != self.rounds.len() || prepared != carts().filter(timed).count() {
+            wrong(format!("{prepared} carts are being prepared, and {} have a time", self.rounds.len()));
+        }
+        for (id, cart) in carts() {
+            if cart.remote.iter().any(|line| line.got() > line.asked) {
+                wrong(format!("cart {id} has more units elsewhere than were asked for"));
+            }
+        }
+        let (mut undecided, mut idle) = (0, 0);
+        for (id, part) in &self.parts {
+            undecided += usize::from(part.undecided.is_some());
+            idle += usize::from(part.idle());
+            let kept = part.undecided.is_none_or(|since| self.undecided.contains(&Due::new(since, *id)))
+                && (!part.idle() || self.idle_parts.contains(&(part.home, part.number, id.to_bytes())));
+            if !kept || (part.undecided.is_none() && part.lines.iter().any(|line| line.extra > 0)) {
+                wrong(format!("part {id} is held in a way nobody would find: {part:?}"));
+            }
+        }
+        if undecided != self.undecided.len() || idle != self.idle_parts.len() {
+            wrong(format!("{undecided} parts are undecided and {idle} idle, but others are listed"));
+        }
+    }
+
     fn check_memory(&self, found: &mut Vec<Violation>) {
         for intent in self.refusals.keys() {
             let effect = match intent {
-                crate::state::Intent::Reserve(id) => self.reservations.contains_key(id),
+                crate::state::Intent::Reserve(id) => self
+                    .reservations
+                    .get(id)
+                    .is_some_and(|found| found.ended != Some(EndedBy::Rejection) && !found.opening()),
                 crate::state::Intent::Operation(id) => self.operations.contains_key(id),
             };
             if effect {

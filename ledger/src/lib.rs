@@ -54,6 +54,7 @@
 //!     ttl_chosen: false,
 //!     best_effort: false,
 //!     zone: 0,
+//!     shards: Vec::new(),
 //! };
 //! let mut ledger = Ledger::new(ShardId(1));
 //! let applied = ledger.apply(
@@ -77,6 +78,7 @@
 
 mod allocation;
 mod apply;
+pub mod cart;
 pub mod codec;
 pub mod command;
 pub mod digest;
@@ -93,7 +95,8 @@ mod state;
 pub mod types;
 mod validate;
 
-pub use apply::Applied;
+pub use apply::{Applied, News};
+pub use cart::Number;
 pub use codec::Corrupt;
 pub use digest::{Accumulator, Digest};
 pub use invariants::Violation;

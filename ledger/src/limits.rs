@@ -39,6 +39,17 @@ pub const EXPIRY_PER_ENTRY: u32 = 1_000;
 /// How many more lines of overdue holds the commands of one entry may end because they lack units.
 pub const EXPIRY_ON_DEMAND: u32 = 1_000;
 
+/// How long the lines of a cart over several shards may be prepared before it is given up.
+pub const PREPARE_TIMEOUT: DurationMs = DurationMs::seconds(2);
+
+/// How many messages of a home one participant may leave unanswered before no more carts with lines there are begun:
+/// some megabytes of a home's memory. Decisions about carts that are held go out whatever their number.
+pub const UNANSWERED_MAX: usize = 20_000;
+
+/// How many records of carts whose home is elsewhere one message may drop once home's floor is above them. More than a
+/// message adds, so they can't pile up.
+pub const PARTS_FORGOTTEN_PER_ENTRY: u32 = 16;
+
 /// How many remembered refusals one entry drops once their time is over. More than an entry adds, so they can't pile
 /// up.
 pub const REFUSALS_DROPPED_PER_ENTRY: u32 = 20_000;

@@ -26,6 +26,10 @@ pub enum MovementKind {
     Expire = 6,
     /// A later deadline; no unit moved.
     Extend = 7,
+    /// available -> held for a cart that is not decided yet.
+    Prepare = 8,
+    /// held -> available: the cart was decided otherwise.
+    Withdraw = 9,
     /// On hand was set to a value.
     Set = 20,
     /// Units were counted.
@@ -59,6 +63,8 @@ impl MovementKind {
             5 => Self::Release,
             6 => Self::Expire,
             7 => Self::Extend,
+            8 => Self::Prepare,
+            9 => Self::Withdraw,
             20 => Self::Set,
             21 => Self::Count,
             22 => Self::Quarantine,
@@ -144,6 +150,12 @@ pub(crate) struct Spot {
     pub(crate) epoch: u32,
     pub(crate) index: u64,
     pub(crate) ordinal: u32,
+}
+
+impl From<Position> for Spot {
+    fn from(position: Position) -> Self {
+        Self { epoch: position.epoch.0, ordinal: position.ordinal, index: position.index.0 }
+    }
 }
 
 impl Spot {

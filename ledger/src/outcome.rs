@@ -2,8 +2,12 @@
 
 mod stock;
 
-use crate::types::{
-    Location, Lot, OperationId, PoolKey, PoolKind, Position, Quantity, Reason, ReservationId, Sku, TimeMs,
+use crate::{
+    cart::{
+        Number,
+        message::{Answer, Asked},
+    },
+    types::{Location, Lot, OperationId, PoolKey, PoolKind, Position, Quantity, Reason, ReservationId, Sku, TimeMs},
 };
 
 pub use stock::*;
@@ -47,6 +51,21 @@ pub enum Done {
     Transfer(Box<Transferred>),
     /// The settings of a SKU after a change.
     Settings(Box<SettingsView>),
+    /// A cart over several shards is being prepared: the end is told when it is reached.
+    Pending(Pending),
+    /// What a participant says to its home's message; nothing to one that is too old.
+    Answered(Option<Box<Answer>>),
+    /// What home says to a participant's question.
+    Asked(Asked),
+}
+
+/// Names what is being prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pending {
+    /// Which reservation.
+    pub id: ReservationId,
+    /// Under which number.
+    pub number: Number,
 }
 
 /// The first answer to a reserve.
@@ -243,6 +262,8 @@ pub struct ReservationView {
     pub since: TimeMs,
     /// Counts changes of the set of lines, from 1.
     pub revision: u32,
+    /// Every shard of the cart has carried out what was last decided.
+    pub settled: bool,
 }
 
 /// One line of a reservation as it is told.

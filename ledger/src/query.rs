@@ -3,7 +3,10 @@
 mod stock;
 
 use crate::{
-    apply::reserve::{plan, told},
+    apply::{
+        cart::{own_lines, spans},
+        reserve::{Granting, plan, told},
+    },
     codec::{Corrupt, record},
     command::{Body, Command},
     outcome::{Done, Missing, PoolView, Refusal, ReservationView, Verdict},
@@ -125,9 +128,13 @@ impl Ledger {
         if !validate(command, clock).is_empty() {
             return Fresh::Propose;
         }
+        // Of a cart over several shards only what is here can be told; it may still be refused elsewhere.
+        let whole = !spans(reserve, self.shard);
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        let Err(refusal) = plan(self, reserve, &mut wants, clock) else { return Fresh::Propose };
-        match plan(self, reserve, &mut wants, now.max(clock)) {
+        let granting = Granting::of(reserve, whole);
+        let mut judged = |now| plan(self, &granting, own_lines(reserve, self.shard), &mut wants, now);
+        let Err(refusal) = judged(clock) else { return Fresh::Propose };
+        match judged(now.max(clock)) {
             // No answer rests on a time that is not in the log: neither that it may be, nor why it may not.
             Err(later) if std::mem::discriminant(&later) == std::mem::discriminant(&refusal) => Fresh::Refuse(refusal),
             _ => Fresh::TickFirst,
@@ -135,7 +142,8 @@ impl Ledger {
     }
 
     /// What this reserve would be answered at this position, if its id were new, with no effect: nothing is held or
-    /// remembered. Everything in a state leads to the same answer, wherever it is asked.
+    /// remembered. Everything in a state leads to the same answer, wherever it is asked. Of a cart over several shards
+    /// the lines that live here are tried and told.
     pub fn dry_run(&self, command: &Command) -> Verdict {
         let clock = self.header.clock;
         let bad = validate(command, clock);
@@ -153,7 +161,8 @@ impl Ledger {
             return Verdict::Refused(Refusal::Late);
         }
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        match plan(self, reserve, &mut wants, clock) {
+        let granting = Granting::of(reserve, !spans(reserve, self.shard));
+        match plan(self, &granting, own_lines(reserve, self.shard), &mut wants, clock) {
             Ok(()) => Verdict::Done(Done::Reserved(told(&self.stock, reserve, &wants, clock.plus(reserve.ttl)))),
             Err(refusal) => Verdict::Refused(refusal),
         }
@@ -162,7 +171,8 @@ impl Ledger {
     /// Counts and sums over the whole state. Walks over all pools.
     pub fn totals(&self) -> Totals {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
-        let memory = self.reservations.len() + self.operations.len() + self.refusals.len();
+        let carts = self.parts.len() + self.floors.len();
+        let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
         let transits: usize = self.stock.skus.iter().map(|sku| sku.transit.len()).sum();
         let stock = self.stock.skus.len() + self.stock.pools.len() + transits + self.stock.uses.len();
         let mut totals = Totals {

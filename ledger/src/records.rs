@@ -11,8 +11,11 @@
 use crate::{
     codec::{Corrupt, record},
     digest::{Digest, contribution},
+    journal::BlockHash,
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
-    types::{IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, Sku, TimeMs},
+    types::{
+        IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, ShardId, Sku, TimeMs,
+    },
 };
 use bytes::{BufMut, Bytes};
 
@@ -34,6 +37,13 @@ pub const OPERATION: u8 = 7;
 pub const REFUSED_RESERVE: u8 = 8;
 /// The remembered refusal of any other operation.
 pub const REFUSED_OPERATION: u8 = 9;
+
+/// A cart that holds nothing any more, and whose participants have not all answered. Never cold.
+pub const UNSETTLED: u8 = 10;
+/// What a participant keeps of a cart whose home is another shard. Never cold.
+pub const PART: u8 = 11;
+/// The number below which a home shard sends nothing any more. Never cold.
+pub const FLOOR: u8 = 12;
 
 /// Units on their way between two locations of a SKU.
 pub const TRANSFER: u8 = 20;
@@ -78,10 +88,14 @@ pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
         (vec![HEADER], vec![ENDED]),
         (first_key(ENDED, horizon), vec![ENDED + 1]),
         (first_key(OPERATION, horizon), vec![OPERATION + 1]),
-        (vec![REFUSED_RESERVE], vec![REFUSED_OPERATION + 1]),
-        (vec![TRANSFER], vec![OWNER_USE + 1]),
+        // Kinds between that no build has written yet are loaded as well: they are met and refused.
+        (vec![REFUSED_RESERVE], vec![OWNER_USE + 1]),
     ]
 }
+
+/// The first key of a kind that this build does not know. A state with a record from here on was written by a newer
+/// build and can't be used.
+pub const UNKNOWN: &[u8] = &[OWNER_USE + 1];
 
 /// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
 pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -120,7 +134,7 @@ pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> bool {
     match key.first() {
         Some(&ENDED) => match (reservation_id(key), record::decode_reservation(value)) {
             (Ok(id), Ok(found)) => {
-                let committed = found.lines.iter().any(|line| line.committed > 0);
+                let committed = found.committed();
                 reservation_forgettable(id, TimeMs(found.since), committed, clock)
             }
             _ => false,
@@ -149,7 +163,30 @@ pub fn header_clock(value: &[u8]) -> Result<TimeMs, Corrupt> {
     Ok(TimeMs(record::decode_header(value)?.clock))
 }
 
-/// The reservation named by a key of kind [`LIVE`], [`ENDED`] or [`REFUSED_RESERVE`].
+/// The key of a floor, without its kind: the home's number at the end of 16 bytes.
+pub(crate) fn floor_key(home: ShardId) -> [u8; 16] {
+    u128::from(home.0).to_be_bytes()
+}
+
+/// The home named by a key of kind [`FLOOR`].
+///
+/// # Errors
+/// [`Corrupt`] if it names none.
+pub(crate) fn floor_home(key: &[u8]) -> Result<ShardId, Corrupt> {
+    let bytes: Option<[u8; 16]> = key.get(1..).and_then(|home| home.try_into().ok());
+    let home = bytes.and_then(|bytes| u32::try_from(u128::from_be_bytes(bytes)).ok());
+    home.map(ShardId).ok_or_else(|| Corrupt::new("record key", "names no shard"))
+}
+
+/// The hash of the last journal block of a state, from its header record; 0 if it has none.
+///
+/// # Errors
+/// [`Corrupt`] if the record can't be read.
+pub fn header_journal(value: &[u8]) -> Result<BlockHash, Corrupt> {
+    Ok(record::decode_header(value)?.header().journal)
+}
+
+/// The reservation named by a key of kind [`LIVE`], [`ENDED`], [`UNSETTLED`], [`PART`] or [`REFUSED_RESERVE`].
 ///
 /// # Errors
 /// [`Corrupt`] if it names none.

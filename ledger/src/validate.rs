@@ -31,7 +31,7 @@ pub fn validate(command: &Command, server_time: TimeMs) -> Vec<BadField> {
             }
         }
         Body::Adjust(adjust) => fields.adjust(adjust, server_time),
-        Body::Forget(_) => {}
+        Body::Forget(_) | Body::Cart(_) => {}
         Body::Meta(Meta::Form(form)) => fields.form(form),
         Body::Stockkeeping(asked) => fields.stockkeeping(asked, server_time),
     }
@@ -72,6 +72,9 @@ impl Fields {
         self.ttl(reserve.ttl);
         if reserve.lines.is_empty() || reserve.lines.len() > LINES_MAX {
             self.bad("lines", format_args!("must be 1 to {LINES_MAX}"));
+        }
+        if !reserve.shards.is_empty() && reserve.shards.len() != reserve.lines.len() {
+            self.bad("shards", "must be as many as the lines, or none");
         }
         let mut total = 0_u64;
         for (at, line) in reserve.lines.iter().enumerate() {

@@ -136,6 +136,7 @@ fn every_verdict() -> Vec<Verdict> {
         deadline: TimeMs(BASE.0 + 1),
         since: TimeMs(BASE.0 + 2),
         revision: 3,
+        settled: true,
     };
     let got = LineGot { pool: pool.clone(), asked: units(2), got: units(1), policy: None };
     let since = TimeMs(BASE.0 + 5);

@@ -281,6 +281,7 @@ impl Story {
             Verdict::Done(Done::Stock(change)) => return format!("{again}{}", self.change(change)),
             Verdict::Done(Done::Transfer(told)) => return format!("{again}{}", stock_words::transferred(told)),
             Verdict::Done(Done::Settings(view)) => return format!("{again}{}", stock_words::settings(view)),
+            Verdict::Done(done @ (Done::Pending(_) | Done::Answered(_) | Done::Asked(_))) => format!("{done:?}"),
             Verdict::Done(Done::Pool(view)) => return format!("{again}{}\n", pool_line(view)),
             Verdict::Done(Done::Reservation(view)) => return format!("{again}{}", reservation_lines(view)),
             Verdict::Done(Done::Reserved(reserved)) => {

@@ -39,7 +39,9 @@ async fn run(node: Weak<Node>, peer: u32) {
             let sent = Instant::now();
             drop(node.clone());
             if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, link.beacon(request)).await {
-                node.clocks().sample(peer, reply.into_inner().wall_ms, sent);
+                let reply = reply.into_inner();
+                node.clocks().sample(peer, reply.wall_ms, sent);
+                node.clocks().note_agreement(peer, reply.clocks_agree);
             }
         }
         tokio::time::sleep(EVERY).await;
@@ -109,11 +111,11 @@ fn judge(replica: &Arc<Replica>, index: u64, told: &BTreeMap<u32, Digest>) {
         return;
     }
     if let Some((other, _)) = votes.iter().find(|(_, count)| **count >= majority) {
-        replica.core().mark_damaged(&format!(
+        replica.core().mark_diverged(&format!(
             "its digest at entry {index} is {own}, that of a majority is {other}; re-seed this node"
         ));
     } else if votes.values().sum::<usize>() == voters.len() {
-        replica.core().mark_damaged(&format!(
+        replica.core().mark_diverged(&format!(
             "digests at entry {index} differ and no majority has the same one; the shard stops until an operator decides"
         ));
     }

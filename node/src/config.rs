@@ -18,8 +18,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where clients connect.
     pub client: Address,
-    /// Where peers connect.
-    pub peer: Address,
+    /// `host:port` to bind for peers. They reach it by what `nodes` says.
+    pub peer: String,
     /// The nodes that form the cluster, this one included, by number.
     pub nodes: BTreeMap<u32, Peer>,
     /// Limits and times.
@@ -77,6 +77,10 @@ pub struct Limits {
     pub snapshot_chunk_bytes: usize,
     /// Time between digest marks.
     pub digest_every: Duration,
+    /// Journal blocks older than this are let go of.
+    pub journal_retention: Duration,
+    /// Bytes of journal a node keeps at most, about; each shard has the same share.
+    pub journal_retention_bytes: u64,
 }
 
 impl Default for Limits {
@@ -94,6 +98,8 @@ impl Default for Limits {
             log_kept: 4_096,
             snapshot_chunk_bytes: 1 << 20,
             digest_every: Duration::from_secs(60),
+            journal_retention: Duration::from_secs(7 * 86_400),
+            journal_retention_bytes: 8 << 30,
         }
     }
 }
@@ -107,6 +113,18 @@ pub struct RaftTimes {
     pub election_min: Duration,
     /// Longest election timeout.
     pub election_max: Duration,
+    /// Whether a leader answers reads without asking the others while its lease lasts.
+    pub leases: bool,
+    /// By how much two machines' timers may go apart within one election timeout.
+    pub lease_drift: Duration,
+}
+
+impl RaftTimes {
+    /// For how long after a majority heard of it a leader knows that there is no other, if it is to rely on that: no
+    /// voter helps to elect another for the longest election timeout, by its own timer.
+    pub fn lease(&self) -> Option<Duration> {
+        self.leases.then(|| self.election_max.saturating_sub(self.lease_drift))
+    }
 }
 
 impl Default for RaftTimes {
@@ -115,6 +133,8 @@ impl Default for RaftTimes {
             heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(800),
             election_max: Duration::from_millis(1_400),
+            leases: false,
+            lease_drift: Duration::from_millis(200),
         }
     }
 }
@@ -146,12 +166,14 @@ struct Written {
     node: u32,
     data: PathBuf,
     client: WrittenAddress,
-    peer: WrittenAddress,
+    peer: WrittenListener,
     nodes: Vec<WrittenNode>,
     #[serde(default)]
     limits: WrittenLimits,
     #[serde(default)]
     raft: WrittenRaft,
+    #[serde(default)]
+    journal: WrittenJournal,
 }
 
 #[derive(Debug, Deserialize)]
@@ -159,6 +181,12 @@ struct Written {
 struct WrittenAddress {
     listen: String,
     advertise: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenListener {
+    listen: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,6 +223,14 @@ struct WrittenLimits {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WrittenJournal {
+    #[serde(default, with = "humantime_serde::option")]
+    retention: Option<Duration>,
+    retention_bytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WrittenRaft {
     #[serde(default, with = "humantime_serde::option")]
     heartbeat: Option<Duration>,
@@ -202,6 +238,9 @@ struct WrittenRaft {
     election_min: Option<Duration>,
     #[serde(default, with = "humantime_serde::option")]
     election_max: Option<Duration>,
+    leases: Option<bool>,
+    #[serde(default, with = "humantime_serde::option")]
+    lease_drift: Option<Duration>,
 }
 
 impl Config {
@@ -248,7 +287,7 @@ impl Written {
             return Err(bad("nodes", format!("{} nodes are named; a cluster begins with 1, 3 or 5", nodes.len())));
         }
         let client = self.client.check("client", &own.client)?;
-        let peer = self.peer.check("peer", &own.peer)?;
+        let peer = check_listen("peer", self.peer.listen)?;
         if self.data.as_os_str().is_empty() {
             return Err(bad("data", "must not be empty"));
         }
@@ -258,7 +297,7 @@ impl Written {
             client,
             peer,
             nodes,
-            limits: self.limits.check()?,
+            limits: self.journal.check(self.limits.check()?)?,
             raft: self.raft.check()?,
         })
     }
@@ -274,15 +313,21 @@ fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_listen(key: &str, listen: String) -> Result<String, ConfigError> {
+    let key = format!("{key}.listen");
+    check_address(&key, &listen)?;
+    if listen.to_socket_addrs().is_err() {
+        return Err(bad(key, format!("`{listen}` can't be resolved")));
+    }
+    Ok(listen)
+}
+
 impl WrittenAddress {
     fn check(self, key: &str, known_as: &str) -> Result<Address, ConfigError> {
-        check_address(&format!("{key}.listen"), &self.listen)?;
-        if self.listen.to_socket_addrs().is_err() {
-            return Err(bad(format!("{key}.listen"), format!("`{}` can't be resolved", self.listen)));
-        }
+        let listen = check_listen(key, self.listen)?;
         let advertise = self.advertise.unwrap_or_else(|| known_as.to_owned());
         check_address(&format!("{key}.advertise"), &advertise)?;
-        Ok(Address { listen: self.listen, advertise })
+        Ok(Address { listen, advertise })
     }
 }
 
@@ -355,6 +400,21 @@ impl WrittenLimits {
                 second,
                 second * 86_400,
             )?,
+            journal_retention: or.journal_retention,
+            journal_retention_bytes: or.journal_retention_bytes,
+        })
+    }
+}
+
+impl WrittenJournal {
+    fn check(self, limits: Limits) -> Result<Limits, ConfigError> {
+        let hour = Duration::from_secs(3_600);
+        let retention = self.retention.unwrap_or(limits.journal_retention);
+        let bytes = self.retention_bytes.unwrap_or(limits.journal_retention_bytes);
+        Ok(Limits {
+            journal_retention: within("journal.retention", retention, hour / 60, hour * 24 * 3_660)?,
+            journal_retention_bytes: within("journal.retention_bytes", bytes, 1 << 20, 1 << 50)?,
+            ..limits
         })
     }
 }
@@ -372,6 +432,10 @@ impl WrittenRaft {
         if election_max <= election_min {
             return Err(bad("raft.election_max", "must be above raft.election_min"));
         }
-        Ok(RaftTimes { heartbeat, election_min, election_max })
+        let leases = self.leases.unwrap_or(or.leases);
+        let lease_drift = self.lease_drift.unwrap_or(or.lease_drift.min(election_max / 4));
+        // Timers of sound machines differ by far less; a lease below a heartbeat would never be usable.
+        within("raft.lease_drift", lease_drift, election_max / 100, election_max - heartbeat * 2)?;
+        Ok(RaftTimes { heartbeat, election_min, election_max, leases, lease_drift })
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     environment::Random,
     node::{Health, Node},
-    peer::wire,
+    peer::{links::cluster_text, wire},
     shard::raft::ReplicaId,
     storage::Identity,
 };
@@ -130,15 +130,26 @@ pub enum FormError {
     /// The number of shards is out of range.
     #[error("shards: {0} is out of range, 1 to {SHARDS_MAX}")]
     Shards(u32),
-    /// This node belongs to a cluster already.
-    #[error("this node belongs to a cluster already")]
-    Formed,
-    /// This node can't take part.
+    /// This node belongs to a cluster already. Nothing was done.
+    #[error("this node belongs to cluster {0} already; a cluster is formed once")]
+    Formed(String),
+    /// This node can't take part. Nothing was done.
     #[error("this node can't take part: {0}")]
     Unfit(String),
-    /// A peer can't take part.
-    #[error("node {node} can't take part: {what}")]
+    /// A peer can't take part. Nothing was done.
+    #[error("node {node} can't take part, so nothing was formed: {what}")]
     Peer {
+        /// Which one.
+        node: u32,
+        /// Why.
+        what: String,
+    },
+    /// It failed between the first node and the last, so some may be formed and some not.
+    #[error(
+        "node {node} failed while the cluster was being formed: {what}; unless `earmark status` shows it formed, stop \
+         the nodes and empty the data folders of all to begin anew"
+    )]
+    HalfWay {
         /// Which one.
         node: u32,
         /// Why.
@@ -149,14 +160,17 @@ pub enum FormError {
 /// Forms a cluster out of the configured nodes, all of which must be up and empty.
 ///
 /// # Errors
-/// [`FormError`]. If a peer failed half-way, some nodes are formed and some are not: the message says which.
+/// [`FormError`]. Nothing was done unless it is [`FormError::HalfWay`].
 pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError> {
     if !(1..=SHARDS_MAX).contains(&shards) {
         return Err(FormError::Shards(shards));
     }
     match node.health() {
         Health::Unformed => {}
-        Health::Serving => return Err(FormError::Formed),
+        Health::Serving => {
+            let name = node.links().cluster().map(|name| cluster_text(&name)).unwrap_or_default();
+            return Err(FormError::Formed(name));
+        }
         other => return Err(FormError::Unfit(other.detail())),
     }
     let others: Vec<u32> = node.links().others().collect();
@@ -176,14 +190,15 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
         }
     }
     let formation = Formation::new(node.config(), shards, &*node.environment().random);
+    let half_way = |node: u32, what: String| FormError::HalfWay { node, what };
     for other in &others {
-        let mut link = node.links().to(*other).ok_or_else(|| unfit(*other, "it is not known".to_owned()))?;
+        let mut link = node.links().to(*other).ok_or_else(|| half_way(*other, "it is not known".to_owned()))?;
         let request = wire::FormRequest { formation: formation.encode_to_vec().into() };
         tokio::time::timeout(PATIENCE, link.form(request))
             .await
-            .map_err(|_| unfit(*other, "it did not answer in time".to_owned()))?
-            .map_err(|status| unfit(*other, status.message().to_owned()))?;
+            .map_err(|_| half_way(*other, "it did not answer in time".to_owned()))?
+            .map_err(|status| half_way(*other, status.message().to_owned()))?;
     }
-    node.take_part(formation.clone()).await.map_err(FormError::Unfit)?;
+    node.take_part(formation.clone()).await.map_err(|what| half_way(node.config().node, what))?;
     Ok(formation)
 }

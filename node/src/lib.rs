@@ -9,6 +9,7 @@
 pub mod api;
 pub mod beacon;
 pub mod config;
+pub mod courier;
 pub mod environment;
 pub mod formation;
 pub mod node;
@@ -32,6 +33,9 @@ use tokio::sync::watch;
 /// How long open streams may keep a stopping node.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How long the shards that a stopping node leads may take to find another leader.
+const HANDOVER: Duration = Duration::from_secs(3);
+
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
@@ -49,7 +53,7 @@ pub struct Running {
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
     let node = Node::new(config, environment);
     let client = bind(&node, "client.listen", &node.config().client.listen).await?;
-    let peer = bind(&node, "peer.listen", &node.config().peer.listen).await?;
+    let peer = bind(&node, "peer.listen", &node.config().peer).await?;
     let (client_address, peer_address) = (client.address, peer.address);
     startup::open(&node).await?;
     let (stop, stopped) = watch::channel(false);
@@ -90,8 +94,10 @@ impl Running {
         self.peer
     }
 
-    /// Stops in order: no new requests, replicas closed, store synced by what they acknowledged.
+    /// Stops in order: leadership handed over, no new requests, replicas closed, store synced by what they acknowledged.
     pub async fn stop(self) {
+        let handed = self.node.hand_over(tokio::time::Instant::now() + HANDOVER).await;
+        tracing::info!(handed, "shards were handed over");
         self.node.close_replicas().await;
         self.stop.send_replace(true);
         for server in self.servers {

@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
+/// How long a damaged leader may take to find a successor.
+const YIELD_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What a node is able to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -223,6 +226,10 @@ impl Node {
                 self.closed.lock().expect("no panic holds it").remove(&shard);
                 self.replicas.write().expect("no panic holds it").insert(shard, replica.clone());
                 self.guard(&replica);
+                if shard != ShardId::META {
+                    let router = crate::router::Router::new(self.clone());
+                    tokio::spawn(crate::courier::run(router, Arc::downgrade(&replica)));
+                }
                 Some(replica)
             }
             Err(error) => {
@@ -233,17 +240,34 @@ impl Node {
         }
     }
 
-    /// Stops a replica as soon as it is found damaged; a leader gives up leading by that.
+    /// Hands every shard led here to another voter, where one can lead. Gives how many were.
+    pub async fn hand_over(&self, deadline: Instant) -> usize {
+        let replicas = self.replicas();
+        let handed = futures::future::join_all(replicas.iter().map(|replica| replica.hand_over(deadline))).await;
+        handed.into_iter().flatten().count()
+    }
+
+    /// Stops a replica as soon as it is found damaged; one that leads yields first.
     fn guard(self: &Arc<Self>, replica: &Arc<Replica>) {
         let mut damage = replica.core().damage();
         let (node, replica) = (Arc::downgrade(self), Arc::downgrade(replica));
         tokio::spawn(async move {
             while damage.changed().await.is_ok() {
-                let reason = damage.borrow().clone();
-                if let (Some(reason), Some(replica)) = (reason, replica.upgrade()) {
+                let found = damage.borrow().clone();
+                if let (Some(found), Some(replica)) = (found, replica.upgrade()) {
                     if let Some(node) = node.upgrade() {
-                        node.set_closed(replica.shard(), reason.to_string());
+                        node.set_closed(replica.shard(), found.reason.to_string());
                     }
+                    let noted = async {
+                        if found.lasting
+                            && let Err(error) = replica.core().store().note_damage(&found.reason).await
+                        {
+                            // The store is poisoned then and the process starts anew: the next digest finds it again.
+                            tracing::error!(shard = %replica.shard(), %error, "the damage could not be noted");
+                        }
+                    };
+                    // It serves no more since it was found; a successor shortens the gap.
+                    tokio::join!(noted, replica.hand_over(Instant::now() + YIELD_PATIENCE));
                     replica.close().await;
                     return;
                 }

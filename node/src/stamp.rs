@@ -16,12 +16,17 @@ use tokio::time::Instant;
 /// A sample older than this says nothing any more.
 const SAMPLE_AGE_MAX: Duration = Duration::from_secs(10);
 
+/// What a node said of its clocks this long ago may have changed; it says so five times a second.
+const AGREEMENT_AGE_MAX: Duration = Duration::from_secs(2);
+
 /// What this node knows of the wall clocks of its peers.
 pub struct Clocks {
     own: Arc<dyn Clock>,
     nodes: usize,
     bound: Duration,
     samples: Mutex<BTreeMap<u32, Sample>>,
+    /// Nodes that said that the clocks they know agree, and when.
+    agreeing: Mutex<BTreeMap<u32, Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,7 +38,7 @@ struct Sample {
 impl Clocks {
     /// Clocks of a cluster of `nodes` voters, of which a majority must lie within `bound` of the median.
     pub fn new(own: Arc<dyn Clock>, nodes: usize, bound: Duration) -> Self {
-        Self { own, nodes, bound, samples: Mutex::default() }
+        Self { own, nodes, bound, samples: Mutex::default(), agreeing: Mutex::default() }
     }
 
     /// Notes that `node`'s clock showed `wall_ms` in the middle of a call that took from `sent` to now.
@@ -46,6 +51,22 @@ impl Clocks {
         let half = now.duration_since(sent) / 2;
         let at = now - half;
         self.samples.lock().expect("no panic holds it").insert(node, Sample { wall_ms, at });
+    }
+
+    /// Notes whether a majority of the clocks that `node` knows agrees, as it says.
+    pub fn note_agreement(&self, node: u32, agree: bool) {
+        let mut agreeing = self.agreeing.lock().expect("no panic holds it");
+        if agree {
+            agreeing.insert(node, Instant::now());
+        } else {
+            agreeing.remove(&node);
+        }
+    }
+
+    /// Whether a majority of the clocks that `node` knows agrees, as it said lately.
+    pub fn agree_at(&self, node: u32) -> bool {
+        let agreeing = self.agreeing.lock().expect("no panic holds it");
+        agreeing.get(&node).is_some_and(|said| said.elapsed() <= AGREEMENT_AGE_MAX)
     }
 
     /// The median of a majority's clocks now, if a majority lies within the bound of it.
@@ -142,6 +163,19 @@ mod tests {
         assert_eq!(stamp.now(1), None, "two clocks that differ are no majority of three");
         clocks.sample(3, 1_000_100, Instant::now());
         assert_eq!(stamp.now(1), Some(TimeMs(1_000_100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_node_said_of_its_clocks_counts_for_a_while() {
+        let (_, clocks) = clocks(1_000_000);
+        assert!(!clocks.agree_at(2));
+        clocks.note_agreement(2, true);
+        assert!(clocks.agree_at(2) && !clocks.agree_at(3));
+        tokio::time::advance(AGREEMENT_AGE_MAX + Duration::from_millis(1)).await;
+        assert!(!clocks.agree_at(2), "too long ago");
+        clocks.note_agreement(2, true);
+        clocks.note_agreement(2, false);
+        assert!(!clocks.agree_at(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ use std::{
 
 const SHARD: ShardId = ShardId(3);
 const PRESENT: &str = "tests/formats/store-1.txt";
+const DAMAGE: &str = "tests/formats/damage-1.txt";
 
 fn id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
@@ -75,7 +76,8 @@ async fn work(disk: &SimulatedDisk) {
     log.truncate_after(Some(id(5, 10))).await.unwrap();
     RaftLogStorageExt::<TypeConfig>::blocking_append(&mut log, entries()).await.unwrap();
     log.save_committed(Some(id(6, 12))).await.unwrap();
-    replica.fill_journal(&[(Epoch(1), LogIndex(9), Bytes::from("block 9"))], floor()).await.unwrap();
+    let from = replica.journal_floor();
+    replica.fill_journal(from, &[(Epoch(1), LogIndex(9), Bytes::from("block 9"))], floor()).await.unwrap();
     let checkpoint = Checkpoint {
         puts: vec![(Bytes::from("key"), Bytes::from("value"))],
         journal: vec![(LogIndex(12), Bytes::from("block 12"))],
@@ -86,6 +88,15 @@ async fn work(disk: &SimulatedDisk) {
     };
     replica.checkpoint(checkpoint).await.unwrap();
     store.remember_peer(7, &[(SHARD, peer())]);
+    store.close().await;
+}
+
+/// A store with a replica that must not be opened.
+async fn damaged(disk: &SimulatedDisk) {
+    let (store, _) = Store::open(Arc::new(disk.clone())).unwrap();
+    let replica = store.replica(SHARD);
+    replica.create(4).await.unwrap();
+    replica.note_damage("differs").await.unwrap();
     store.close().await;
 }
 
@@ -189,6 +200,27 @@ async fn the_present_format_is_the_saved_one() {
     let disk = SimulatedDisk::new();
     work(&disk).await;
     assert_eq!(dump(&disk), fs::read_to_string(PRESENT).unwrap());
+}
+
+/// The record of a damage stands in a sample of its own: no store has one that need not.
+#[tokio::test(start_paused = true)]
+async fn a_saved_damage_can_be_read_and_is_the_present_one() {
+    let sample = fs::read_to_string(DAMAGE).unwrap();
+    let (store, continuity) = Store::open(Arc::new(undump(&sample).await)).unwrap();
+    assert_eq!(continuity, Continuity::Whole);
+    assert_eq!(store.replica(SHARD).damage().as_deref(), Some("differs"));
+    let disk = SimulatedDisk::new();
+    damaged(&disk).await;
+    assert_eq!(dump(&disk), sample);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "writes the sample of a damage, once"]
+async fn write_the_damage() {
+    assert!(!fs::exists(DAMAGE).unwrap(), "a sample is never rewritten");
+    let disk = SimulatedDisk::new();
+    damaged(&disk).await;
+    fs::write(DAMAGE, dump(&disk)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

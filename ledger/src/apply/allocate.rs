@@ -56,6 +56,27 @@ pub(crate) fn note(
     Ok(())
 }
 
+/// What lines that name no location lack.
+pub(crate) struct Lacking {
+    pub(crate) shortages: Vec<Shortage>,
+    /// There are units for a line, but not where or how its policy allows it.
+    pub(crate) policy: bool,
+    /// None of it would be lacking if other shards gave back what they may give back any moment.
+    pub(crate) would_do: bool,
+}
+
+impl Default for Lacking {
+    fn default() -> Self {
+        Self { shortages: Vec::new(), policy: false, would_do: true }
+    }
+}
+
+impl Lacking {
+    pub(crate) fn any(&self) -> bool {
+        self.policy || !self.shortages.is_empty()
+    }
+}
+
 /// Adds what the policies choose to `wants`, and returns what is lacking. Lines that name their location come first.
 pub(crate) fn place(
     stock: &Stock,
@@ -63,32 +84,43 @@ pub(crate) fn place(
     open: &[Open],
     zone: u32,
     now: TimeMs,
-) -> Result<Vec<Shortage>, Refusal> {
+) -> Result<Lacking, Refusal> {
     // Lines that name no location never meet each other in a pool: they differ in SKU, kind or lot.
     let named: Map<PoolRef, usize> = wants.iter().enumerate().map(|(at, want)| (want.pool, at)).collect();
-    let mut lacking = Vec::new();
+    let mut lacking = Lacking::default();
     for line in open {
         let pools: Vec<PoolRef> = line.pools(stock).collect();
         let taken = |pool: &PoolRef| named.get(pool).map_or(0, |at| u64::from(wants[*at].asked));
-        let candidates: Vec<_> = pools
-            .iter()
-            .map(|pool| Candidate {
+        let candidates = |sellable: fn(&Stock, PoolRef, TimeMs) -> u64| -> Vec<Candidate<'_>> {
+            let candidate = |pool: &PoolRef| Candidate {
                 location: &stock.pool(*pool).key.location,
-                free: stock.sellable_at(*pool, now).saturating_sub(taken(pool)),
-            })
-            .collect();
+                free: sellable(stock, *pool, now).saturating_sub(taken(pool)),
+            };
+            pools.iter().map(candidate).collect()
+        };
+        let free = candidates(Stock::sellable_at);
         let settings = &stock.sku(line.sku).settings;
         let default = default_policy();
         let policy = settings.rest.as_ref().and_then(|rest| rest.allocation.as_ref()).unwrap_or(&default);
         let demand = Demand { asked: u64::from(line.asked), required: u64::from(line.required), zone };
-        match allocate(policy, &candidates, demand) {
-            Err(Lack::Policy) => return Err(Refusal::PolicyUnsatisfiable),
-            Err(Lack::Units(most)) => lacking.push(Shortage {
-                line: line.line,
-                asked: quantity(line.asked),
-                sellable: Quantity::most(most),
-                earliest: earliest(stock, &pools, &candidates, line, now),
-            }),
+        match allocate(policy, &free, demand) {
+            Err(lack) => {
+                match lack {
+                    Lack::Policy => lacking.policy = true,
+                    Lack::Units(most) => lacking.shortages.push(Shortage {
+                        line: line.line,
+                        asked: quantity(line.asked),
+                        sellable: Quantity::most(most),
+                        earliest: earliest(stock, &pools, &free, line, now),
+                    }),
+                }
+                if allocate(policy, &candidates(Stock::sellable_with_loose), demand).is_err() {
+                    lacking.would_do = false;
+                    if lack == Lack::Policy {
+                        return Err(Refusal::PolicyUnsatisfiable);
+                    }
+                }
+            }
             Ok(shares) => {
                 let shares = shares.into_iter().map(|(at, units)| (pools[at], u32::try_from(units).unwrap_or(0)));
                 add(wants, &named, line, &shares.collect::<Vec<_>>(), settings.version.saturating_add(1));

@@ -10,8 +10,9 @@ use crate::{
     command::{Command, Commit, Part},
     journal::By,
     outcome::{Done, Missing, Outcome, Refusal, Shortage, Verdict, pool_of},
-    state::{EndedBy, Reservation},
-    types::{Quantity, ReservationId},
+    records::pool_key_bytes,
+    state::{EndedBy, Reservation, Stock},
+    types::{PoolKey, Quantity, ReservationId},
 };
 
 impl Entry<'_> {
@@ -56,11 +57,19 @@ impl Entry<'_> {
 
     /// The answer to a whole commit or release whose end was reached before.
     pub(super) fn end_reached(&self, id: ReservationId, by: EndedBy) -> Option<Outcome> {
-        let reservation = self.ledger.reservations.get(&id).filter(|found| found.ended == Some(by))?;
+        let reservation = self.ledger.reservations.get(&id)?;
+        let reached = match reservation.ended {
+            // A release while it was prepared rejected it.
+            Some(EndedBy::Rejection) => by == EndedBy::Release && self.ledger.was_released_open(id),
+            ended => ended == Some(by),
+        };
+        if !reached {
+            return None;
+        }
         Some(Outcome {
             verdict: Verdict::Done(self.told(id)),
             replayed: true,
-            position: reservation.last.at(self.ledger.shard),
+            position: reservation.last_decision().at(self.ledger.shard),
             time: reservation.since,
         })
     }
@@ -77,8 +86,11 @@ impl Entry<'_> {
         if let Some(absent) = absent {
             return Err(absent);
         }
-        if self.ledger.reservations[&id].overdue(self.clock()) {
+        let reservation = &self.ledger.reservations[&id];
+        if reservation.overdue(self.clock()) {
             self.expire(id);
+        } else if reservation.opening() {
+            return Err(Refusal::Contended);
         }
         Ok(())
     }
@@ -103,15 +115,14 @@ impl Entry<'_> {
         if parts.is_empty() {
             return Ok(None);
         }
-        let stock = &self.ledger.stock;
-        let lines = self.ledger.reservations[&id].lines.as_slice();
-        let namespace = &stock.pool(lines[0].pool).key.namespace;
-        let mut units = vec![0_u64; lines.len()];
-        let mut first = vec![0_u32; lines.len()];
+        let reservation = &self.ledger.reservations[&id];
+        let lines = Held::of(reservation, &self.ledger.stock);
+        let namespace = lines.namespace.clone();
+        let mut units = vec![0_u64; lines.held.len()];
+        let mut first = vec![0_u32; lines.held.len()];
         for (index, part) in parts.iter().enumerate() {
-            let pool = stock.find(namespace, &part.sku, &part.location, part.kind, &part.lot);
-            let Some(at) = pool.and_then(|pool| lines.iter().position(|line| line.pool == pool)) else {
-                let pool = pool_of(namespace, &part.sku, &part.location, part.kind, &part.lot);
+            let pool = pool_of(&namespace, &part.sku, &part.location, part.kind, &part.lot);
+            let Some(at) = lines.position(&pool) else {
                 return Err(Refusal::NotFound(Missing::Line(pool.detached())));
             };
             if units[at] == 0 {
@@ -121,13 +132,15 @@ impl Entry<'_> {
             units[at] += part.quantity.units();
         }
         let shortages: Vec<Shortage> = lines
+            .held
             .iter()
+            .copied()
             .zip(units.iter().zip(&first))
-            .filter(|(line, (units, _))| **units > u64::from(line.held))
-            .map(|(line, (units, first))| Shortage {
+            .filter(|(held, (units, _))| **units > u64::from(*held))
+            .map(|(held, (units, first))| Shortage {
                 line: *first,
                 asked: Quantity::new(*units).expect("500 parts of 10^9 are below 2^53"),
-                sellable: Quantity::new(u64::from(line.held)).expect("32 bits are below 2^53"),
+                sellable: Quantity::new(u64::from(held)).expect("32 bits are below 2^53"),
                 earliest: None,
             })
             .collect();
@@ -135,5 +148,35 @@ impl Entry<'_> {
             return Err(Refusal::InsufficientStock(shortages));
         }
         Ok(Some(units.into_iter().map(|units| u32::try_from(units).expect("at most what is held")).collect()))
+    }
+}
+
+/// The lines of a reservation as partial operations see them: its own first, then those in other shards.
+struct Held<'a> {
+    namespace: crate::types::Namespace,
+    held: Vec<u32>,
+    reservation: &'a Reservation,
+    stock: &'a Stock,
+}
+
+impl<'a> Held<'a> {
+    fn of(reservation: &'a Reservation, stock: &'a Stock) -> Self {
+        let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
+        let held = reservation.lines.iter().map(|line| line.held).chain(remote.map(|line| line.now.held));
+        let namespace = match &reservation.cart {
+            Some(cart) => cart.namespace.clone(),
+            None => stock.pool(reservation.lines.as_slice()[0].pool).key.namespace.clone(),
+        };
+        Self { namespace, held: held.collect(), reservation, stock }
+    }
+
+    fn position(&self, pool: &PoolKey) -> Option<usize> {
+        let own = self.reservation.lines.as_slice();
+        if let Some(at) = own.iter().position(|line| self.stock.pool(line.pool).key == *pool) {
+            return Some(at);
+        }
+        let cart = self.reservation.cart.as_ref()?;
+        let key = pool_key_bytes(pool);
+        cart.remote.iter().position(|line| line.pool == key).map(|at| own.len() + at)
     }
 }

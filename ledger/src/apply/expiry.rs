@@ -39,7 +39,10 @@ impl Entry<'_> {
     }
 
     fn sweep(&mut self, id: ReservationId) {
-        let lines = self.ledger.reservations.get(&id).map_or(1, |found| found.lines.as_slice().len());
+        let lines = self.ledger.reservations.get(&id).map_or(1, |found| {
+            let remote = found.cart.as_ref().map_or(0, |cart| cart.remote.len());
+            (found.lines.as_slice().len() + remote).max(1)
+        });
         self.sweeps_left = self.sweeps_left.saturating_sub(u32::try_from(lines).unwrap_or(u32::MAX));
         self.expire(id);
     }

@@ -39,8 +39,8 @@ impl Entry<'_> {
         deadline: crate::types::TimeMs,
     ) -> Option<crate::movement::Spot> {
         let id = extend.id;
+        let mut reservation = self.ledger.reservations.remove(&id)?;
         let ledger = &mut *self.ledger;
-        let reservation = ledger.reservations.get_mut(&id)?;
         let before = Due::new(reservation.deadline, id);
         let after = Due::new(deadline, id);
         let mut last = None;
@@ -64,10 +64,14 @@ impl Entry<'_> {
         }
         reservation.last = last.unwrap_or(reservation.last);
         reservation.deadline = deadline;
-        ledger.dirty.reservation(id, reservation);
         if !ledger.deadlines.remove(&before) || !ledger.deadlines.insert(after) {
             stop(format_args!("reservation {id} was not among the deadlines once"));
         }
+        let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
+        let told: Vec<_> = remote.filter(|line| line.now.held > 0).map(|line| line.shard).collect();
+        self.tell(id, &mut reservation, &told, By::Request(&command.context));
+        self.ledger.dirty.reservation(id, &mut reservation);
+        self.ledger.reservations.insert(id, reservation);
         last
     }
 }

@@ -14,7 +14,8 @@ impl Entry<'_> {
         for id in &forget.reservations {
             ledger.must_know_reservation(*id);
             let over = |found: &crate::state::Reservation| {
-                found.ended.is_some() && reservation_forgettable(*id, found.since, found.committed(), clock)
+                let settled = found.ended.is_some() && !found.unsettled();
+                settled && reservation_forgettable(*id, found.since, found.committed(), clock)
             };
             if ledger.reservations.get(id).is_some_and(|found| over(found))
                 && let Some(found) = ledger.reservations.remove(id)

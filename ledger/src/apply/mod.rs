@@ -6,6 +6,7 @@
 
 mod adjust;
 pub(crate) mod allocate;
+pub(crate) mod cart;
 mod commit;
 mod count;
 mod expected;
@@ -31,10 +32,10 @@ use crate::{
     journal::{BlockHash, Writer},
     limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY, USES_DROPPED_PER_ENTRY},
     movement::Spot,
-    outcome::{Done, Missing, Outcome, Refusal, Verdict},
+    outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
     records::{may_be_forgotten, reservation_too_old},
     state::{Intent, Ledger, stop_unless_supported},
-    types::{LogIndex, OperationId, ReservationId, ShardId, TimeMs},
+    types::{DurationMs, LogIndex, OperationId, ReservationId, ShardId, TimeMs},
     validate::validate,
 };
 use bytes::Bytes;
@@ -48,6 +49,22 @@ pub struct Applied {
     pub journal: Option<Bytes>,
     /// The digest after the entry, if it asked for it.
     pub digest: Option<Digest>,
+    /// What the entry means for carts over several shards.
+    pub news: News,
+}
+
+/// What an entry means for carts over several shards, beside its outcomes: for whoever waits for them, and for whoever
+/// sends the home's messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What was being prepared and is decided now, with the outcome of its request.
+    pub decided: Vec<(Pending, Outcome)>,
+    /// Reservations whose participants have all answered now.
+    pub settled: Vec<ReservationId>,
+    /// There are new messages in the outbox.
+    pub sent: bool,
+    /// For each prepare that was decided here: how long it was undecided, by the ledger's clock.
+    pub doubts: Vec<DurationMs>,
 }
 
 impl Ledger {
@@ -61,19 +78,21 @@ impl Ledger {
         self.dirty.header = true;
         let serial = self.next_serial();
         let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
-        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, ledger: self };
+        let news = News::default();
+        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, news, ledger: self };
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
         entry.ledger.drop_uses(USES_DROPPED_PER_ENTRY);
+        entry.give_up_overdue();
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
         let outcomes = batch.commands.iter().map(|command| entry.command(command)).collect();
-        let Entry { block, .. } = entry;
+        let Entry { block, news, .. } = entry;
         let journal = block.finish(self.header.journal);
         if let Some(block) = &journal {
             self.header.journal = BlockHash::of(block);
         }
         let digest = batch.digest.then(|| self.digest());
-        Applied { outcomes, journal, digest }
+        Applied { outcomes, journal, digest, news }
     }
 }
 
@@ -83,6 +102,7 @@ struct Entry<'a> {
     block: Writer,
     /// How many more lines of overdue holds may be ended.
     sweeps_left: u32,
+    news: News,
     ledger: &'a mut Ledger,
 }
 
@@ -103,6 +123,7 @@ impl Entry<'_> {
             Body::Stockkeeping(asked) => {
                 self.once(asked.operation(), command, |entry| entry.keep_stock(command, asked))
             }
+            Body::Cart(message) => self.cart(command, message),
         }
     }
 
@@ -139,7 +160,7 @@ impl Entry<'_> {
         match self.ledger.known_operation(id, print, command) {
             Known::Outcome(outcome) => return outcome,
             Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
-            Known::New => {}
+            Known::New | Known::Rejected => {}
         }
         if may_be_forgotten(id.time(), self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);
@@ -154,7 +175,7 @@ impl Entry<'_> {
             }
             Err(refusal) => {
                 let outcome = self.refused(refusal);
-                self.ledger.remember_refusal(intent, print, command, &outcome);
+                self.ledger.remember_refusal(intent, print, command.into(), &outcome);
                 outcome
             }
         }

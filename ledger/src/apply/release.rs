@@ -27,6 +27,10 @@ impl Entry<'_> {
     }
 
     fn release_anew(&mut self, command: &Command, release: &Release) -> Result<Effect, Refusal> {
+        if release.parts.is_empty() && self.ledger.reservations.get(&release.id).is_some_and(|found| found.opening()) {
+            self.admit(command)?;
+            return self.release_open(release.id);
+        }
         self.may_end(command, release.id)?;
         self.must_be_live(release.id)?;
         let parts = self.parts(release.id, &release.parts)?;

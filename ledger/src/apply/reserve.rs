@@ -2,18 +2,19 @@
 
 use super::{
     Effect, Entry,
-    allocate::{self, Open},
+    allocate::{self, Lacking, Open},
+    cart::own_lines,
     rules,
 };
 use crate::{
-    command::{Command, Reserve},
+    command::{self, Command, Reserve},
     idempotency::{Known, fingerprint_in},
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
     records::reservation_too_old,
     state::{Due, Intent, Ledger, Line, Lines, Map, Mark, Policies, PoolRef, Reservation, Stock},
-    types::{Quantity, TimeMs},
+    types::{Namespace, Owner, Quantity, TimeMs},
 };
 use bytes::Bytes;
 
@@ -31,18 +32,50 @@ pub(crate) struct Want {
     pub(crate) policy: u64,
 }
 
-/// What a reserve would get at `now`, into `wants`, or why it would be refused. The request must be valid. Units of
-/// holds that are overdue by then count as free.
-pub(crate) fn plan(ledger: &Ledger, reserve: &Reserve, wants: &mut Vec<Want>, now: TimeMs) -> Result<(), Refusal> {
+/// How lines are granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Granting<'a> {
+    pub(crate) namespace: &'a Namespace,
+    /// Whose limits are asked.
+    pub(crate) owner: &'a Owner,
+    /// What is there, as long as it is the minimum; else all of it.
+    pub(crate) best_effort: bool,
+    /// These are all lines there are, so that nothing at all is no success.
+    pub(crate) whole: bool,
+    /// Zone of whoever asks, for policies that go by it.
+    pub(crate) zone: u32,
+}
+
+impl<'a> Granting<'a> {
+    /// For a reserve.
+    pub(crate) fn of(reserve: &'a Reserve, whole: bool) -> Self {
+        let Reserve { namespace, owner, best_effort, zone, .. } = reserve;
+        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone }
+    }
+}
+
+/// What these lines would get at `now`, into `wants`, or why they would be refused: the lines of a cart that live in
+/// one shard, each with its index in the request. The request must be valid. Units of holds that are overdue by then
+/// count as free.
+///
+/// # Errors
+/// Any refusal of a reserve; [`Refusal::Contended`] if units that another shard may give back any moment would do.
+pub(crate) fn plan<'a>(
+    ledger: &Ledger,
+    granting: &Granting<'_>,
+    lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
+    wants: &mut Vec<Want>,
+    now: TimeMs,
+) -> Result<(), Refusal> {
     let stock = &ledger.stock;
-    rules::owner_is_named(stock, reserve)?;
-    let open = find(stock, reserve, wants).map_err(Refusal::NotFound)?;
-    rules::check(ledger, reserve, wants, &open, now, None)?;
+    rules::owner_is_named(stock, granting, lines.clone())?;
+    let open = find(stock, granting, lines, wants).map_err(Refusal::NotFound)?;
+    rules::check(ledger, granting, wants, &open, now, None)?;
     let lacking = match open.is_empty() {
-        true => Vec::new(),
-        false => allocate::place(stock, wants, &open, reserve.zone, now)?,
+        true => Lacking::default(),
+        false => allocate::place(stock, wants, &open, granting.zone, now)?,
     };
-    grant(stock, wants, now, lacking).map_err(Refusal::InsufficientStock)
+    grant(stock, wants, granting.whole, now, lacking)
 }
 
 /// The first answer to a reserve that got what `wants` says.
@@ -59,28 +92,36 @@ pub(crate) fn told(stock: &Stock, reserve: &Reserve, wants: &[Want], deadline: T
 
 /// The pools of all lines that name a location, in the order of their first mention, into `wants`; returns the lines
 /// that name none.
-fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<Vec<Open>, Missing> {
+fn find<'a>(
+    stock: &Stock,
+    granting: &Granting<'_>,
+    lines: impl Iterator<Item = (u32, &'a command::Line)>,
+    wants: &mut Vec<Want>,
+) -> Result<Vec<Open>, Missing> {
+    let namespace = granting.namespace;
     wants.clear();
     let mut open = Vec::new();
     // Looking back over all lines before is quickest for a few.
-    let mut places = (reserve.lines.len() > 16).then(Map::<PoolRef, usize>::default);
-    for (at, line) in reserve.lines.iter().enumerate() {
+    let mut places: Option<Map<PoolRef, usize>> = None;
+    for (at, line) in lines {
         // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
         let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
         let asked = units(line.quantity);
-        let required = if reserve.best_effort { units(line.minimum) } else { asked };
+        let required = if granting.best_effort { units(line.minimum) } else { asked };
         let Some(location) = &line.location else {
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            allocate::note(stock, &reserve.namespace, &mut open, (at, line), (asked, required))?;
+            allocate::note(stock, namespace, &mut open, (at, line), (asked, required))?;
             continue;
         };
-        let Some(pool) = stock.find(&reserve.namespace, &line.sku, location, line.kind, &line.lot) else {
-            return Err(if stock.find_sku(&reserve.namespace, &line.sku).is_none() {
+        let Some(pool) = stock.find(namespace, &line.sku, location, line.kind, &line.lot) else {
+            return Err(if stock.find_sku(namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
-                Missing::Pool(pool_of(&reserve.namespace, &line.sku, location, line.kind, &line.lot).detached())
+                Missing::Pool(pool_of(namespace, &line.sku, location, line.kind, &line.lot).detached())
             });
         };
+        if wants.len() == 16 && places.is_none() {
+            places = Some(wants.iter().enumerate().map(|(place, want)| (want.pool, place)).collect());
+        }
         let before = match &mut places {
             Some(places) => {
                 let place = *places.entry(pool).or_insert(wants.len());
@@ -93,19 +134,16 @@ fn find(stock: &Stock, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<Vec<O
                 wants[place].asked = wants[place].asked.saturating_add(asked);
                 wants[place].required = wants[place].required.saturating_add(required);
             }
-            None => {
-                let line = u32::try_from(at).unwrap_or(u32::MAX);
-                wants.push(Want { pool, line, asked, required, grant: 0, policy: 0 });
-            }
+            None => wants.push(Want { pool, line: at, asked, required, grant: 0, policy: 0 }),
         }
     }
     Ok(open)
 }
 
 /// Notes how many units each line would get at `now`, or tells what is lacking, beside what was `lacking` before.
-fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs, lacking: Vec<Shortage>) -> Result<(), Vec<Shortage>> {
-    let mut short = !lacking.is_empty();
-    let mut any = false;
+fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs, mut lacking: Lacking) -> Result<(), Refusal> {
+    let mut short = lacking.any();
+    let mut any = !whole;
     for want in &mut *wants {
         want.grant = sellable(stock, want, now).min(want.asked);
         short |= want.grant < want.required;
@@ -114,17 +152,28 @@ fn grant(stock: &Stock, wants: &mut [Want], now: TimeMs, lacking: Vec<Shortage>)
     if !short && any {
         return Ok(());
     }
+    let could = |want: &Want| stock.sellable_with_loose(want.pool, now);
+    let enough = lacking.would_do && wants.iter().all(|want| could(want) >= u64::from(want.required));
+    let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, now);
+    if enough && (!whole || lacking.any() || wants.iter().any(some)) {
+        return Err(Refusal::Contended);
+    }
+    if lacking.policy {
+        return Err(Refusal::PolicyUnsatisfiable);
+    }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
-    let lacks = |want: &&Want| sellable(stock, want, now) < want.required.max(u32::from(!any));
+    let needs = |want: &Want| want.required.max(u32::from(!any));
+    let lacks = |want: &&Want| sellable(stock, want, now) < needs(want);
     let shortage = |want: &Want| Shortage {
         line: want.line,
         asked: quantity(want.asked),
         sellable: quantity(sellable(stock, want, now)),
         earliest: stock.earliest(want.pool, u64::from(want.asked), stock.sellable_at(want.pool, now), now),
     };
-    let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).chain(lacking).collect();
+    let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).collect();
+    shortages.append(&mut lacking.shortages);
     shortages.sort_by_key(|short| short.line);
-    Err(shortages)
+    Err(Refusal::InsufficientStock(shortages))
 }
 
 /// Units a pool can give, as far as they matter to a line.
@@ -136,20 +185,32 @@ pub(crate) fn quantity(units: u32) -> Quantity {
     Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
 }
 
-fn policies(wants: &[Want]) -> Option<Policies> {
+/// Which of them a policy chose; none if none.
+pub(super) fn policies(wants: &[Want]) -> Option<Policies> {
     wants.iter().any(|want| want.policy > 0).then(|| Box::new(wants.iter().map(|want| want.policy).collect()))
 }
 
 impl Entry<'_> {
     pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Outcome {
         let print = fingerprint_in(&mut self.ledger.scratch.bytes, &command.body);
-        match self.ledger.known_reserve(reserve.id, print, command) {
+        let rejected = match self.ledger.known_reserve(reserve.id, print, command) {
             Known::Outcome(outcome) => return outcome,
             Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
-            Known::New => {}
-        }
+            Known::New => false,
+            Known::Rejected => true,
+        };
         if reservation_too_old(reserve.id, self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);
+        }
+        if super::cart::spans(reserve, self.ledger.shard) {
+            return self.open(command, reserve, print);
+        }
+        if rejected {
+            // It was a cart over several shards when it was rejected: they must all have heard of that.
+            self.ledger.drop_rejected(reserve.id);
+            if self.ledger.reservations.contains_key(&reserve.id) {
+                return self.refused(Refusal::Contended);
+            }
         }
         let intent = Intent::Reserve(reserve.id);
         let mut wants = std::mem::take(&mut self.ledger.scratch.wants);
@@ -162,7 +223,7 @@ impl Entry<'_> {
             }
             Err(refusal) => {
                 let outcome = self.refused(refusal);
-                self.ledger.remember_refusal(intent, print, command, &outcome);
+                self.ledger.remember_refusal(intent, print, command.into(), &outcome);
                 outcome
             }
         };
@@ -172,7 +233,26 @@ impl Entry<'_> {
 
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        plan(self.ledger, reserve, wants, self.clock())?;
+        self.grant_into(&Granting::of(reserve, true), own_lines(reserve, self.ledger.shard), wants)
+    }
+
+    /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.
+    pub(super) fn grant_lines<'a>(
+        &mut self,
+        granting: &Granting<'_>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
+    ) -> Result<Vec<Want>, Refusal> {
+        let mut wants = Vec::new();
+        self.grant_into(granting, lines, &mut wants).map(|()| wants)
+    }
+
+    fn grant_into<'a>(
+        &mut self,
+        granting: &Granting<'_>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
+        wants: &mut Vec<Want>,
+    ) -> Result<(), Refusal> {
+        plan(self.ledger, granting, lines, wants, self.clock())?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for want in wants.iter() {
             let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
@@ -213,14 +293,7 @@ impl Entry<'_> {
             }
         }
         let last = last.expect("at least one line got a unit");
-        let lines = wants.iter().map(|want| Line {
-            pool: want.pool,
-            asked: want.asked,
-            held: want.grant,
-            committed: 0,
-            released: 0,
-            expired: 0,
-        });
+        let lines = wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) });
         let mut reservation = Box::new(Reservation {
             lines: Lines::new(lines),
             owner: reserve.owner.as_bytes().into(),
@@ -234,6 +307,7 @@ impl Entry<'_> {
             revision: 1,
             ended: None,
             policies: policies(wants),
+            cart: None,
             mark: Mark::default(),
         });
         ledger.dirty.reservation(reserve.id, &mut reservation);

@@ -1,14 +1,17 @@
 //! The rules of a sale: frozen, opening hours, and limits of owners. They are asked in the same step that takes the
 //! units, and by reserves alone: what is held may be committed whatever has been set since.
 
-use super::{allocate::Open, reserve::Want};
+use super::{
+    allocate::Open,
+    reserve::{Granting, Want},
+};
 use crate::{
-    command::Reserve,
+    command::Line,
     limits::COUNTED_MAX,
     outcome::{LimitExceeded, LimitKind, Refusal},
     settings::Settings,
-    state::{Ledger, SkuRef, Stock},
-    types::{DurationMs, Quantity, ReservationId, TimeMs},
+    state::{Ledger, SkuRef, Stock, Used},
+    types::{DurationMs, Owner, Quantity, ReservationId, TimeMs},
     validate::bad_field,
 };
 
@@ -22,12 +25,16 @@ struct Asked<'a> {
 }
 
 /// An owner's limit can't be judged for nobody: a request that names no owner is a bad one where a SKU has a limit.
-pub(crate) fn owner_is_named(stock: &Stock, reserve: &Reserve) -> Result<(), Refusal> {
-    if !reserve.owner.is_empty() || stock.limited == 0 {
+pub(crate) fn owner_is_named<'a>(
+    stock: &Stock,
+    granting: &Granting<'_>,
+    lines: impl Iterator<Item = (u32, &'a Line)>,
+) -> Result<(), Refusal> {
+    if !granting.owner.is_empty() || stock.limited == 0 {
         return Ok(());
     }
-    for line in &reserve.lines {
-        let sku = stock.find_sku(&reserve.namespace, &line.sku);
+    for (_, line) in lines {
+        let sku = stock.find_sku(granting.namespace, &line.sku);
         if sku.is_some_and(|sku| sku.settings.limits_owners()) {
             let problem = format_args!("is required: SKU `{}` limits what an owner may have", line.sku);
             return Err(Refusal::InvalidArgument(vec![bad_field("owner", problem)]));
@@ -39,7 +46,7 @@ pub(crate) fn owner_is_named(stock: &Stock, reserve: &Reserve) -> Result<(), Ref
 /// Refuses what the rules of a SKU forbid at `now`. `except` is a reservation that is about to be replaced.
 pub(crate) fn check(
     ledger: &Ledger,
-    reserve: &Reserve,
+    granting: &Granting<'_>,
     wants: &[Want],
     open: &[Open],
     now: TimeMs,
@@ -64,7 +71,7 @@ pub(crate) fn check(
     }
     asked.sort_by_key(|asked| asked.line);
     opening(&asked, now)?;
-    asked.iter().try_for_each(|asked| limits(ledger, reserve, asked, now, except))
+    asked.iter().try_for_each(|asked| limits(ledger, granting.owner, asked, now, except))
 }
 
 fn opening(asked: &[Asked<'_>], now: TimeMs) -> Result<(), Refusal> {
@@ -84,19 +91,31 @@ fn opening(asked: &[Asked<'_>], now: TimeMs) -> Result<(), Refusal> {
 /// What is asked is judged, not what best effort would get.
 fn limits(
     ledger: &Ledger,
-    reserve: &Reserve,
+    owner: &Owner,
     asked: &Asked<'_>,
     now: TimeMs,
     except: Option<ReservationId>,
 ) -> Result<(), Refusal> {
-    let settings = asked.settings;
-    if !settings.limits_owners() {
+    if !asked.settings.limits_owners() {
         return Ok(());
     }
-    let used = ledger.stock.used(&ledger.reservations, asked.sku, &reserve.owner, now, except);
+    let used = |firm| ledger.used(asked.sku, owner, now, except, firm);
+    if exceeded(asked, used(false)).is_none() {
+        return Ok(());
+    }
+    match exceeded(asked, used(true)) {
+        Some(exceeded) => Err(Refusal::LimitExceeded(exceeded)),
+        // Another shard may give back any moment what stands in the way.
+        None => Err(Refusal::Contended),
+    }
+}
+
+/// The limit that would be exceeded by what is asked on top of what is used, if any.
+fn exceeded(asked: &Asked<'_>, used: Used) -> Option<LimitExceeded> {
+    let settings = asked.settings;
     let exceeded = |kind, limit: u64, window, used: u64| {
         let (limit, used) = (Quantity::most(limit), Quantity::most(used));
-        Err(Refusal::LimitExceeded(LimitExceeded { line: asked.line, kind, limit, window, used }))
+        Some(LimitExceeded { line: asked.line, kind, limit, window, used })
     };
     if let Some(limit) = settings.owner_units
         && used.units.saturating_add(asked.units) > limit.units.units()
@@ -111,7 +130,7 @@ fn limits(
     if used.parts >= COUNTED_MAX {
         return exceeded(LimitKind::Counted, COUNTED_MAX, DurationMs(0), used.parts);
     }
-    Ok(())
+    None
 }
 
 impl Ledger {

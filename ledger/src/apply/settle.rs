@@ -2,9 +2,10 @@
 
 use super::Entry;
 use crate::{
+    cart::message::Truth,
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
-    state::{Due, EndedBy, Line, stop},
+    state::{Due, EndedBy, Reservation, stop},
     types::ReservationId,
 };
 use bytes::Bytes;
@@ -38,19 +39,31 @@ impl Entry<'_> {
         &mut self,
         id: ReservationId,
         why: Why<'_>,
-        split: impl Fn(usize, &Line) -> Split,
+        split: impl Fn(usize, &Truth) -> Split,
+    ) -> Option<Spot> {
+        let Some(mut reservation) = self.ledger.reservations.remove(&id) else {
+            stop(format_args!("reservation {id} is to end units, but is not there"));
+        };
+        let last = self.settle_lines(id, &mut reservation, why, split);
+        self.ledger.reservations.insert(id, reservation);
+        last
+    }
+
+    fn settle_lines(
+        &mut self,
+        id: ReservationId,
+        reservation: &mut Reservation,
+        why: Why<'_>,
+        split: impl Fn(usize, &Truth) -> Split,
     ) -> Option<Spot> {
         let clock = self.clock();
         let ledger = &mut *self.ledger;
-        let Some(reservation) = ledger.reservations.get_mut(&id) else {
-            stop(format_args!("reservation {id} is to end units, but is not there"));
-        };
         let due = Due::new(reservation.deadline, id);
         let committed_before = reservation.committed();
         let mut last = None;
         let mut left = 0_u64;
         for (at, line) in reservation.lines.as_mut_slice().iter_mut().enumerate() {
-            let split = split(at, line);
+            let split = split(at, &line.truth());
             let units = split.units();
             let Some(rest) = line.held.checked_sub(units) else {
                 stop(format_args!("reservation {id} ends {split:?} of {line:?}"));
@@ -91,6 +104,8 @@ impl Entry<'_> {
             line.released += split.release;
             line.expired += split.expire;
         }
+        left += self.settle_remote(id, reservation, why, split);
+        let ledger = &mut *self.ledger;
         if left > 0 {
             if reservation.committed() != committed_before {
                 reservation.since = clock;
@@ -100,12 +115,48 @@ impl Entry<'_> {
         }
         reservation.ended = Some(why.ended);
         reservation.since = if why.ended == EndedBy::Expiry { reservation.deadline } else { clock };
-        ledger.dirty.reservation_ended(id, reservation);
+        ledger.dirty.reservation(id, reservation);
         if !ledger.deadlines.remove(&due) {
             stop(format_args!("reservation {id} is not among the deadlines"));
         }
         ledger.owners.remove(&reservation.owner, id);
-        ledger.cold.ended.push(Reverse(id));
+        if !reservation.passing() {
+            ledger.cold.ended.push(Reverse(id));
+        }
         last
+    }
+
+    /// The same for the lines in other shards: they change here, and their shards are told. Gives how many units are
+    /// still held there.
+    fn settle_remote(
+        &mut self,
+        id: ReservationId,
+        reservation: &mut Reservation,
+        why: Why<'_>,
+        split: impl Fn(usize, &Truth) -> Split,
+    ) -> u64 {
+        let own = reservation.lines.as_slice().len();
+        let Some(cart) = &mut reservation.cart else { return 0 };
+        let mut told = Vec::new();
+        let mut left = 0;
+        for (at, line) in cart.remote.iter_mut().enumerate() {
+            let split = split(own + at, &line.now);
+            let Some(rest) = line.now.held.checked_sub(split.units()) else {
+                stop(format_args!("reservation {id} ends {split:?} of {line:?}"));
+            };
+            left += u64::from(rest);
+            if split.units() == 0 {
+                continue;
+            }
+            line.now = Truth {
+                held: rest,
+                committed: line.now.committed + split.commit,
+                released: line.now.released + split.release,
+                expired: line.now.expired + split.expire,
+            };
+            told.push(line.shard);
+        }
+        self.tell(id, reservation, &told, why.by);
+        left
     }
 }

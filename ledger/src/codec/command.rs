@@ -3,7 +3,9 @@
 //! Texts are decoded as views of the bytes given, so a batch that is decoded from a log entry copies no text.
 
 use super::{
-    Corrupt, frame,
+    Corrupt,
+    cart::CartMsg,
+    frame,
     pool::{halves, kind, operation_id, quantity, reservation_id},
     stockkeeping::StockkeepingMsg,
     unframe,
@@ -16,7 +18,7 @@ use crate::{
     records::{pool_key_bytes, read_pool_key},
     types::{
         BadText, Document, DurationMs, Location, Lot, Namespace, OperationId, Owner, Principal, Reason, RequestId,
-        Session, Sku, TimeMs, TraceParent,
+        Session, ShardId, Sku, TimeMs, TraceParent,
     },
 };
 use bytes::Bytes;
@@ -84,7 +86,7 @@ struct CommandMsg {
     not_after: u64,
     #[prost(uint32, tag = "6")]
     attempt: u32,
-    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40")]
+    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 40")]
     body: Option<BodyMsg>,
 }
 
@@ -106,6 +108,8 @@ enum BodyMsg {
     Forget(ForgetMsg),
     #[prost(message, tag = "17")]
     Form(FormMsg),
+    #[prost(message, tag = "18")]
+    Cart(CartMsg),
     #[prost(message, tag = "40")]
     Stockkeeping(StockkeepingMsg),
 }
@@ -128,13 +132,16 @@ struct ReserveMsg {
     best_effort: bool,
     #[prost(bool, tag = "8")]
     ttl_chosen: bool,
+    /// The shard of each line; absent: all at home.
+    #[prost(uint32, repeated, tag = "9")]
+    shards: Vec<u32>,
     #[prost(uint32, tag = "40")]
     zone: u32,
 }
 
 /// A line of a reserve, or a part of a commit or release (then without a minimum).
 #[derive(Clone, PartialEq, prost::Message)]
-struct LineMsg {
+pub(super) struct LineMsg {
     #[prost(bytes = "bytes", tag = "1")]
     sku: Bytes,
     /// Empty: none.
@@ -300,6 +307,41 @@ pub(super) fn text<T>(what: &'static str, made: Result<T, BadText>) -> Result<T,
     made.map_err(|bad| Corrupt::new(what, bad))
 }
 
+/// Who asked, where it is kept for a while.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ContextMsg {
+    #[prost(bytes = "bytes", tag = "1")]
+    principal: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    session: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    request_id: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    trace_parent: Bytes,
+}
+
+impl From<&Context> for ContextMsg {
+    fn from(context: &Context) -> Self {
+        Self {
+            principal: context.principal.to_shared(),
+            session: context.session.to_shared(),
+            request_id: context.request_id.to_shared(),
+            trace_parent: context.trace_parent.to_shared(),
+        }
+    }
+}
+
+impl ContextMsg {
+    pub(super) fn context(self) -> Result<Context, Corrupt> {
+        Ok(Context {
+            principal: text("principal", Principal::new(self.principal))?,
+            session: text("session", Session::new(self.session))?,
+            request_id: text("request id", RequestId::new(self.request_id))?,
+            trace_parent: text("trace parent", TraceParent::new(self.trace_parent))?,
+        })
+    }
+}
+
 impl From<&Line> for LineMsg {
     fn from(line: &Line) -> Self {
         Self {
@@ -401,6 +443,7 @@ impl From<&Body> for BodyMsg {
                     ttl: reserve.ttl.0,
                     best_effort: reserve.best_effort,
                     ttl_chosen: reserve.ttl_chosen,
+                    shards: reserve.shards.iter().map(|shard| shard.0).collect(),
                     zone: reserve.zone,
                 })
             }
@@ -450,6 +493,7 @@ impl From<&Body> for BodyMsg {
                 let nodes = form.nodes.iter().map(NodeMsg::from).collect();
                 Self::Form(FormMsg { cluster_high, cluster_low, shards: form.shards, nodes })
             }
+            Body::Cart(message) => Self::Cart(CartMsg::from(message)),
             Body::Stockkeeping(asked) => Self::Stockkeeping(asked.into()),
         }
     }
@@ -467,6 +511,7 @@ impl TryFrom<BodyMsg> for Body {
                 owner: text("owner", Owner::new(message.owner))?,
                 ttl: DurationMs(message.ttl),
                 ttl_chosen: message.ttl_chosen,
+                shards: message.shards.into_iter().map(ShardId).collect(),
                 best_effort: message.best_effort,
                 zone: message.zone,
             }),
@@ -516,6 +561,7 @@ impl TryFrom<BodyMsg> for Body {
                 shards: message.shards,
                 nodes: message.nodes.into_iter().map(MetaNode::from).collect(),
             })),
+            BodyMsg::Cart(message) => Self::Cart(message.try_into()?),
             BodyMsg::Stockkeeping(message) => Self::Stockkeeping(message.try_into()?),
         })
     }

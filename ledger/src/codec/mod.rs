@@ -3,8 +3,10 @@
 //! Every field added later is optional, and no tag is used twice. What holds the bytes (log, wire) has its own
 //! checksum. Decoding never panics, whatever the bytes are.
 
+mod cart;
 mod command;
 mod outcome;
+mod part;
 mod pool;
 pub(crate) mod record;
 mod settings;

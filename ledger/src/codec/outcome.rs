@@ -1,15 +1,18 @@
 //! Bytes of outcomes: for answering through another node, and for remembering them.
 
 use super::{
-    Corrupt, frame,
+    Corrupt,
+    cart::{AnswerMsg, NumberMsg, asked},
+    frame,
     pool::{PoolViewMsg, halves, quantity, reservation_id},
     told::{LimitExceededMsg, SettingsViewMsg, StockChangeMsg, TransferredMsg},
     unframe,
 };
 use crate::{
+    cart::message::Answer,
     outcome::{
-        BadField, Done, LimitExceeded, LineGot, LineView, Missing, Outcome, Refusal, ReservationState, ReservationView,
-        Reserved, Shortage, Verdict,
+        BadField, Done, LimitExceeded, LineGot, LineView, Missing, Outcome, Pending, Refusal, ReservationState,
+        ReservationView, Reserved, Shortage, Verdict,
     },
     records::{pool_key_bytes, read_pool_key},
     types::{Epoch, LogIndex, Namespace, OperationId, Owner, Position, Reason, ReservationId, ShardId, Sku, TimeMs},
@@ -23,6 +26,14 @@ pub fn encode_outcome(outcome: &Outcome) -> Bytes {
         Verdict::Done(Done::Reservation(view)) => VerdictMsg::Reservation(ReservationMsg::from(&**view)),
         Verdict::Done(Done::Pool(view)) => VerdictMsg::Pool(PoolViewMsg::from(&**view)),
         Verdict::Done(Done::Noted) => VerdictMsg::Noted(NotedMsg {}),
+        Verdict::Done(Done::Pending(pending)) => {
+            let (id_high, id_low) = halves(pending.id.to_bytes());
+            VerdictMsg::Pending(PendingMsg { id_high, id_low, number: pending.number.into() })
+        }
+        Verdict::Done(Done::Answered(answer)) => {
+            VerdictMsg::Answered(AnsweredMsg { answer: answer.as_deref().map(AnswerMsg::from) })
+        }
+        Verdict::Done(Done::Asked(asked)) => VerdictMsg::Asked(AskedMsg { asked: *asked as u32 }),
         Verdict::Done(Done::Stock(change)) => VerdictMsg::Stock((&**change).into()),
         Verdict::Done(Done::Transfer(told)) => VerdictMsg::Transfer((&**told).into()),
         Verdict::Done(Done::Settings(view)) => VerdictMsg::Settings((&**view).into()),
@@ -50,6 +61,15 @@ pub fn decode_outcome(bytes: Bytes) -> Result<Outcome, Corrupt> {
         VerdictMsg::Reservation(message) => Verdict::Done(Done::Reservation(Box::new(message.try_into()?))),
         VerdictMsg::Pool(message) => Verdict::Done(Done::Pool(Box::new(message.try_into()?))),
         VerdictMsg::Noted(NotedMsg {}) => Verdict::Done(Done::Noted),
+        VerdictMsg::Pending(message) => Verdict::Done(Done::Pending(Pending {
+            id: reservation_id(message.id_high, message.id_low)?,
+            number: message.number.into(),
+        })),
+        VerdictMsg::Answered(message) => {
+            let answer = message.answer.map(Answer::try_from).transpose()?;
+            Verdict::Done(Done::Answered(answer.map(Box::new)))
+        }
+        VerdictMsg::Asked(message) => Verdict::Done(Done::Asked(asked(message.asked)?)),
         VerdictMsg::Stock(message) => Verdict::Done(Done::Stock(Box::new(message.try_into()?))),
         VerdictMsg::Transfer(message) => Verdict::Done(Done::Transfer(Box::new(message.try_into()?))),
         VerdictMsg::Settings(message) => Verdict::Done(Done::Settings(Box::new(message.try_into()?))),
@@ -82,7 +102,7 @@ struct OutcomeMsg {
     ordinal: u32,
     #[prost(uint64, tag = "6")]
     time: u64,
-    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 40, 41, 42")]
+    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42")]
     verdict: Option<VerdictMsg>,
 }
 
@@ -98,6 +118,12 @@ enum VerdictMsg {
     Noted(NotedMsg),
     #[prost(message, tag = "14")]
     Refused(RefusalMsg),
+    #[prost(message, tag = "15")]
+    Pending(PendingMsg),
+    #[prost(message, tag = "16")]
+    Answered(AnsweredMsg),
+    #[prost(message, tag = "17")]
+    Asked(AskedMsg),
     #[prost(message, tag = "40")]
     Stock(StockChangeMsg),
     #[prost(message, tag = "41")]
@@ -108,6 +134,29 @@ enum VerdictMsg {
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct NotedMsg {}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct PendingMsg {
+    #[prost(fixed64, tag = "1")]
+    id_high: u64,
+    #[prost(fixed64, tag = "2")]
+    id_low: u64,
+    #[prost(message, required, tag = "3")]
+    number: NumberMsg,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AnsweredMsg {
+    /// Absent: the message was too old to be answered.
+    #[prost(message, optional, tag = "1")]
+    answer: Option<AnswerMsg>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct AskedMsg {
+    #[prost(uint32, tag = "1")]
+    asked: u32,
+}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ReservedMsg {
@@ -164,10 +213,13 @@ struct ReservationMsg {
     since: u64,
     #[prost(uint32, tag = "10")]
     revision: u32,
+    /// Absent: every participant has answered.
+    #[prost(bool, tag = "11")]
+    unsettled: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct RefusalMsg {
+pub(super) struct RefusalMsg {
     /// Which refusal: permanent numbers, below in `TryFrom`.
     #[prost(uint32, tag = "1")]
     code: u32,
@@ -279,6 +331,7 @@ impl From<&ReservationView> for ReservationMsg {
             deadline: view.deadline.0,
             since: view.since.0,
             revision: view.revision,
+            unsettled: !view.settled,
         }
     }
 }
@@ -307,6 +360,7 @@ impl TryFrom<ReservationMsg> for ReservationView {
             deadline: TimeMs(message.deadline),
             since: TimeMs(message.since),
             revision: message.revision,
+            settled: !message.unsettled,
         })
     }
 }

@@ -3,7 +3,10 @@
 //! These messages are also what the digest is computed from: two replicas must write the same record as the same
 //! bytes, so a change in how a record is written (not only in what can be read) is a new rules version.
 
-use super::{Corrupt, FRAME_VERSION, command::NodeMsg, pool::halves, put_frame, settings::SettingsMsg, unframe};
+pub(crate) use super::part::{decode_floor, decode_part, put_floor, put_part};
+use super::{
+    Corrupt, FRAME_VERSION, command::NodeMsg, part::CartMsg, pool::halves, put_frame, settings::SettingsMsg, unframe,
+};
 use crate::{
     command::MetaNode,
     journal::BlockHash,
@@ -13,9 +16,11 @@ use crate::{
     settings::Settings,
     state::{
         Announced, Aside, Books, BucketRange, EndedBy, Header, Line, Mark, MetaState, Opened, Operation, OwnerUses,
-        Pool, PoolRef, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled, Transit, Use,
+        Pool, PoolRef, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled, Transit, Use, units,
     },
-    types::{Bucket, Document, Epoch, OperationId, Owner, POOL_QUANTITY_MAX, Quantity, ReservationId, ShardId, TimeMs},
+    types::{
+        Bucket, Document, Epoch, Namespace, OperationId, Owner, POOL_QUANTITY_MAX, ReservationId, ShardId, TimeMs,
+    },
 };
 use bytes::Bytes;
 use prost::encoding::{self, WireType};
@@ -407,6 +412,9 @@ pub(crate) struct ReservationMsg {
     id_high: u64,
     #[prost(fixed64, tag = "13")]
     id_low: u64,
+    /// Present if it has or had lines in other shards.
+    #[prost(message, optional, tag = "14")]
+    pub(crate) cart: Option<CartMsg>,
     /// For each line the version of the settings whose policy chose its pool, and one more; 0: the request named it.
     /// Absent if all were named.
     #[prost(uint64, repeated, tag = "40")]
@@ -416,6 +424,20 @@ pub(crate) struct ReservationMsg {
 impl ReservationMsg {
     pub(crate) fn id(&self) -> Result<ReservationId, Corrupt> {
         super::pool::reservation_id(self.id_high, self.id_low)
+    }
+
+    pub(crate) fn committed(&self) -> bool {
+        self.lines.iter().any(|line| line.committed > 0) || self.cart.as_ref().is_some_and(CartMsg::committed)
+    }
+
+    /// As [`Reservation::passing`].
+    pub(crate) fn passing(&self) -> bool {
+        let rejected = self.ended_by == u32::from(EndedBy::Rejection.tag());
+        rejected || (self.ended_by != 0 && self.unsettled())
+    }
+
+    fn unsettled(&self) -> bool {
+        self.cart.as_ref().is_some_and(CartMsg::unsettled)
     }
 }
 
@@ -478,6 +500,9 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
     numbers(11, reservation.ended.map_or(0, |by| u64::from(by.tag())), out);
     fixed(12, id_high, out);
     fixed(13, id_low, out);
+    if let Some(cart) = &reservation.cart {
+        encoding::message::encode(14, &CartMsg::from(&**cart), out);
+    }
     if let Some(policies) = &reservation.policies {
         encoding::uint64::encode_packed(40, policies, out);
     }
@@ -486,10 +511,11 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
 pub(crate) fn decode_reservation(value: &[u8]) -> Result<ReservationMsg, Corrupt> {
     let message: ReservationMsg = unframe("reservation record", Bytes::copy_from_slice(value))?;
     let problem = |problem| Err(Corrupt::new("reservation record", problem));
-    if message.lines.is_empty() {
+    if message.lines.is_empty() && message.cart.is_none() {
         return problem("has no line");
     }
-    let holds = message.lines.iter().any(|line| line.held > 0);
+    let remote = message.cart.as_ref().is_some_and(|cart| cart.holds() || cart.opening());
+    let holds = remote || message.lines.iter().any(|line| line.held > 0);
     if holds != (message.ended_by == 0) {
         return problem("is neither live nor ended");
     }
@@ -534,7 +560,6 @@ pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
         .lines
         .iter()
         .map(|line| {
-            let units = |units: u32| Quantity::new(u64::from(units)).expect("32 bits are below 2^53");
             Ok(LineView {
                 pool: read_pool_key(line.pool.clone())?,
                 asked: units(line.asked),
@@ -545,16 +570,42 @@ pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
             })
         })
         .collect::<Result<Vec<_>, Corrupt>>()?;
+    let (lines, namespace) = with_remote(&message, lines)?;
+    let settled = !message.unsettled();
     let look = ReservationLook {
         id: message.id()?,
+        namespace,
         owner: Owner::new(message.owner).map_err(|bad| Corrupt::new("owner", bad))?,
         ended: Some(ended),
         created: TimeMs(message.created),
         deadline: TimeMs(message.deadline),
         since: TimeMs(message.since),
         revision: message.revision,
+        opening: false,
+        settled,
     };
     Ok(look.view(lines))
+}
+
+/// The lines in other shards put in their places, and the tenant of all.
+fn with_remote(message: &ReservationMsg, own: Vec<LineView>) -> Result<(Vec<LineView>, Namespace), Corrupt> {
+    let Some(cart) = &message.cart else {
+        let namespace = own[0].pool.namespace.clone();
+        return Ok((own, namespace));
+    };
+    let mut all = own;
+    for (place, pool, asked, truth) in cart.lines() {
+        let view = LineView {
+            pool: read_pool_key(pool.clone())?,
+            asked: units(asked),
+            held: units(truth.held),
+            committed: units(truth.committed),
+            released: units(truth.released),
+            expired: units(truth.expired),
+        };
+        all.insert(all.len().min(usize::try_from(place).unwrap_or(usize::MAX)), view);
+    }
+    Ok((all, cart.namespace()?))
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -124,7 +124,12 @@ impl Books {
                 totals.sold += delta.on_hand.unsigned_abs();
                 totals.sold_short += sold_short;
             }
-            MovementKind::Reserve | MovementKind::Release | MovementKind::Expire | MovementKind::Extend => {}
+            MovementKind::Reserve
+            | MovementKind::Release
+            | MovementKind::Expire
+            | MovementKind::Extend
+            | MovementKind::Prepare
+            | MovementKind::Withdraw => {}
             MovementKind::TransferOut => totals.moved_out += delta.on_hand.unsigned_abs(),
             MovementKind::TransferSent => totals.sent_here += delta.in_transit.unsigned_abs(),
             MovementKind::TransferIn => {

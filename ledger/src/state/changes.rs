@@ -7,9 +7,12 @@ use super::{Ledger, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
-    records::{ENDED, HEADER, LIVE, META, OPERATION, OWNER_USE, POOL, RecordKey, SKU, TRANSFER, id_key},
-    state::{Intent, Set},
-    types::{OperationId, ReservationId},
+    records::{
+        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, RecordKey, SKU, TRANSFER, UNSETTLED,
+        floor_key, id_key,
+    },
+    state::{Intent, Part, Set},
+    types::{OperationId, ReservationId, ShardId},
 };
 use bytes::Bytes;
 
@@ -93,6 +96,8 @@ pub(crate) struct Dirty {
     reservations: DirtyList<ReservationId>,
     operations: DirtyList<OperationId>,
     refusals: DirtyList<Intent>,
+    parts: DirtyList<ReservationId>,
+    floors: DirtyList<ShardId>,
     /// Records that are in the store and no longer in the state: kind and key within it.
     deletes: Set<(u8, [u8; 16])>,
     /// Sum of what all records but the header add to the digest, as far as it is up to date.
@@ -107,17 +112,24 @@ const DELETE_BYTES: usize = 17;
 
 impl Dirty {
     pub(crate) fn reservation(&mut self, id: ReservationId, reservation: &mut Reservation) {
-        let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * reservation.lines.as_slice().len();
+        // Its record moves from kind to kind as it ends and settles.
+        let stored = reservation.mark.stored;
+        if stored != 0 && stored != reservation.record_kind() {
+            self.deletes.insert((stored, id.to_bytes()));
+            reservation.mark.stored = 0;
+        }
+        let remote = reservation.cart.as_ref().map_or(0, |cart| cart.remote.len());
+        let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * (reservation.lines.as_slice().len() + remote);
         self.reservations.note(&mut reservation.mark, id, bytes);
     }
 
-    /// A live reservation became an ended one: the record moves.
-    pub(crate) fn reservation_ended(&mut self, id: ReservationId, reservation: &mut Reservation) {
-        if reservation.mark.stored == LIVE {
-            self.deletes.insert((LIVE, id.to_bytes()));
-            reservation.mark.stored = 0;
-        }
-        self.reservation(id, reservation);
+    pub(crate) fn part(&mut self, id: ReservationId, part: &mut Part) {
+        let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * part.lines.len();
+        self.parts.note(&mut part.mark, id, bytes);
+    }
+
+    pub(crate) fn floor(&mut self, home: ShardId, mark: &mut Mark) {
+        self.floors.note(mark, home, DELETE_BYTES + 16);
     }
 
     pub(crate) fn operation(&mut self, id: OperationId, mark: &mut Mark, bytes: usize) {
@@ -195,6 +207,8 @@ impl Ledger {
             + self.dirty.reservations.bytes
             + self.dirty.operations.bytes
             + self.dirty.refusals.bytes
+            + self.dirty.parts.bytes
+            + self.dirty.floors.bytes
             + self.dirty.deletes.len() * DELETE_BYTES
     }
 
@@ -246,6 +260,7 @@ impl Ledger {
         self.settle_uses(out);
         self.settle_reservations(out);
         self.settle_memory(out);
+        self.settle_parts(out);
     }
 
     fn settle_stock(&mut self, out: &mut Output) {
@@ -294,7 +309,7 @@ impl Ledger {
         for id in &dirty.reservations.list {
             // It may be gone since, or be listed twice because it went and came back.
             let Some(reservation) = reservations.get_mut(id).filter(|found| found.mark.dirty) else { continue };
-            let kind = if reservation.ended.is_some() { ENDED } else { LIVE };
+            let kind = reservation.record_kind();
             let mut mark = reservation.mark;
             let key = id.to_bytes();
             let write = |bytes: &mut Vec<u8>| record::put_reservation(bytes, *id, reservation, &stock.pools);
@@ -306,6 +321,29 @@ impl Ledger {
         }
         if out.checkpoint {
             dirty.reservations = DirtyList::default();
+        }
+    }
+
+    fn settle_parts(&mut self, out: &mut Output) {
+        let Self { stock, dirty, parts, floors, .. } = self;
+        for id in &dirty.parts.list {
+            let Some(part) = parts.get_mut(id).filter(|found| found.mark.dirty) else { continue };
+            let mut mark = part.mark;
+            let key = id.to_bytes();
+            let write = |bytes: &mut Vec<u8>| record::put_part(bytes, *id, part, &stock.pools);
+            out.put(&mut dirty.sum, &mut mark, PART, &key, write);
+            part.mark = mark;
+            if out.checkpoint {
+                dirty.deletes.remove(&(PART, key));
+            }
+        }
+        for home in &dirty.floors.list {
+            let Some((floor, mark)) = floors.get_mut(home) else { continue };
+            out.put(&mut dirty.sum, mark, FLOOR, &floor_key(*home), |bytes| record::put_floor(bytes, *floor));
+        }
+        if out.checkpoint {
+            dirty.parts = DirtyList::default();
+            dirty.floors = DirtyList::default();
         }
     }
 
@@ -334,6 +372,17 @@ impl Ledger {
         if out.checkpoint {
             dirty.operations = DirtyList::default();
             dirty.refusals = DirtyList::default();
+        }
+    }
+}
+
+impl Reservation {
+    /// The kind of record it is kept as.
+    pub(crate) fn record_kind(&self) -> u8 {
+        match self.ended {
+            None => LIVE,
+            Some(_) if self.passing() => UNSETTLED,
+            Some(_) => ENDED,
         }
     }
 }

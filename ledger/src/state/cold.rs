@@ -5,6 +5,7 @@
 
 use super::{Ledger, Mark, stop};
 use crate::{
+    cart::message::Message,
     codec::{Corrupt, record},
     command::{Batch, Body},
     limits::HOT_WINDOW,
@@ -73,7 +74,9 @@ impl Ledger {
                     forget.reservations.iter().for_each(|id| self.note_reservation(&mut keys, *id));
                     forget.operations.iter().for_each(|id| self.note_operation(&mut keys, *id));
                 }
-                Body::Meta(_) => {}
+                Body::Cart(Message::Ask(ask)) => self.note_reservation(&mut keys, ask.id),
+                // All other messages are about what is open, and that is in memory.
+                Body::Meta(_) | Body::Cart(_) => {}
                 Body::Stockkeeping(asked) => self.note_operation(&mut keys, asked.operation()),
             }
         }
@@ -166,7 +169,7 @@ impl Ledger {
             self.cold.ended.pop();
             match self.reservations.get(&id) {
                 // A hashed id can be reserved anew once it was forgotten: then it is listed again when it ends.
-                Some(found) if found.ended.is_none() => {}
+                Some(found) if found.ended.is_none() || found.passing() => {}
                 Some(found) if found.mark.dirty => kept.push(Reverse(id)),
                 Some(_) => drop(self.reservations.remove(&id)),
                 None => {}

@@ -1,12 +1,12 @@
 //! Making a state from its records: at restart, and from a snapshot.
 
-use super::{Due, Ledger, Line, Lines, Mark, Operation, OwnerUses, Reservation, stock::check_sku_key};
+use super::{Due, Ledger, Line, Lines, Mark, Operation, OwnerUses, Part, Reservation, stock::check_sku_key};
 use crate::{
     codec::{Corrupt, record},
     limits::HOT_WINDOW,
     records::{
-        self, ENDED, HEADER, LIVE, META, OPERATION, OWNER_USE, POOL, REFUSED_OPERATION, REFUSED_RESERVE, SKU, TRANSFER,
-        read_owner_key, read_pool_key,
+        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
+        SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
     },
     state::{EndedBy, Intent},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -43,7 +43,7 @@ impl Loader {
                 Ok(())
             }
             Some(&SKU) => self.sku(key, value),
-            Some(&(POOL | LIVE | ENDED)) => {
+            Some(&(POOL | LIVE | ENDED | UNSETTLED | PART)) => {
                 if !self.place(key, value)? {
                     self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
                 }
@@ -56,6 +56,7 @@ impl Loader {
                 self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
                 Ok(())
             }
+            Some(&FLOOR) => self.floor(key, value),
             Some(kind) => Err(Corrupt::new("record key", format_args!("kind {kind} is not known to this build"))),
             None => Err(Corrupt::new("record key", "is empty")),
         }
@@ -77,7 +78,7 @@ impl Loader {
             }
         }
         for pool in &self.ledger.stock.pools {
-            let held = pool.dues.total();
+            let held = pool.dues.total() + pool.told.total() + pool.undecided;
             if held != pool.books.held {
                 let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
                 return Err(Corrupt::new("state", problem));
@@ -117,12 +118,13 @@ impl Loader {
         match key[0] {
             TRANSFER => return self.transfer(key, value),
             OWNER_USE => return self.owner_use(key, value),
+            PART => return self.part(key, value),
             _ => {}
         }
         if key[0] != POOL {
             let id = records::reservation_id(key)?;
             let message = record::decode_reservation(value)?;
-            if (key[0] == LIVE) != (message.ended_by == 0) {
+            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.passing() {
                 return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
             }
             if self.ledger.reservations.contains_key(&id) {
@@ -173,6 +175,30 @@ impl Loader {
         let parts = record::decode_owner_uses(value)?;
         let owner = OwnerUses { parts, mark: Mark::stored(key, value) };
         if self.ledger.stock.uses.load(bytes, owner) { Ok(true) } else { Err(twice()) }
+    }
+
+    /// Whether the pools of the part were there, so that it could be put in its place.
+    fn part(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        let id = records::reservation_id(key)?;
+        let message = record::decode_part(value)?;
+        if self.ledger.parts.contains_key(&id) {
+            return Err(twice());
+        }
+        if message.pools().any(|pool| self.ledger.stock.find_bytes(pool).is_none()) {
+            return Ok(false);
+        }
+        let part: Part = message.part(id, &self.ledger.stock, Mark::stored(key, value))?;
+        self.ledger.index_part(id, &part);
+        self.ledger.parts.insert(id, Box::new(part));
+        Ok(true)
+    }
+
+    fn floor(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let floor = (record::decode_floor(value)?, Mark::stored(key, value));
+        match self.ledger.floors.insert(records::floor_home(key)?, floor) {
+            Some(_) => Err(twice()),
+            None => Ok(()),
+        }
     }
 
     fn operation(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
@@ -245,18 +271,40 @@ impl Ledger {
             revision: message.revision,
             ended: EndedBy::from_tag(message.ended_by),
             policies: (!message.policies.is_empty()).then(|| Box::new(message.policies)),
+            cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };
-        self.index_reservation(id, &reservation);
+        self.index_reservation(id, &reservation)?;
         self.reservations.insert(id, Box::new(reservation));
         Ok(())
     }
 
     /// Enters a reservation where it is to be found by its deadline, or by its age if it has ended.
-    pub(crate) fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) {
+    ///
+    /// # Errors
+    /// [`Corrupt`] if one of its messages has the number of another.
+    fn index_reservation(&mut self, id: ReservationId, reservation: &Reservation) -> Result<(), Corrupt> {
+        if let Some(cart) = &reservation.cart {
+            for participant in &cart.participants {
+                if !self.outbox.open(participant, id) {
+                    return Err(Corrupt::new("state", "has two messages of one number"));
+                }
+            }
+            if let Some(round) = &cart.round {
+                self.rounds.insert(Due::new(round.until, id));
+            }
+        }
         if reservation.ended.is_some() {
-            self.cold.ended.push(Reverse(id));
-            return;
+            if !reservation.passing() {
+                self.cold.ended.push(Reverse(id));
+            }
+            return Ok(());
+        }
+        if reservation.opening() {
+            for line in reservation.lines.iter() {
+                self.stock.pool_mut(line.pool).undecided += u64::from(line.held);
+            }
+            return Ok(());
         }
         let due = Due::new(reservation.deadline, id);
         self.deadlines.insert(due);
@@ -264,6 +312,7 @@ impl Ledger {
         for line in reservation.lines.iter().filter(|line| line.held > 0) {
             self.stock.pool_mut(line.pool).add_hold(due, u64::from(line.held));
         }
+        Ok(())
     }
 
     pub(crate) fn insert_operation(&mut self, id: OperationId, operation: Operation) {

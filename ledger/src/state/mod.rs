@@ -5,6 +5,7 @@
 
 mod aside;
 mod books;
+mod cart;
 mod changes;
 mod cold;
 mod dues;
@@ -12,22 +13,25 @@ mod load;
 mod memory;
 mod meta;
 mod owners;
+mod part;
 mod reservation;
 mod stock;
 mod transit;
 mod uses;
 
 use crate::{
+    cart::{Number, outbox::Outbox},
     command::{Batch, RULES_NEWEST},
     digest::Digest,
     journal::BlockHash,
     types::{Epoch, OperationId, ReservationId, ShardId, TimeMs},
 };
 use foldhash::fast::FixedState;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(crate) use aside::{Announced, Aside, Opened};
 pub(crate) use books::{Books, Totaled};
+pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, Row, units};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
 pub(crate) use cold::Cold;
@@ -37,10 +41,11 @@ pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
+pub(crate) use part::{Part, PartGranted, PartLine};
 pub(crate) use reservation::{EndedBy, Line, Lines, Policies, Reservation, ReservationLook};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
 pub(crate) use transit::Transit;
-pub(crate) use uses::{OwnerUses, Use};
+pub(crate) use uses::{OwnerUses, Use, Used};
 
 /// A hash map whose seed is fixed.
 pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
@@ -74,6 +79,18 @@ pub struct Ledger {
     /// Remembered refusals by the end of their time.
     pub(crate) refusal_ends: BTreeSet<(TimeMs, Intent)>,
     pub(crate) meta: Option<(MetaState, Mark)>,
+    /// Open messages of carts whose home is here.
+    pub(crate) outbox: Outbox,
+    /// Carts that are being prepared, by the moment at which they are given up.
+    pub(crate) rounds: BTreeSet<Due>,
+    /// Carts whose home is elsewhere.
+    pub(crate) parts: Map<ReservationId, Box<Part>>,
+    /// Those with something undecided, by its age.
+    pub(crate) undecided: BTreeSet<Due>,
+    /// Those that can be forgotten once home's floor is above their number.
+    pub(crate) idle_parts: BTreeSet<(ShardId, Number, [u8; 16])>,
+    /// What each home said is its floor.
+    pub(crate) floors: BTreeMap<ShardId, (Number, Mark)>,
     pub(crate) dirty: Dirty,
     pub(crate) cold: Cold,
     /// Counts uses of the scratch marks in pools. Of this process only.
@@ -103,6 +120,12 @@ impl Ledger {
             refusals: Map::default(),
             refusal_ends: BTreeSet::new(),
             meta: None,
+            outbox: Outbox::default(),
+            rounds: BTreeSet::new(),
+            parts: Map::default(),
+            undecided: BTreeSet::new(),
+            idle_parts: BTreeSet::new(),
+            floors: BTreeMap::new(),
             dirty: Dirty::default(),
             cold: Cold::default(),
             serial: 0,
@@ -141,10 +164,11 @@ impl Ledger {
         self.header.journal
     }
 
-    /// The earliest deadline of a live hold. Once it has passed and nothing else goes on, a tick is due: an empty
-    /// [`Batch`].
+    /// The earliest deadline of a live hold or of a cart that is being prepared. Once it has passed and nothing else
+    /// goes on, a tick is due: an empty [`Batch`].
     pub fn next_deadline(&self) -> Option<TimeMs> {
-        self.deadlines.first().map(|due| due.deadline())
+        let first = [self.deadlines.first(), self.rounds.first()];
+        first.into_iter().flatten().map(|due| due.deadline()).min()
     }
 
     /// Map and nodes, on the meta shard of a formed cluster.

@@ -98,6 +98,10 @@ pub(crate) struct Pool {
     pub(crate) last: Option<Spot>,
     /// Its live holds.
     pub(crate) dues: Dues,
+    /// Units held for carts that are still being prepared, here or elsewhere.
+    pub(crate) undecided: u64,
+    /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
+    pub(crate) told: Dues,
     pub(crate) mark: Mark,
     /// Place in the pool dictionary of the journal block with that serial.
     pub(crate) place: (u64, u32),
@@ -115,6 +119,17 @@ impl Pool {
     pub(crate) fn available_at(&self, now: TimeMs) -> u64 {
         let overdue = self.overdue(now);
         self.books.available + (overdue - overdue.min(self.books.short))
+    }
+
+    /// Units that another shard may give back any moment: undecided, or overdue by what their home told.
+    pub(crate) fn loose(&self, now: TimeMs) -> u64 {
+        self.undecided + self.told.units_by(now)
+    }
+
+    /// Units free if all that is loose were given back as well: a shortage is paid off first.
+    fn available_with_loose(&self, now: TimeMs) -> u64 {
+        let back = self.overdue(now) + self.loose(now);
+        self.books.available + (back - back.min(self.books.short))
     }
 
     /// The hold that is due first.
@@ -171,6 +186,23 @@ impl Stock {
     pub(crate) fn sellable_at(&self, at: PoolRef, now: TimeMs) -> u64 {
         let pool = self.pool(at);
         pool.available_at(now).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Units a pool could give if all that is loose were given back.
+    pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs) -> u64 {
+        let pool = self.pool(at);
+        pool.available_with_loose(now).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
+    pub(crate) fn loose_for(&self, at: PoolRef, chosen: bool, now: TimeMs) -> bool {
+        let pool = self.pool(at);
+        if !chosen {
+            return pool.loose(now) > 0;
+        }
+        let of = |other: &Pool| other.key.kind == pool.key.kind && other.key.lot == pool.key.lot;
+        let others = self.sku(pool.sku).pools.iter().map(|other| self.pool(*other));
+        others.filter(|other| of(other)).any(|other| other.loose(now) > 0)
     }
 
     /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.
@@ -299,6 +331,8 @@ impl Stock {
             totals,
             last,
             dues: Dues::default(),
+            undecided: 0,
+            told: Dues::default(),
             mark,
             place: (0, 0),
             aside,

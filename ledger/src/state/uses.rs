@@ -5,7 +5,7 @@
 //! limit had when it was made. A part that counts no more is dropped some entries later, and the record with its last
 //! part.
 
-use super::{Dirty, Ledger, Map, Mark, PoolRef, Reservation, Set, SkuRef, Stock};
+use super::{Dirty, Ledger, Map, Mark, Part, PoolRef, Set, SkuRef, Stock};
 use crate::{
     records::{OWNER_USE, put_owner},
     types::{Owner, ReservationId, TimeMs},
@@ -165,6 +165,41 @@ impl Uses {
 }
 
 impl Ledger {
+    /// What an owner uses of the limits of a SKU at `clock`; holds that are over by then do not count. `except` is a
+    /// reservation that is about to be replaced. `firm` leaves out what another shard may give back any moment: what
+    /// is undecided, or over by what its home told.
+    pub(crate) fn used(
+        &self,
+        sku: SkuRef,
+        owner: &Owner,
+        clock: TimeMs,
+        except: Option<ReservationId>,
+        firm: bool,
+    ) -> Used {
+        let mut used = Used::default();
+        let key = self.stock.owner_key(sku, owner.as_bytes());
+        let Some(owner) = self.stock.uses.owners.get(&key) else { return used };
+        for (id, part) in owner.parts.iter().filter(|(id, _)| Some(**id) != except) {
+            let live = part.held > 0 && self.counts(*id, clock, firm);
+            let held = if live { part.held } else { 0 };
+            let sold = if part.until > clock { part.sold } else { 0 };
+            used.units = used.units.saturating_add(held).saturating_add(sold);
+            used.holds += u64::from(live);
+            used.parts += u64::from(held + sold > 0);
+        }
+        used
+    }
+
+    /// Whether what a reservation holds here counts at `clock`.
+    fn counts(&self, id: ReservationId, clock: TimeMs, firm: bool) -> bool {
+        if let Some(found) = self.reservations.get(&id) {
+            let loose = firm && found.opening();
+            return !found.overdue(clock) && !loose;
+        }
+        let loose = |part: &Part| part.undecided.is_some() || part.deadline <= clock;
+        self.parts.get(&id).is_some_and(|part| !(firm && loose(part)))
+    }
+
     /// Drops what counts no more for any limit, of some owners.
     pub(crate) fn drop_uses(&mut self, at_most: u32) {
         self.stock.uses.drop_ended(&mut self.dirty, self.header.clock, at_most);
@@ -177,29 +212,6 @@ impl Stock {
         key.extend_from_slice(&self.sku(sku).bytes);
         put_owner(&mut key, owner);
         Bytes::from(key)
-    }
-
-    /// What an owner uses of the limits of a SKU at `clock`; holds that are over by then do not count. `except` is a
-    /// reservation that is about to be replaced.
-    pub(crate) fn used(
-        &self,
-        reservations: &Map<ReservationId, Box<Reservation>>,
-        sku: SkuRef,
-        owner: &Owner,
-        clock: TimeMs,
-        except: Option<ReservationId>,
-    ) -> Used {
-        let mut used = Used::default();
-        let Some(owner) = self.uses.owners.get(&self.owner_key(sku, owner.as_bytes())) else { return used };
-        for (id, part) in owner.parts.iter().filter(|(id, _)| Some(**id) != except) {
-            let live = part.held > 0 && reservations.get(id).is_some_and(|found| !found.overdue(clock));
-            let held = if live { part.held } else { 0 };
-            let sold = if part.until > clock { part.sold } else { 0 };
-            used.units = used.units.saturating_add(held).saturating_add(sold);
-            used.holds += u64::from(live);
-            used.parts += u64::from(held + sold > 0);
-        }
-        used
     }
 
     /// An owner's reservation got `units` of a pool. To be called once per line that holds units from now on.

@@ -651,6 +651,7 @@ impl Naive {
             created: TimeMs(hold.created),
             deadline: TimeMs(hold.deadline),
             since: TimeMs(hold.since),
+            settled: true,
             revision: 1,
         }
     }

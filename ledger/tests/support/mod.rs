@@ -69,7 +69,7 @@ pub fn operation_id(time: TimeMs, number: u64) -> OperationId {
 pub fn reserve(id: ReservationId, lines: Vec<Line>, ttl: DurationMs) -> Reserve {
     let owner = "ann".parse().expect("an owner");
     let namespace = Namespace::default();
-    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false, zone: 0 }
+    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false, zone: 0, shards: Vec::new() }
 }
 
 pub fn receive(operation: OperationId, pool: &PoolKey, quantity: u64) -> Body {
@@ -151,7 +151,12 @@ impl Store {
 
     /// Restarts from the records: loads only what must be hot.
     pub fn load(&self) -> Ledger {
-        let mut loader = Loader::new(SHARD);
+        self.load_as(SHARD)
+    }
+
+    /// The same for another shard.
+    pub fn load_as(&self, shard: ShardId) -> Ledger {
+        let mut loader = Loader::new(shard);
         if let Some(header) = self.0.get(records::HEADER_KEY) {
             let clock = records::header_clock(header).expect("was written here");
             for (from, to) in records::hot_ranges(clock) {

@@ -80,14 +80,16 @@ impl Service {
 }
 
 fn form_status(error: &FormError) -> Status {
-    match error {
-        FormError::Shards(_) => to_status(&super::error::invalid(vec![v1::FieldViolation {
+    to_status(&match error {
+        FormError::Shards(_) => super::error::invalid(vec![v1::FieldViolation {
             field: "shards".to_owned(),
             description: format!("must be 1 to {}", formation::SHARDS_MAX),
-        }])),
-        FormError::Formed => Status::already_exists(error.to_string()),
-        FormError::Unfit(_) | FormError::Peer { .. } => Status::failed_precondition(error.to_string()),
-    }
+        }]),
+        FormError::Formed(_) => refused(v1::Code::InvalidArgument, error.to_string()),
+        FormError::Unfit(_) => refused(v1::Code::StoreDamaged, error.to_string()),
+        FormError::Peer { .. } => refused(v1::Code::NoQuorum, error.to_string()),
+        FormError::HalfWay { .. } => refused(v1::Code::OutcomeUnknown, error.to_string()),
+    })
 }
 
 #[tonic::async_trait]

@@ -1,23 +1,15 @@
 //! From the wire to commands: every field is checked here, and every bad one is told at once.
 
-use super::error::invalid;
-use bytes::Bytes;
+use super::check::{Check, LINE_UNITS, Place, UNITS_OR_NONE};
 use earmark_client::wire::v1;
 use earmark_ledger::{
     chosen_ttl,
-    command::{Adjust, Body, Command, Commit, Context, Extend, Line, Part, Receive, Release, Reserve},
+    command::{Adjust, Body, Command, Commit, Extend, Line, Receive, Release, Reserve},
     types::{
-        BadText, Bucket, Document, DurationMs, Location, Lot, Namespace, OperationId, Owner, POOL_QUANTITY_MAX,
-        PoolKey, PoolKind, Principal, Quantity, Reason, RequestId, ReservationId, Session, Sku, TimeMs, TraceParent,
+        Bucket, Document, Location, Namespace, OperationId, Owner, POOL_QUANTITY_MAX, PoolKey, ReservationId, Sku,
+        TimeMs,
     },
-    validate,
 };
-
-/// How far ahead `not_after` is set when the caller sets none.
-const NOT_AFTER_DEFAULT: DurationMs = DurationMs::seconds(10);
-
-/// How far ahead a caller may set it; more is cut.
-const NOT_AFTER_MAX: DurationMs = DurationMs::seconds(30);
 
 /// What the first server adds to a request: its time, and randomness for ids the caller did not make.
 pub struct Arrival<'a> {
@@ -41,119 +33,6 @@ pub struct Decoded {
     pub map_version: u64,
 }
 
-/// Gathers what is wrong with a request.
-#[derive(Default)]
-struct Check {
-    bad: Vec<v1::FieldViolation>,
-}
-
-impl Check {
-    fn fail(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.bad.push(v1::FieldViolation { field: field.into(), description: description.into() });
-    }
-
-    fn text<T>(&mut self, field: impl Into<String>, text: String, make: fn(Bytes) -> Result<T, BadText>) -> Option<T> {
-        make(Bytes::from(text)).map_err(|bad| self.fail(field, bad.to_string())).ok()
-    }
-
-    fn namespace(&mut self, text: String) -> Option<Namespace> {
-        if text.is_empty() { Some(Namespace::default()) } else { self.text("namespace", text, Namespace::new) }
-    }
-
-    /// A number of units of at least `least`.
-    fn quantity(&mut self, field: impl Into<String>, units: i64, least: u64) -> Option<Quantity> {
-        let quantity = u64::try_from(units).ok().filter(|units| *units >= least).and_then(Quantity::new);
-        if quantity.is_none() {
-            self.fail(field, format!("is {units}, must be {least} to {POOL_QUANTITY_MAX}"));
-        }
-        quantity
-    }
-
-    fn kind(&mut self, field: impl Into<String>, number: i32) -> Option<PoolKind> {
-        let kind = match v1::PoolKind::try_from(number) {
-            Ok(v1::PoolKind::Unspecified | v1::PoolKind::Now) => PoolKind::Now,
-            Ok(v1::PoolKind::Incoming) => PoolKind::Incoming,
-            Ok(v1::PoolKind::Backorder) => PoolKind::Backorder,
-            Ok(v1::PoolKind::Preorder) => PoolKind::Preorder,
-            Err(_) => {
-                self.fail(field, format!("{number} is no kind of pool"));
-                return None;
-            }
-        };
-        Some(kind)
-    }
-
-    fn reservation(&mut self, bytes: &[u8]) -> Option<ReservationId> {
-        ReservationId::from_slice(bytes).map_err(|bad| self.fail("reservation_id", bad.to_string())).ok()
-    }
-
-    /// The caller's operation id; none where it gave none.
-    fn operation(&mut self, bytes: &[u8]) -> Option<OperationId> {
-        if bytes.is_empty() {
-            return None;
-        }
-        OperationId::from_slice(bytes)
-            .map_err(|bad| {
-                let what = match bad {
-                    earmark_ledger::types::BadId::Kind => "is not a UUID of version 7".to_owned(),
-                    other => other.to_string(),
-                };
-                self.fail("operation_id", what);
-            })
-            .ok()
-    }
-
-    fn context(&mut self, context: Option<v1::Context>) -> Context {
-        let context = context.unwrap_or_default();
-        let principal = self.text("context.principal", context.principal, Principal::new);
-        let session = self.text("context.session", context.session, Session::new);
-        let request_id = self.text("context.request_id", context.request_id, RequestId::new);
-        let trace_parent = self.text("context.traceparent", context.traceparent, TraceParent::new);
-        Context {
-            principal: principal.unwrap_or_default(),
-            session: session.unwrap_or_default(),
-            request_id: request_id.unwrap_or_default(),
-            trace_parent: trace_parent.unwrap_or_default(),
-        }
-    }
-
-    /// The whole request, if nothing is wrong with it; the ledger's own limits are checked along.
-    fn finish(
-        mut self,
-        bucket: Option<Bucket>,
-        context: Context,
-        delivery: Option<v1::Delivery>,
-        arrival: &Arrival<'_>,
-        body: Option<Body>,
-    ) -> Result<Decoded, v1::Error> {
-        let delivery = delivery.unwrap_or_default();
-        let now = arrival.now;
-        let not_after = match delivery.not_after_ms {
-            0 => now.plus(NOT_AFTER_DEFAULT),
-            asked => TimeMs(asked).min(now.plus(NOT_AFTER_MAX)),
-        };
-        let attempt = delivery.r#try.max(1);
-        if let (Some(bucket), Some(body)) = (bucket, body) {
-            let command = Command { context, not_after, attempt, body };
-            for bad in validate(&command, now) {
-                if !self.bad.iter().any(|known| known.field == bad.field) {
-                    self.fail(bad.field, bad.problem);
-                }
-            }
-            if self.bad.is_empty() {
-                return Ok(Decoded {
-                    bucket,
-                    command,
-                    fresh: delivery.fresh && attempt == 1,
-                    direct: delivery.direct,
-                    map_version: delivery.map_version,
-                });
-            }
-        }
-        Err(invalid(self.bad))
-    }
-}
-
 /// A UUID of version 7 made here, for a caller that gave no id.
 fn make_operation(arrival: &Arrival<'_>) -> OperationId {
     let mut random = [0; 10];
@@ -161,39 +40,6 @@ fn make_operation(arrival: &Arrival<'_>) -> OperationId {
     random[8..].copy_from_slice(&(arrival.random)().to_be_bytes()[..2]);
     let id = uuid::Builder::from_unix_timestamp_millis(arrival.now.0, &random).into_uuid();
     OperationId::from_slice(id.as_bytes()).expect("the builder makes version 7")
-}
-
-/// The place of a line or part: SKU, location, kind, lot.
-struct Place {
-    sku: String,
-    location: String,
-    kind: i32,
-    lot: String,
-}
-
-impl Check {
-    fn place(&mut self, prefix: &str, place: Place) -> Option<(Sku, Location, PoolKind, Lot)> {
-        let sku = self.text(format!("{prefix}sku"), place.sku, Sku::new);
-        let location = self.text(format!("{prefix}location"), place.location, Location::new);
-        let kind = self.kind(format!("{prefix}kind"), place.kind);
-        let lot = self.text(format!("{prefix}lot"), place.lot, Lot::new);
-        Some((sku?, location?, kind?, lot?))
-    }
-
-    fn parts(&mut self, parts: Vec<v1::Part>) -> Option<Vec<Part>> {
-        let mut good = Vec::with_capacity(parts.len());
-        let count = parts.len();
-        for (number, part) in parts.into_iter().enumerate() {
-            let prefix = format!("parts[{number}].");
-            let quantity = self.quantity(format!("{prefix}quantity"), part.quantity, 1);
-            let place = Place { sku: part.sku, location: part.location, kind: part.kind, lot: part.lot };
-            let place = self.place(&prefix, place);
-            if let (Some((sku, location, kind, lot)), Some(quantity)) = (place, quantity) {
-                good.push(Part { sku, location, kind, lot, quantity });
-            }
-        }
-        (good.len() == count).then_some(good)
-    }
 }
 
 /// Reserve. Every line must live in the shard of the id's home; `api::execute` sees to that.
@@ -205,44 +51,50 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     let context = check.context(request.context);
     let namespace = check.namespace(request.namespace);
     let owner = check.text("owner", request.owner, Owner::new);
-    let count = request.lines.len();
-    let mut lines = Vec::with_capacity(count.min(512));
-    // Beyond the limit one complaint is enough; the ledger's `validate` names it.
-    for (number, line) in request.lines.into_iter().enumerate() {
-        let prefix = format!("lines[{number}].");
-        let quantity = check.quantity(format!("{prefix}quantity"), line.quantity, 1);
-        let minimum = check.quantity(format!("{prefix}minimum"), line.minimum, 0);
-        let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
-        let place = check.place(&prefix, place);
-        if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
-            lines.push(Line { sku, location: Some(location), kind, lot, quantity, minimum });
-        }
-    }
-    if count == 0 {
-        check.fail("lines", "must not be empty");
-    }
-    let home = namespace.as_ref().zip(lines.first()).map(|(namespace, line)| Bucket::of(namespace, &line.sku));
+    let lines = check.lines(request.lines, request.best_effort);
+    let home = namespace.as_ref().zip(lines.as_ref()).map(|(namespace, lines)| Bucket::of(namespace, &lines[0].sku));
     let id = if request.reservation_id.is_empty() {
         home.map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
     } else {
-        check.reservation(&request.reservation_id)
+        check.dated_reservation(&request.reservation_id, arrival)
     };
     let ttl_chosen = request.ttl_ms == 0;
-    let ttl = if ttl_chosen { chosen_ttl() } else { DurationMs(request.ttl_ms) };
-    let body = match (id, namespace, owner) {
-        (Some(id), Some(namespace), Some(owner)) if lines.len() == count => Some(Body::Reserve(Reserve {
-            id,
-            namespace,
-            lines,
-            owner,
-            ttl,
-            ttl_chosen,
-            best_effort: request.best_effort,
-            zone: 0,
-        })),
+    let ttl = if ttl_chosen { chosen_ttl() } else { check.ttl(request.ttl_ms) };
+    let best_effort = request.best_effort;
+    let body = match (id, namespace, owner, lines) {
+        (Some(id), Some(namespace), Some(owner), Some(lines)) => {
+            // The shards are noted by the router.
+            let shards = Vec::new();
+            Some(Body::Reserve(Reserve { id, namespace, lines, owner, ttl, ttl_chosen, best_effort, zone: 0, shards }))
+        }
         _ => None,
     };
     check.finish(id.map(ReservationId::home), context, request.delivery, arrival, body)
+}
+
+impl Check {
+    /// At least one, and each good.
+    fn lines(&mut self, lines: Vec<v1::Line>, best_effort: bool) -> Option<Vec<Line>> {
+        let count = lines.len();
+        if !self.within("lines", count, 1) {
+            return None;
+        }
+        let mut good = Vec::with_capacity(count);
+        for (number, line) in lines.into_iter().enumerate() {
+            let prefix = format!("lines[{number}].");
+            let quantity = self.quantity(format!("{prefix}quantity"), line.quantity, LINE_UNITS);
+            let minimum = self.quantity(format!("{prefix}minimum"), line.minimum, UNITS_OR_NONE);
+            if line.minimum > 0 && !best_effort {
+                self.fail(format!("{prefix}minimum"), "needs best_effort");
+            }
+            let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
+            let place = self.place(&prefix, place);
+            if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
+                good.push(Line { sku, location: Some(location), kind, lot, quantity, minimum });
+            }
+        }
+        (good.len() == count).then_some(good)
+    }
 }
 
 /// Commit.
@@ -252,8 +104,8 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
 pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
-    let operation = check.operation(&request.operation_id);
+    let id = check.dated_reservation(&request.reservation_id, arrival);
+    let operation = check.operation(&request.operation_id, arrival);
     let parts = check.parts(request.parts);
     let keep_rest = request.keep_rest;
     let body = id.zip(parts).map(|(id, parts)| Body::Commit(Commit { id, operation, parts, keep_rest }));
@@ -267,8 +119,8 @@ pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decod
 pub fn release(request: v1::ReleaseRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
-    let operation = check.operation(&request.operation_id);
+    let id = check.dated_reservation(&request.reservation_id, arrival);
+    let operation = check.operation(&request.operation_id, arrival);
     let parts = check.parts(request.parts);
     let body = id.zip(parts).map(|(id, parts)| Body::Release(Release { id, operation, parts }));
     check.finish(id.map(ReservationId::home), context, request.delivery, arrival, body)
@@ -281,9 +133,10 @@ pub fn release(request: v1::ReleaseRequest, arrival: &Arrival<'_>) -> Result<Dec
 pub fn extend(request: v1::ExtendRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let id = check.reservation(&request.reservation_id);
-    let operation = check.operation(&request.operation_id).unwrap_or_else(|| make_operation(arrival));
-    let body = id.map(|id| Body::Extend(Extend { id, operation, ttl: DurationMs(request.ttl_ms) }));
+    let id = check.dated_reservation(&request.reservation_id, arrival);
+    let operation = check.operation(&request.operation_id, arrival).unwrap_or_else(|| make_operation(arrival));
+    let ttl = check.ttl(request.ttl_ms);
+    let body = id.map(|id| Body::Extend(Extend { id, operation, ttl }));
     check.finish(id.map(ReservationId::home), context, request.delivery, arrival, body)
 }
 
@@ -294,10 +147,10 @@ pub fn extend(request: v1::ExtendRequest, arrival: &Arrival<'_>) -> Result<Decod
 pub fn receive(request: v1::ReceiveRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let operation = check.operation(&request.operation_id).unwrap_or_else(|| make_operation(arrival));
+    let operation = check.operation(&request.operation_id, arrival).unwrap_or_else(|| make_operation(arrival));
     let place = Place { sku: request.sku, location: request.location, kind: request.kind, lot: request.lot };
     let pool = check.pool(request.namespace, place);
-    let quantity = check.quantity("quantity", request.quantity, 1);
+    let quantity = check.quantity("quantity", request.quantity, 1..=POOL_QUANTITY_MAX);
     let document = check.text("document", request.document, Document::new);
     let bucket = pool.as_ref().map(PoolKey::bucket);
     let body = match (pool, quantity, document) {
@@ -316,14 +169,15 @@ pub fn receive(request: v1::ReceiveRequest, arrival: &Arrival<'_>) -> Result<Dec
 pub fn adjust(request: v1::AdjustRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
     let mut check = Check::default();
     let context = check.context(request.context);
-    let operation = check.operation(&request.operation_id).unwrap_or_else(|| make_operation(arrival));
+    let operation = check.operation(&request.operation_id, arrival).unwrap_or_else(|| make_operation(arrival));
     let place = Place { sku: request.sku, location: request.location, kind: request.kind, lot: request.lot };
     let pool = check.pool(request.namespace, place);
-    let reason = check.text("reason", request.reason, Reason::new);
+    let reason = check.reason(request.reason);
     let expected = match request.expected_on_hand {
         None => Some(None),
-        Some(units) => check.quantity("expected_on_hand", units, 0).map(Some),
+        Some(units) => check.quantity("expected_on_hand", units, UNITS_OR_NONE).map(Some),
     };
+    check.delta(request.delta);
     let bucket = pool.as_ref().map(PoolKey::bucket);
     let delta = request.delta;
     let body = match (pool, reason, expected) {
@@ -335,20 +189,11 @@ pub fn adjust(request: v1::AdjustRequest, arrival: &Arrival<'_>) -> Result<Decod
     check.finish(bucket, context, request.delivery, arrival, body)
 }
 
-impl Check {
-    fn pool(&mut self, namespace: String, place: Place) -> Option<PoolKey> {
-        let namespace = self.namespace(namespace);
-        let place = self.place("", place);
-        let (sku, location, kind, lot) = place?;
-        Some(PoolKey { namespace: namespace?, sku, location, kind, lot })
-    }
-}
-
-/// What a read of stock names.
+/// What a read of stock names, and how fresh it must be.
 ///
 /// # Errors
 /// INVALID_ARGUMENT with every bad field.
-pub fn stock_of(request: &v1::GetStockRequest) -> Result<(Namespace, Sku, Option<Location>), v1::Error> {
+pub fn stock_of(request: &v1::GetStockRequest) -> Result<(Namespace, Sku, Option<Location>, v1::ReadLevel), v1::Error> {
     let mut check = Check::default();
     let namespace = check.namespace(request.namespace.clone());
     let sku = check.text("sku", request.sku.clone(), Sku::new);
@@ -357,17 +202,34 @@ pub fn stock_of(request: &v1::GetStockRequest) -> Result<(Namespace, Sku, Option
     } else {
         check.text("location", request.location.clone(), Location::new).map(Some)
     };
-    match (namespace, sku, location) {
-        (Some(namespace), Some(sku), Some(location)) => Ok((namespace, sku, location)),
-        _ => Err(invalid(check.bad)),
+    let level = check.level(request.level);
+    match (namespace, sku, location, level) {
+        (Some(namespace), Some(sku), Some(location), Some(level)) => Ok((namespace, sku, location, level)),
+        _ => Err(check.refuse()),
     }
 }
 
-/// Which reservation a request names.
+/// Which reservation a read names, and how fresh it must be.
 ///
 /// # Errors
-/// INVALID_ARGUMENT.
-pub fn reservation_of(bytes: &[u8]) -> Result<ReservationId, v1::Error> {
+/// INVALID_ARGUMENT with every bad field.
+pub fn reservation_of(request: &v1::GetReservationRequest) -> Result<(ReservationId, v1::ReadLevel), v1::Error> {
     let mut check = Check::default();
-    check.reservation(bytes).ok_or_else(|| invalid(check.bad))
+    let id = check.reservation(&request.reservation_id);
+    let level = check.level(request.level);
+    id.zip(level).ok_or_else(|| check.refuse())
+}
+
+/// Where an id is to live.
+///
+/// # Errors
+/// INVALID_ARGUMENT with every bad field.
+pub fn home_of(request: v1::MakeReservationIdRequest) -> Result<Bucket, v1::Error> {
+    let mut check = Check::default();
+    let namespace = check.namespace(request.namespace);
+    let sku = check.text("sku", request.sku, Sku::new);
+    match (namespace, sku) {
+        (Some(namespace), Some(sku)) => Ok(Bucket::of(&namespace, &sku)),
+        _ => Err(check.refuse()),
+    }
 }

@@ -72,6 +72,7 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
         deadline_ms: view.deadline.0,
         state_since_ms: view.since.0,
         revision: view.revision,
+        settled: view.settled,
     }
 }
 
@@ -129,7 +130,10 @@ impl Asked {
             command::Body::Receive(_) => Self::Receive,
             command::Body::Adjust(_) => Self::Adjust,
             // No wire for what the keepers of the stock ask yet.
-            command::Body::Forget(_) | command::Body::Meta(_) | command::Body::Stockkeeping(_) => return None,
+            command::Body::Forget(_)
+            | command::Body::Meta(_)
+            | command::Body::Cart(_)
+            | command::Body::Stockkeeping(_) => return None,
         })
     }
 }
@@ -141,7 +145,12 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
         Verdict::Refused(refusal) => {
             // That there is no such reservation is not remembered: an earlier try may still find one.
             let ends = matches!(asked, Asked::Commit | Asked::Release) && matches!(refusal, Refusal::NotFound(_));
-            return Body::Error(error::refusal(refusal, answer.logged && !ends));
+            let mut told = error::refusal(refusal, answer.logged && !ends);
+            // An adjustment has no lines.
+            if let (Asked::Adjust, [short]) = (asked, told.shortages.as_slice()) {
+                told.message = format!("{} asked, {} on hand", short.asked, short.sellable);
+            }
+            return Body::Error(told);
         }
         Verdict::Done(done) => done,
     };
@@ -179,5 +188,30 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
             v1::Code::OutcomeUnknown,
             format!("the ledger answered {asked:?} with {done:?}; please report this"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use earmark_ledger::{
+        outcome::{Outcome, Refusal, Shortage},
+        types::{Epoch, LogIndex, Position, Quantity, ShardId, TimeMs},
+    };
+
+    #[test]
+    fn what_is_short_is_told_by_line_where_there_are_lines() {
+        let units = |units| Quantity::new(units).unwrap();
+        let short = |line| Shortage { line, asked: units(5), sellable: units(2), earliest: None };
+        let told = |asked, lines: &[u32]| {
+            let refusal = Refusal::InsufficientStock(lines.iter().map(|line| short(*line)).collect());
+            let position = Position { shard: ShardId(1), epoch: Epoch(1), index: LogIndex(1), ordinal: 0 };
+            let outcome = Outcome { verdict: Verdict::Refused(refusal), replayed: false, position, time: TimeMs(1) };
+            let Body::Error(error) = answer(asked, &Answer { outcome, logged: true }) else { panic!("refused") };
+            error.message
+        };
+        assert_eq!(told(Asked::Adjust, &[0]), "5 asked, 2 on hand");
+        assert_eq!(told(Asked::Reserve, &[0]), "lines[0]: 5 asked, 2 to be had");
+        assert_eq!(told(Asked::Reserve, &[0, 2]), "lines[0]: 5 asked, 2 to be had; lines[2]: 5 asked, 2 to be had");
     }
 }

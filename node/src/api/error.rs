@@ -132,7 +132,7 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
                 .collect();
             let message = shortages
                 .iter()
-                .map(|short| format!("line {}: {} asked, {} to be had", short.line, short.asked, short.sellable))
+                .map(|short| format!("lines[{}]: {} asked, {} to be had", short.line, short.asked, short.sellable))
                 .collect::<Vec<_>>()
                 .join("; ");
             v1::Error { shortages, ..plain(v1::Code::InsufficientStock, message) }

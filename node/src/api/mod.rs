@@ -1,6 +1,7 @@
 //! The client surface: decode, route, encode. One file a service; `execute` is the one road of every operation,
 //! whether it came alone, in a batch, on a session, or from a peer.
 
+mod check;
 pub mod cluster;
 pub mod decode;
 pub mod encode;
@@ -19,7 +20,10 @@ use earmark_client::wire::v1::{
     self, operation::Body as Asked, operation_result::Body as Answered,
     reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
-use earmark_ledger::{command::Body, types::Bucket};
+use earmark_ledger::{
+    command::Body,
+    types::{Bucket, ShardId},
+};
 use std::sync::Arc;
 
 /// Bytes of a request.
@@ -99,19 +103,20 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     let random = || router.node().environment().random.next_u64();
     let now = router.server_time();
     let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
-    let Decoded { bucket, command, fresh, direct, map_version } = match decoded {
+    let Decoded { bucket, mut command, fresh, direct, map_version } = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return Answered::Error(error),
     };
-    if let Err(error) = same_shard(router, &command.body, bucket, &Sender { direct, map_version }) {
-        return Answered::Error(error);
-    }
+    let shard = match place(router, &mut command.body, bucket, &Sender { direct, map_version }) {
+        Ok(shard) => shard,
+        Err(error) => return Answered::Error(error),
+    };
     let Some(asked) = encode::Asked::of(&command.body) else {
         return Answered::Error(error::refused(v1::Code::InvalidArgument, "no client sends this"));
     };
     let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
     let deadline = router.deadline(command.not_after);
-    match router.execute(bucket, command, fresh, hop, deadline).await {
+    match router.execute(shard, command, fresh, hop, deadline).await {
         Ok(answer) => encode::answer(asked, &answer),
         Err(error) => Answered::Error(error),
     }
@@ -135,10 +140,10 @@ struct Sender {
     map_version: u64,
 }
 
-/// A cart must live in one shard, and a sender with an old map is told so.
-fn same_shard(router: &Router, body: &Body, home: Bucket, sender: &Sender) -> Result<(), v1::Error> {
-    let shard = router.shard(home)?;
-    let placement = router.placement();
+/// The shard of a command. Notes in which shards the lines of a cart live, if not all are at home; a sender with an old map
+/// is told so.
+fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Result<ShardId, v1::Error> {
+    let (shard, placement) = router.place(home)?;
     let map_version = sender.map_version;
     if sender.direct && map_version != 0 && map_version < placement.version {
         return Err(error::refused(
@@ -155,19 +160,15 @@ fn same_shard(router: &Router, body: &Body, home: Bucket, sender: &Sender) -> Re
             ),
         ));
     }
-    let Body::Reserve(reserve) = body else { return Ok(()) };
-    let elsewhere: Vec<_> = reserve
-        .lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| placement.shard(Bucket::of(&reserve.namespace, &line.sku)) != Some(shard))
-        .map(|(number, _)| v1::FieldViolation {
-            field: format!("lines[{number}].sku"),
-            description: "lives in another shard than the id's home; carts over several shards are not served yet"
-                .to_owned(),
-        })
-        .collect();
-    if elsewhere.is_empty() { Ok(()) } else { Err(error::invalid(elsewhere)) }
+    let Body::Reserve(reserve) = body else { return Ok(shard) };
+    let shards = reserve.lines.iter().map(|line| placement.shard(Bucket::of(&reserve.namespace, &line.sku)));
+    let Some(shards) = shards.collect::<Option<Vec<_>>>() else {
+        return Err(error::refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"));
+    };
+    if shards.iter().any(|other| *other != shard) {
+        reserve.shards = shards;
+    }
+    Ok(shard)
 }
 
 /// Does many independent operations.

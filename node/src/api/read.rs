@@ -28,9 +28,9 @@ struct Source {
 /// # Errors
 /// As told to the client.
 pub async fn stock(router: &Router, request: v1::GetStockRequest, hop: Hop) -> Result<v1::GetStockResponse, v1::Error> {
-    let (namespace, sku, location) = decode::stock_of(&request)?;
+    let (namespace, sku, location, level) = decode::stock_of(&request)?;
     let bucket = Bucket::of(&namespace, &sku);
-    let wanted = Wanted { bucket, level: request.level(), token: request.token.as_ref(), direct: request.direct };
+    let wanted = Wanted { bucket, level, token: request.token.as_ref(), direct: request.direct };
     match source(router, &wanted, hop).await? {
         Found::Here(source) => {
             let (pools, position, as_of) = {
@@ -64,9 +64,8 @@ pub async fn reservation(
     request: v1::GetReservationRequest,
     hop: Hop,
 ) -> Result<v1::GetReservationResponse, v1::Error> {
-    let id = decode::reservation_of(&request.reservation_id)?;
-    let wanted =
-        Wanted { bucket: id.home(), level: request.level(), token: request.token.as_ref(), direct: request.direct };
+    let (id, level) = decode::reservation_of(&request)?;
+    let wanted = Wanted { bucket: id.home(), level, token: request.token.as_ref(), direct: request.direct };
     match source(router, &wanted, hop).await? {
         Found::Here(source) => {
             let (view, position, as_of) = look_up(&source.replica, id)?;

@@ -1,7 +1,8 @@
 //! `earmark.v1.ReservationService`: unary calls, the batch, and the session stream.
 
 use super::{
-    error::{invalid, refused},
+    decode,
+    error::refused,
     execute, execute_batch,
     stock::{mismatch, unary},
 };
@@ -13,7 +14,7 @@ use earmark_client::{
         reservation_service_server::ReservationService,
     },
 };
-use earmark_ledger::types::{Bucket, Namespace, ReservationId, Sku};
+use earmark_ledger::types::ReservationId;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -89,19 +90,10 @@ impl ReservationService for Service {
         &self,
         request: Request<v1::MakeReservationIdRequest>,
     ) -> Result<Response<v1::MakeReservationIdResponse>, Status> {
-        let request = request.into_inner();
-        let bad = |field: &str, what: String| {
-            to_status(&invalid(vec![v1::FieldViolation { field: field.to_owned(), description: what }]))
-        };
-        let namespace = if request.namespace.is_empty() {
-            Namespace::default()
-        } else {
-            Namespace::new(request.namespace).map_err(|error| bad("namespace", error.to_string()))?
-        };
-        let sku = Sku::new(request.sku).map_err(|error| bad("sku", error.to_string()))?;
+        let home = decode::home_of(request.into_inner()).map_err(|error| to_status(&error))?;
         let now = self.router.server_time();
         let random = self.router.node().environment().random.next_u64();
-        let id = ReservationId::timed(now, Bucket::of(&namespace, &sku), random);
+        let id = ReservationId::timed(now, home, random);
         Ok(Response::new(v1::MakeReservationIdResponse {
             reservation_id: id.to_bytes().to_vec().into(),
             text: id.to_string(),
@@ -126,7 +118,8 @@ impl ReservationService for Service {
 
 type Running = FuturesUnordered<BoxFuture<'static, v1::TaggedResult>>;
 
-/// Serves one session until the client ends it. Answers go back as they come, many in one frame when many are ready.
+/// Serves one session until the client ends it. Answers go back as they come, many in one frame when many are ready. A
+/// frame that can't be read ends it too; what was asked before is answered, then the reason is told.
 async fn converse(
     router: Router,
     mut requests: Streaming<v1::SessionRequest>,
@@ -138,14 +131,16 @@ async fn converse(
         return;
     }
     let mut running = Running::new();
-    let mut open = true;
+    let (mut open, mut broken) = (true, None);
     while open || !running.is_empty() {
         let mut results = Vec::new();
         tokio::select! {
             message = requests.message(), if open => match message {
                 Ok(Some(request)) => accept(&router, request, credit, &mut running, &mut results),
-                // The client is gone or is done asking; what runs is still answered if it listens.
-                Ok(None) | Err(_) => open = false,
+                // The client is done asking; what runs is still answered.
+                Ok(None) => open = false,
+                // Too large, no message of ours, or the client is gone: then nobody hears it.
+                Err(status) => (open, broken) = (false, Some(status)),
             },
             Some(result) = running.next(), if !running.is_empty() => results.push(result),
         }
@@ -160,6 +155,10 @@ async fn converse(
                 return;
             }
         }
+    }
+    if let Some(status) = broken {
+        // Whoever does not listen needs no reason.
+        let _ = tokio::time::timeout(READ_PATIENCE, frames.send(Err(status))).await;
     }
 }
 

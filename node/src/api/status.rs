@@ -55,12 +55,16 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
             shard: replica.shard().0,
             incarnation: replica.id().incarnation,
             role: "none".to_owned(),
-            damage: damage.map_or_else(|| "apply stopped in the middle of an entry".to_owned(), |why| why.to_string()),
+            damage: damage.map_or_else(
+                || "apply stopped in the middle of an entry".to_owned(),
+                |damage| damage.reason.to_string(),
+            ),
             ..v1::ReplicaStatus::default()
         };
     }
     let newest = replica.core().newest_digest();
     let journal_floor = replica.core().store().journal_floor().index.0;
+    let doubts = replica.core().board().doubts();
     let hot = replica.hot();
     let totals = hot.ledger.totals();
     v1::ReplicaStatus {
@@ -76,14 +80,24 @@ fn of_replica(replica: &Arc<Replica>) -> v1::ReplicaStatus {
         purged_index: standing.purged_index,
         digest: newest.map(|(_, digest)| digest.to_string()).unwrap_or_default(),
         digest_index: newest.map_or(0, |(index, _)| index),
-        damage: damage.map(|why| why.to_string()).unwrap_or_default(),
+        damage: damage.map(|damage| damage.reason.to_string()).unwrap_or_default(),
         pools: totals.pools,
         live_reservations: totals.live_reservations,
         clock_ms: hot.clock().0,
         oversold_units: hot.ledger.oversold_units(),
         voters: standing.voters.len() as u64,
         journal_floor,
+        unanswered: hot.ledger.unanswered() as u64,
+        in_doubt: hot.ledger.in_doubt().0 as u64,
+        doubts: doubts.count,
+        in_doubt_p99_ms: millis(doubts.p99),
+        in_doubt_max_ms: millis(doubts.max),
+        lease_reads: replica.reads_by_lease(),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One peer, by asking it. What it does not answer is told as unreachable.

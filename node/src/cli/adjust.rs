@@ -18,16 +18,18 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Refuse unless on hand has this value now.
-    #[arg(long, value_name = "UNITS")]
-    expect: Option<u64>,
+    #[arg(long, value_name = "UNITS", allow_hyphen_values = true)]
+    expect: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let (sku, location) = parse::place(&arguments.place)?;
     let delta = parse::delta(&arguments.delta)?;
+    let reason = parse::reason(&arguments.reason)?;
+    let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut adjust = client.adjust(sku, location, delta, arguments.reason);
-    if let Some(units) = arguments.expect {
+    let mut adjust = client.adjust(sku, location, delta, reason);
+    if let Some(units) = expect {
         adjust = adjust.expected_on_hand(units);
     }
     global.output.print(&StockChangeView::from(adjust.send().await?))

@@ -52,7 +52,9 @@ pub(super) async fn run(global: &Global, action: Action) -> Result<ExitCode, Fai
 async fn reseed(global: &Global, arguments: Reseed) -> Result<ExitCode, Failure> {
     let client = connect(global).await?;
     let mut progress = client.cluster().reseed(arguments.node).await?;
+    let mut steps = 0_u64;
     while let Some(told) = progress.next().await? {
+        steps += 1;
         let step = Step::from(told);
         match global.output {
             Output::Table => println!(
@@ -63,6 +65,9 @@ async fn reseed(global: &Global, arguments: Reseed) -> Result<ExitCode, Failure>
                 println!("{}", serde_json::to_string(&step).expect("texts and numbers can be written as JSON"));
             }
         }
+    }
+    if steps == 0 {
+        eprintln!("node {} has no damaged replica: nothing was to be done", arguments.node);
     }
     Ok(ExitCode::SUCCESS)
 }

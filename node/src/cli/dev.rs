@@ -72,7 +72,7 @@ impl Arguments {
             node: node.into(),
             data: folder.join(format!("node-{node}")),
             client: Address { listen: client(node), advertise: client(node) },
-            peer: Address { listen: peer(node), advertise: peer(node) },
+            peer: peer(node),
             nodes: peers,
             limits: Limits::default(),
             raft: RaftTimes::default(),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Arguments of `earmark extend`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which reservation.
+    /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
     #[arg(value_name = "ID")]
     id: String,
     /// How long from now, for instance 15m. A deadline that is later already stays.
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let id = parse::reservation_id(&arguments.id)?;
-    let ttl = parse::duration("ttl", &arguments.ttl)?;
+    let ttl = parse::ttl(&arguments.ttl)?;
     let change = connect(global).await?.extend(id, ttl).send().await?;
     global.output.print(&ReservationView::from(change))
 }

@@ -135,7 +135,7 @@ impl Failure {
 
     fn text(&self) -> String {
         match self {
-            Self::Input { field, problem } => format!("bad input: {field} {problem}"),
+            Self::Input { field, problem } => format!("bad input: {field}: {problem}"),
             Self::Local(message) => format!("not done: {message}"),
             Self::Cluster(error) => cluster_text(error),
         }
@@ -145,7 +145,7 @@ impl Failure {
         let error = match self {
             Self::Input { field, problem } => Told {
                 fields: vec![Field { field, problem }],
-                ..Told::plain("INVALID_ARGUMENT", format!("{field} {problem}"))
+                ..Told::plain("INVALID_ARGUMENT", format!("{field}: {problem}"))
             },
             Self::Local(message) => Told::plain("LOCAL", message.clone()),
             Self::Cluster(error) => Told::of(error),
@@ -224,7 +224,12 @@ fn cluster_text(error: &Error) -> String {
         BAD_INPUT => "bad input",
         _ => "refused",
     };
-    let mut text = format!("{verdict}: {error}");
+    // The short lines are told below, counted as people count.
+    let mut text = if error.code() == Code::InsufficientStock && !error.shortages().is_empty() {
+        format!("{verdict}: {}", error.name())
+    } else {
+        format!("{verdict}: {error}")
+    };
     for short in error.shortages() {
         let _ = write!(text, "\n  line {}: {} asked, {} can be had", short.line + 1, short.asked, short.sellable);
     }
@@ -300,15 +305,16 @@ mod tests {
             assert_eq!(cluster(code).exit_code(), expected, "{code:?}");
         }
         assert_eq!(Failure::input("sku", "is bad").exit_code(), 2);
+        let used = earmark_node::startup::StartError::Data("the folder is in use by another process".to_owned());
+        assert_eq!(Failure::start(used).text(), "bad input: data: the folder is in use by another process");
     }
 
     #[test]
-    fn people_are_told_what_was_short_and_what_to_do() {
+    fn people_are_told_once_what_was_short_and_what_to_do() {
         let text = cluster(Code::InsufficientStock).text();
         assert_eq!(
             text,
-            "refused: INSUFFICIENT_STOCK: why\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark \
-             stock SKU`"
+            "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark stock SKU`"
         );
     }
 

@@ -1,7 +1,7 @@
 //! `earmark id`: a reservation id, for those who want to choose it before they reserve.
 
 use super::output::View;
-use super::{Failure, Global, connect};
+use super::{Failure, Global, connect, parse};
 use clap::Args;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -28,8 +28,9 @@ impl View for Made {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let sku = parse::sku(&arguments.sku)?;
     // Ids are dated by the servers' clock, which connecting learns.
-    let id = connect(global).await?.make_id(&arguments.sku)?;
+    let id = connect(global).await?.make_id(&sku)?;
     let made = Made { reservation_id: id.to_string(), home_bucket: id.home().number(), server_time_ms: id.time().0 };
     global.output.print(&made)
 }

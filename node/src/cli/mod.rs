@@ -30,8 +30,12 @@ pub use output::Output;
 
 use clap::{Args, Parser, Subcommand};
 use earmark_client::Client;
+use earmark_ledger::types::Namespace;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// What the options of every command stand under in the help, apart from a command's own.
+const GLOBAL: &str = "Options of every command";
 
 /// How long a command looks for a node that answers.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +60,7 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "EARMARK__ENDPOINTS",
         default_value = "127.0.0.1:7400",
         value_delimiter = ',',
@@ -63,10 +68,17 @@ pub struct Global {
     )]
     pub endpoints: Vec<String>,
     /// The tenant or brand everything is under.
-    #[arg(long, global = true, env = "EARMARK__NAMESPACE", default_value = "default", value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "EARMARK__NAMESPACE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
     pub namespace: String,
     /// How results and errors are printed.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 
@@ -172,9 +184,14 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
 
 /// A client with the options every command takes.
 async fn connect(global: &Global) -> Result<Client, Failure> {
+    let named = global.endpoints.iter().map(|endpoint| endpoint.trim()).filter(|endpoint| !endpoint.is_empty());
+    let endpoints = named.map(parse::endpoint).collect::<Result<Vec<_>, _>>()?;
+    if endpoints.is_empty() {
+        return Err(Failure::input("endpoints", "must name at least one node, HOST:PORT"));
+    }
     let builder = Client::builder()
-        .endpoints(global.endpoints.iter().map(|endpoint| endpoint.trim()).filter(|endpoint| !endpoint.is_empty()))
-        .namespace(&global.namespace)
+        .endpoints(endpoints)
+        .namespace(parse::name::<Namespace>("namespace", &global.namespace)?)
         .principal("earmark-cli")
         .open_timeout(OPEN_TIMEOUT);
     Ok(builder.connect().await?)

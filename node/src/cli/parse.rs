@@ -1,10 +1,15 @@
-//! How arguments are written: `SKU@LOCATION`, `SKU@LOCATION=UNITS`, signed units, ids, lengths of time.
+//! How arguments are written: `SKU@LOCATION`, `SKU@LOCATION=UNITS`, signed units, ids, lengths of time, texts.
 //!
-//! Every error names the field and says what it must be, so that it can be told as text and as JSON.
+//! Every error names the field and says what it must be, so that it can be told as text and as JSON. What can be judged
+//! here is judged before a node is looked for: bad input is bad input whether or not the cluster is up.
 
 use super::failure::Failure;
 use earmark_client::ReservationId;
-use std::time::Duration;
+use earmark_ledger::{
+    limits::{TTL_MAX, TTL_MIN},
+    types::{BadText, Location, Sku},
+};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// Where units are when no location is named.
 pub(super) const LOCATION_DEFAULT: &str = "main";
@@ -24,7 +29,53 @@ pub(super) fn place(text: &str) -> Result<(String, String), Failure> {
     if location.is_empty() {
         return Err(Failure::input("location", format!("must not be empty: {text:?} should be SKU or SKU@LOCATION")));
     }
-    Ok((sku.to_owned(), location.to_owned()))
+    Ok((self::sku(sku)?, self::location(location)?))
+}
+
+/// A SKU.
+pub(super) fn sku(text: &str) -> Result<String, Failure> {
+    self::text::<Sku>("sku", text)
+}
+
+/// A location.
+pub(super) fn location(text: &str) -> Result<String, Failure> {
+    name::<Location>("location", text)
+}
+
+/// A text with the ledger's limits for its kind.
+pub(super) fn text<T: FromStr<Err = BadText>>(field: &str, text: &str) -> Result<String, Failure> {
+    checked::<T>(field, text, "control characters are not")
+}
+
+/// The same for a kind that has letters, digits, `.`, `_` and `-` only.
+pub(super) fn name<T: FromStr<Err = BadText>>(field: &str, text: &str) -> Result<String, Failure> {
+    checked::<T>(field, text, "letters, digits, `.`, `_` and `-` are")
+}
+
+fn checked<T: FromStr<Err = BadText>>(field: &str, text: &str, allowed: &str) -> Result<String, Failure> {
+    match text.parse::<T>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(bad @ BadText::Character) => Err(Failure::input(field, format!("{bad} ({allowed}): {text:?}"))),
+        Err(bad) => Err(Failure::input(field, format!("{bad}: {text:?}"))),
+    }
+}
+
+/// Why stock is changed by hand; required.
+pub(super) fn reason(text: &str) -> Result<String, Failure> {
+    if text.is_empty() {
+        return Err(Failure::input("reason", "must not be empty: say why on hand is corrected"));
+    }
+    self::text::<earmark_ledger::types::Reason>("reason", text)
+}
+
+/// `HOST:PORT`, perhaps with a scheme before it.
+pub(super) fn endpoint(text: &str) -> Result<String, Failure> {
+    let refuse = || Failure::input("endpoints", format!("must be HOST:PORT, with commas between, not {text:?}"));
+    let address = text.split_once("://").map_or(text, |(_, address)| address).trim_end_matches('/');
+    let (host, port) = address.rsplit_once(':').ok_or_else(refuse)?;
+    let good =
+        !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '/') && port.parse::<u16>().is_ok();
+    if good { Ok(text.to_owned()) } else { Err(refuse()) }
 }
 
 /// `SKU@LOCATION=UNITS`. The last `=` separates.
@@ -38,18 +89,26 @@ pub(super) fn line(text: &str) -> Result<(String, String, u64), Failure> {
 
 /// 1 to what a line may have.
 pub(super) fn line_units(field: &str, text: &str) -> Result<u64, Failure> {
-    units(field, text, LINE_UNITS_MAX)
+    units(field, text, 1..=LINE_UNITS_MAX)
 }
 
 /// 1 to what a pool may have.
 pub(super) fn pool_units(field: &str, text: &str) -> Result<u64, Failure> {
-    units(field, text, POOL_UNITS_MAX)
+    units(field, text, 1..=POOL_UNITS_MAX)
 }
 
-fn units(field: &str, text: &str, max: u64) -> Result<u64, Failure> {
-    let refuse = || Failure::input(field, format!("must be a whole number from 1 to {max}, not {text:?}"));
+/// 0 to what a pool may have.
+pub(super) fn units_or_none(field: &str, text: &str) -> Result<u64, Failure> {
+    units(field, text, 0..=POOL_UNITS_MAX)
+}
+
+fn units(field: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, Failure> {
+    let refuse = || {
+        let (least, most) = (range.start(), range.end());
+        Failure::input(field, format!("must be a whole number from {least} to {most}, not {text:?}"))
+    };
     let units: u64 = text.parse().map_err(|_| refuse())?;
-    if (1..=max).contains(&units) { Ok(units) } else { Err(refuse()) }
+    if range.contains(&units) { Ok(units) } else { Err(refuse()) }
 }
 
 /// `+N` or `-N`. A sign is asked for, because a number without one might be meant as the new value.
@@ -70,10 +129,16 @@ pub(super) fn reservation_id(text: &str) -> Result<ReservationId, Failure> {
     text.parse().map_err(|why| Failure::input("id", format!("{why} ({text:?})")))
 }
 
-/// A length of time as people write it: `15m`, `1h 30m`, `45s`.
-pub(super) fn duration(field: &str, text: &str) -> Result<Duration, Failure> {
-    humantime::parse_duration(text)
-        .map_err(|why| Failure::input(field, format!("must be a time like 15m or 90s, not {text:?}: {why}")))
+/// How long a hold is to live, as people write it: `15m`, `1h 30m`, `45s`.
+pub(super) fn ttl(text: &str) -> Result<Duration, Failure> {
+    let ttl = humantime::parse_duration(text)
+        .map_err(|why| Failure::input("ttl", format!("must be a time like 15m or 90s, not {text:?}: {why}")))?;
+    let (least, most) = (Duration::from_millis(TTL_MIN.0), Duration::from_millis(TTL_MAX.0));
+    if (least..=most).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(Failure::input("ttl", format!("must be 1s to 31days, not {text:?}")))
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +210,35 @@ mod tests {
 
     #[test]
     fn times_are_as_people_write_them() {
-        assert_eq!(duration("ttl", "15m").expect("good"), Duration::from_secs(900));
-        assert_eq!(problem(duration("ttl", "soon")).0, "ttl");
+        assert_eq!(ttl("15m").expect("good"), Duration::from_secs(900));
+        assert_eq!(ttl("1s").expect("the shortest"), Duration::from_secs(1));
+        assert_eq!(ttl("31days").expect("the longest"), Duration::from_secs(31 * 86_400));
+        for bad in ["soon", "0s", "999ms", "31days 1ms", "10years", "-5m", ""] {
+            assert_eq!(problem(ttl(bad)).0, "ttl", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn texts_have_the_limits_of_the_ledger() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        assert_eq!(place(&format!("{}@{}", long(64), long(32))).expect("the longest"), (long(64), long(32)));
+        assert_eq!(problem(place(&long(65))).0, "sku");
+        assert_eq!(problem(place("te\u{7}a")).0, "sku");
+        assert_eq!(problem(place(&format!("tea@{}", long(33)))).0, "location");
+        let (field, text) = problem(location("a b"));
+        assert_eq!(field, "location");
+        assert!(text.contains("letters, digits"), "{text}");
+        assert_eq!(problem(reason("")).0, "reason");
+        assert_eq!(problem(reason(&long(257))).0, "reason");
+    }
+
+    #[test]
+    fn an_endpoint_has_a_host_and_a_port() {
+        for good in ["a:1", "10.0.0.1:7400", "[::1]:7400", "http://a:1", "https://node.internal:7400/"] {
+            assert_eq!(endpoint(good).expect(good), good);
+        }
+        for bad in ["", "a", ":7400", "a:", "a:x", "a:65536", "a b:1", "http://a", "a:1/b:2"] {
+            assert_eq!(problem(endpoint(bad)).0, "endpoints", "{bad:?}");
+        }
     }
 }

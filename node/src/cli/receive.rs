@@ -3,6 +3,7 @@
 use super::views::StockChangeView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
+use earmark_ledger::types::Document;
 use std::process::ExitCode;
 
 /// Arguments of `earmark receive`.
@@ -22,7 +23,8 @@ pub struct Arguments {
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let (sku, location) = parse::place(&arguments.place)?;
     let quantity = parse::pool_units("quantity", &arguments.quantity)?;
+    let document = parse::text::<Document>("document", &arguments.document)?;
     let client = connect(global).await?;
-    let change = client.receive(sku, location, quantity).document(arguments.document).send().await?;
+    let change = client.receive(sku, location, quantity).document(document).send().await?;
     global.output.print(&StockChangeView::from(change))
 }

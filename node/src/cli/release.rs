@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Arguments of `earmark release`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which reservation.
+    /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
     #[arg(value_name = "ID")]
     id: String,
 }

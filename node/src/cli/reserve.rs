@@ -3,6 +3,7 @@
 use super::views::ReservedView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
+use earmark_ledger::{limits::LINES_MAX, types::Owner};
 use std::process::ExitCode;
 
 /// Arguments of `earmark reserve`.
@@ -11,7 +12,7 @@ pub struct Arguments {
     /// What to hold: SKU@LOCATION=UNITS. The last @ separates; without one the location is `main`.
     #[arg(value_name = "SKU[@LOCATION]=UNITS", required = true)]
     lines: Vec<String>,
-    /// How long, for instance 15m or 90s; the policy's choice if it is not given.
+    /// How long, for instance 15m or 90s, from 1s to 31days; 15 minutes if it is not given.
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
     /// For whom: opaque, not personal data.
@@ -27,10 +28,14 @@ pub struct Arguments {
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let lines = arguments.lines.iter().map(|text| parse::line(text)).collect::<Result<Vec<_>, _>>()?;
-    let ttl = arguments.ttl.map(|text| parse::duration("ttl", &text)).transpose()?;
+    let ttl = arguments.ttl.map(|text| parse::ttl(&text)).transpose()?;
     let id = arguments.id.map(|text| parse::reservation_id(&text)).transpose()?;
+    let owner = parse::text::<Owner>("owner", &arguments.owner)?;
+    if lines.len() > LINES_MAX {
+        return Err(Failure::input("lines", format!("must be 1 to {LINES_MAX}, not {}", lines.len())));
+    }
     let client = connect(global).await?;
-    let mut reserve = client.reserve().owner(arguments.owner);
+    let mut reserve = client.reserve().owner(owner);
     for (sku, location, quantity) in lines {
         reserve = reserve.line(sku, location, quantity);
     }

@@ -56,6 +56,12 @@ struct ReplicaView {
     clock_ms: u64,
     oversold_units: u64,
     voters: u64,
+    unanswered: u64,
+    in_doubt: u64,
+    doubts: u64,
+    in_doubt_p99_ms: u64,
+    in_doubt_max_ms: u64,
+    lease_reads: u64,
 }
 
 fn health_name(health: NodeHealth) -> &'static str {
@@ -92,6 +98,12 @@ impl From<ReplicaStatus> for ReplicaView {
             clock_ms: told.clock_ms,
             oversold_units: told.oversold_units,
             voters: told.voters,
+            unanswered: told.unanswered,
+            in_doubt: told.in_doubt,
+            doubts: told.doubts,
+            in_doubt_p99_ms: told.in_doubt_p99_ms,
+            in_doubt_max_ms: told.in_doubt_max_ms,
+            lease_reads: told.lease_reads,
         }
     }
 }
@@ -172,6 +184,7 @@ impl StatusView {
                 replica.checkpoint_index.to_string(),
                 replica.pools.to_string(),
                 replica.live_reservations.to_string(),
+                replica.in_doubt.to_string(),
                 if digest.is_empty() { digest } else { format!("{digest}@{}", replica.digest_index) },
                 replica.damage.clone(),
             ]
@@ -187,6 +200,7 @@ impl StatusView {
             "#checkpoint",
             "#pools",
             "#held",
+            "#in doubt",
             "digest",
             "damage",
         ];

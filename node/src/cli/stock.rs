@@ -1,7 +1,7 @@
 //! `earmark stock`: every pool of a SKU.
 
 use super::views::StockView;
-use super::{Failure, Global, connect};
+use super::{Failure, Global, connect, parse};
 use clap::{Args, ValueEnum};
 use earmark_client::Level;
 use std::process::ExitCode;
@@ -34,8 +34,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         Freshness::Linearizable => Level::Linearizable,
         Freshness::Bounded => Level::Bounded,
     };
-    let mut read = connect(global).await?.stock(arguments.sku).level(level);
-    if let Some(location) = arguments.location {
+    let sku = parse::sku(&arguments.sku)?;
+    let location = arguments.location.map(|text| parse::location(&text)).transpose()?;
+    let mut read = connect(global).await?.stock(sku).level(level);
+    if let Some(location) = location {
         read = read.location(location);
     }
     global.output.print(&StockView::from(read.send().await?))

@@ -302,6 +302,7 @@ pub(super) struct ReservationView {
     deadline_ms: u64,
     state_since_ms: u64,
     revision: u32,
+    settled: bool,
     position: PositionView,
     /// The servers' clock.
     as_of_ms: u64,
@@ -322,6 +323,7 @@ impl ReservationView {
             deadline_ms: info.deadline.0,
             state_since_ms: info.since.0,
             revision: info.revision,
+            settled: info.settled,
             position: position.into(),
             as_of_ms: as_of.0,
             replayed,

@@ -11,6 +11,7 @@ use super::{
     wire::{self, vote_request::Kind},
 };
 use crate::shard::{
+    handover::Offers,
     machine::SnapshotData,
     raft::{ReplicaId, TypeConfig, Vote},
 };
@@ -46,12 +47,13 @@ pub struct Factory {
     links: Links,
     /// Bytes of records in one part of a snapshot.
     chunk_bytes: usize,
+    offers: Arc<Offers>,
 }
 
 impl Factory {
     /// For the Raft of `shard`.
-    pub fn new(shard: ShardId, links: Links, chunk_bytes: usize) -> Self {
-        Self { shard, links, chunk_bytes }
+    pub fn new(shard: ShardId, links: Links, chunk_bytes: usize, offers: Arc<Offers>) -> Self {
+        Self { shard, links, chunk_bytes, offers }
     }
 }
 
@@ -59,7 +61,13 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        Peer { shard: self.shard, target, links: self.links.clone(), chunk_bytes: self.chunk_bytes }
+        Peer {
+            shard: self.shard,
+            target,
+            links: self.links.clone(),
+            chunk_bytes: self.chunk_bytes,
+            offers: self.offers.clone(),
+        }
     }
 }
 
@@ -69,6 +77,7 @@ pub struct Peer {
     target: u64,
     links: Links,
     chunk_bytes: usize,
+    offers: Arc<Offers>,
 }
 
 fn unreachable(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
@@ -213,11 +222,11 @@ impl NetVote<TypeConfig> for Peer {
     }
 }
 
-impl NetTransferLeader<TypeConfig> for Peer {
-    async fn transfer_leader(
-        &mut self,
-        request: TransferLeaderRequest<TypeConfig>,
-        option: RPCOption,
+impl Peer {
+    async fn offer_leadership(
+        &self,
+        request: &TransferLeaderRequest<TypeConfig>,
+        option: &RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = wire::VoteRequest {
             shard: self.shard.0,
@@ -228,7 +237,7 @@ impl NetTransferLeader<TypeConfig> for Peer {
             leadership_transfer: true,
             to: *request.to_node_id(),
         };
-        let reply = self.ask(call, &option).await?;
+        let reply = self.ask(call, option).await?;
         let actual = reply.last.map(convert::log_id_from);
         Ok(if reply.vote_changed {
             let vote = convert::vote_from(reply.vote).map_err(broken)?;
@@ -238,6 +247,21 @@ impl NetTransferLeader<TypeConfig> for Peer {
         } else {
             Ok(())
         })
+    }
+}
+
+impl NetTransferLeader<TypeConfig> for Peer {
+    /// Every voter is told; what the successor says is told to whoever waits for it.
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let answer = self.offer_leadership(&request, &option).await;
+        if *request.to_node_id() == self.target {
+            self.offers.answered(request.from_leader(), matches!(answer, Ok(Ok(()))));
+        }
+        answer
     }
 }
 

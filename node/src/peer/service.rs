@@ -17,14 +17,14 @@ use crate::{
     reseed,
     router::{self, Router},
     shard::{
-        Replica,
+        Replica, journal,
         machine::SnapshotData,
         raft::{Entry, ReplicaId, TypeConfig},
     },
     storage::format::decode_entry,
 };
 use bytes::Bytes;
-use earmark_ledger::types::ShardId;
+use earmark_ledger::types::{Epoch, LogIndex, ShardId};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use openraft::{
     alias::SnapshotOf,
@@ -37,6 +37,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Answers on one append stream that wait for the network.
 const ANSWERS_AHEAD: usize = 256;
+
+/// Bytes of journal in one answer, and the block that crosses the line.
+const JOURNAL_BYTES_MAX: usize = 8 << 20;
 
 /// How long a replica may take to reach a digest mark.
 const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -180,6 +183,9 @@ impl peer_server::Peer for Service {
         if kind == Kind::TransferLeader {
             let asked = TransferLeaderRequest::new(vote, request.to, last);
             let answer = replica.raft().handle_transfer_leader(asked).await.map_err(fatal)?;
+            if answer.is_ok() && request.to == replica.id().raft_id() {
+                replica.offers().took();
+            }
             return Ok(Response::new(match answer {
                 Ok(()) => wire::VoteReply { granted: true, ..Default::default() },
                 Err(TransferLeaderError::VoteChanged { actual, .. }) => {
@@ -191,6 +197,9 @@ impl peer_server::Peer for Service {
                     ..Default::default()
                 },
             }));
+        }
+        if replica.withholds_votes() && !request.leadership_transfer {
+            return Err(Status::unavailable("this replica was opened lately and grants no vote yet"));
         }
         let mut asked = VoteRequest::new(vote, last);
         asked.leadership_transfer = request.leadership_transfer;
@@ -227,7 +236,7 @@ impl peer_server::Peer for Service {
             let _receiving = receiving;
             let snapshot = SnapshotOf::<TypeConfig, SnapshotData> {
                 meta: received.meta,
-                snapshot: SnapshotData::Incoming(received.install, received.epoch),
+                snapshot: SnapshotData::Incoming(received.install, received.ledger),
             };
             replica.raft().install_full_snapshot(received.vote, snapshot).await
         });
@@ -240,7 +249,10 @@ impl peer_server::Peer for Service {
         let request = request.into_inner();
         beacon::remember(&self.node, from, &request.marks);
         self.digests.hear(&self.node, from, &request.digests);
-        Ok(Response::new(wire::BeaconReply { wall_ms: self.node.environment().clock.wall_ms() }))
+        Ok(Response::new(wire::BeaconReply {
+            wall_ms: self.node.environment().clock.wall_ms(),
+            clocks_agree: self.node.clocks().median().is_some(),
+        }))
     }
 
     async fn forward(&self, request: Request<wire::ForwardRequest>) -> Result<Response<wire::ForwardReply>, Status> {
@@ -374,5 +386,15 @@ impl peer_server::Peer for Service {
             .await
             .map_err(|failure| Status::unavailable(format!("no digest mark: {failure:?}")))?;
         Ok(Response::new(wire::MarkDigestReply { index }))
+    }
+
+    async fn journal(&self, request: Request<wire::JournalRequest>) -> Result<Response<wire::JournalReply>, Status> {
+        self.introduced(&request)?;
+        let request = request.into_inner();
+        let replica = self.open(request.shard)?;
+        let below = (Epoch(request.below_epoch), LogIndex(request.below_index));
+        let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
+        let blocks = journal::blocks_below(replica.core().store(), below, bytes).map_err(fatal)?;
+        Ok(Response::new(wire::JournalReply { blocks: blocks.into_iter().map(|(_, _, block)| block).collect() }))
     }
 }

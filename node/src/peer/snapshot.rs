@@ -2,7 +2,7 @@
 //!
 //! The sender iterates the live generation as one consistent view of its store and streams it in chunks. The receiver
 //! writes them into a new generation, checks every chunk's checksum, computes the digest over what it really received,
-//! and makes nothing live unless the digest is the one the state itself carries.
+//! and loads it. Nothing becomes live unless the digest is the one the state itself carries and the ledger can use it.
 
 use super::{
     convert,
@@ -10,12 +10,15 @@ use super::{
     wire::{self, snapshot_part::Part},
 };
 use crate::{
-    shard::raft::{SnapshotMeta, Vote},
+    shard::{
+        machine::{self, LoadError},
+        raft::{SnapshotMeta, Vote},
+    },
     storage::{Install, ReplicaStore, StateView},
 };
 use bytes::Bytes;
 use earmark_ledger::{
-    Accumulator, Digest, records,
+    Accumulator, Digest, Ledger, records,
     types::{Epoch, ShardId},
 };
 use std::time::Duration;
@@ -91,8 +94,8 @@ pub struct Received {
     pub vote: Vote,
     /// What it covers.
     pub meta: SnapshotMeta,
-    /// The shard's epoch in it.
-    pub epoch: Epoch,
+    /// What was loaded of it.
+    pub ledger: Box<Ledger>,
     /// The new generation.
     pub install: Install,
 }
@@ -164,7 +167,15 @@ pub async fn receive(
     if total > 0 && carried != Some(accumulator.finish()) {
         return Err(bad("its digest is not that of its records"));
     }
+    // Once it is live there is no way back, so whether it can be used is found out before.
+    let ledger = machine::load_received(store.shard(), &install).await.map_err(|error| match error {
+        LoadError::Store(error) => Status::unavailable(error.to_string()),
+        LoadError::Corrupt(corrupt) => bad(&format!("it can't be loaded: {corrupt}")),
+    })?;
+    if ledger.epoch() != Epoch(header.epoch) {
+        return Err(bad("its epoch is not that of its records"));
+    }
     let meta = SnapshotMeta { last_log_id: Some(applied), last_membership: membership };
     tracing::info!(shard = header.shard, chunks, records = total, index = applied.index, "a snapshot was received");
-    Ok(Received { vote, meta, epoch: Epoch(header.epoch), install })
+    Ok(Received { vote, meta, ledger: Box::new(ledger), install })
 }

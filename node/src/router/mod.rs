@@ -16,6 +16,7 @@ use earmark_client::{status::never_sent, wire::v1};
 use earmark_ledger::{
     codec,
     command::Command,
+    outcome::Outcome,
     types::{Bucket, ShardId, TimeMs},
 };
 use placement::Placement;
@@ -90,6 +91,14 @@ impl Router {
     /// # Errors
     /// As told to the client, while there is no map or this node does not serve.
     pub fn shard(&self, bucket: Bucket) -> Result<ShardId, v1::Error> {
+        self.place(bucket).map(|(shard, _)| shard)
+    }
+
+    /// The shard of a bucket, and the map that says so.
+    ///
+    /// # Errors
+    /// As [`Router::shard`].
+    pub fn place(&self, bucket: Bucket) -> Result<(ShardId, Arc<Placement>), v1::Error> {
         match self.node.health() {
             Health::Serving | Health::Starting | Health::Reseeding => {}
             Health::Unformed => {
@@ -97,9 +106,11 @@ impl Router {
             }
             Health::Doubted(reason) | Health::Poisoned(reason) => return Err(refused(v1::Code::StoreDamaged, reason)),
         }
-        self.placement()
+        let placement = self.placement();
+        let shard = placement
             .shard(bucket)
-            .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))
+            .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))?;
+        Ok((shard, placement))
     }
 
     /// Where the leader of a shard is, as far as this node knows.
@@ -117,19 +128,18 @@ impl Router {
         self.node.clocks().median().unwrap_or_else(|| TimeMs(self.node.environment().clock.wall_ms()))
     }
 
-    /// Has a command decided by the shard of `bucket`.
+    /// Has a command decided by a shard.
     ///
     /// # Errors
     /// What the client is told instead of an outcome.
     pub async fn execute(
         &self,
-        bucket: Bucket,
+        shard: ShardId,
         command: Command,
         fresh: bool,
         hop: Hop,
         deadline: Instant,
     ) -> Result<Answer, v1::Error> {
-        let shard = self.shard(bucket)?;
         match (self.leader(shard), hop) {
             (Leader::Here(replica), _) => self.propose(&replica, command, fresh, deadline).await,
             (Leader::There(Some(leader)), Hop::First) => self.forward(shard, leader, command, fresh, deadline).await,
@@ -195,6 +205,32 @@ impl Router {
             }
             None => Err(unknown("an empty answer")),
         }
+    }
+
+    /// Has commands decided by a shard that another node leads. Those that came to no outcome are left out.
+    ///
+    /// # Errors
+    /// For people, if no answer came.
+    pub async fn hand_over(
+        &self,
+        shard: ShardId,
+        leader: u32,
+        commands: &[Command],
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, String> {
+        let Some(mut link) = self.node.links().to(leader) else { return Err(format!("node {leader} is not known")) };
+        let request = wire::ForwardRequest {
+            shard: shard.0,
+            commands: commands.iter().map(codec::encode_command).collect(),
+            fresh: Vec::new(),
+        };
+        let reply = tokio::time::timeout_at(deadline, link.forward(request)).await;
+        let reply = reply.map_err(|_| "no answer in time".to_owned())?.map_err(|status| status.to_string())?;
+        let outcomes = reply.into_inner().results.into_iter().filter_map(|result| match result.result {
+            Some(forward_result::Result::Outcome(bytes)) => codec::decode_outcome(bytes).ok(),
+            _ => None,
+        });
+        Ok(outcomes.collect())
     }
 
     /// Serves commands a peer forwarded.

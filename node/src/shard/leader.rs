@@ -2,6 +2,7 @@
 //! drop records whose time is over.
 
 use super::{
+    handover::Handover,
     machine::Core,
     proposer::{Proposer, Raft},
 };
@@ -13,7 +14,7 @@ use earmark_ledger::{
     types::{DurationMs, ShardId, TimeMs},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// The shortest TTL is 1 s, so a hold made while this task sleeps is not due before it wakes.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
@@ -56,6 +57,19 @@ pub(super) async fn expire(raft: Raft, core: Arc<Core>, proposer: Proposer, cloc
 
 fn sleep(due: TimeMs, now: TimeMs) -> Duration {
     Duration::from_millis(due.since(now).0 + 1).min(SLEEP_MAX)
+}
+
+/// Between two tries to hand leadership to a node that has the time.
+const YIELD_EVERY: Duration = Duration::from_secs(1);
+
+/// A leader that finds no time for its entries, because no majority of the clocks it knows agrees, hands leadership to
+/// a voter whose clocks do. While there is none it waits.
+pub(super) async fn yield_without_time(timeless: Arc<Notify>, handover: Handover, clocks: Arc<Clocks>) {
+    loop {
+        timeless.notified().await;
+        handover.run(Instant::now() + TICK_PATIENCE, |node| clocks.agree_at(node)).await;
+        tokio::time::sleep(YIELD_EVERY).await;
+    }
 }
 
 /// Has every replica note its digest from time to time. They tell each other with the next beacon.

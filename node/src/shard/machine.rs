@@ -4,6 +4,7 @@
 //! dirty records and journal blocks until the next checkpoint writes them at one index.
 
 use super::{
+    board::Board,
     raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
     streams::{Claim, Streams},
 };
@@ -11,7 +12,7 @@ use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
     Corrupt, Digest, Ledger, Loader, RecordKey, codec, records,
-    types::{Epoch, LogIndex, ShardId},
+    types::{LogIndex, ShardId},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -35,12 +36,13 @@ pub struct Core {
     store: ReplicaStore,
     hot: Mutex<Hot>,
     applied: watch::Sender<u64>,
-    damage: watch::Sender<Option<Arc<str>>>,
+    damage: watch::Sender<Option<Damage>>,
     checkpoint_wanted: Notify,
     checkpoint_bytes: usize,
     /// Held while a checkpoint or a snapshot is on its way to disk: each is of the state that stands when it ends.
     writing: tokio::sync::Mutex<()>,
     streams: Streams,
+    board: Board,
     receiving: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -60,6 +62,16 @@ pub struct Hot {
     snapshot: Option<SnapshotMeta>,
 }
 
+/// What is wrong with a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// For people.
+    pub reason: Arc<str>,
+    /// Its records are wrong in a way that they don't show by themselves: it must not be opened again, after a restart
+    /// neither. Everything else is met again by whoever opens it, or was the fault of what is running.
+    pub lasting: bool,
+}
+
 /// Why a replica's state can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -71,17 +83,54 @@ pub enum LoadError {
     Corrupt(#[from] Corrupt),
 }
 
-/// Reads the hot records of a shard's live generation.
-fn load(shard: ShardId, store: &ReplicaStore) -> Result<Ledger, LoadError> {
-    let Some(header) = store.read_state(records::HEADER_KEY)? else {
-        return Ok(Ledger::new(shard));
-    };
-    let clock = records::header_clock(&header)?;
+/// Where the records of a state lie: the live generation, or one that is on its way in.
+trait Source {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError>;
+}
+
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LoadError> + 'a;
+
+impl Source for ReplicaStore {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read_state(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError> {
+        self.scan_state(start, end, visit)
+    }
+}
+
+impl Source for Install {
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read_state(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError> {
+        self.scan_state(start, end, visit)
+    }
+}
+
+/// Reads the hot records of a state.
+fn load(shard: ShardId, source: &impl Source) -> Result<Ledger, LoadError> {
     let mut loader = Loader::new(shard);
+    // What a newer build wrote is refused by its kind.
+    source.scan(records::UNKNOWN, &[], &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
+    let Some(header) = source.read(records::HEADER_KEY)? else { return Ok(loader.finish()?) };
+    let clock = records::header_clock(&header)?;
     for (start, end) in records::hot_ranges(clock) {
-        store.scan_state(&start, &end, |key, value| loader.record(key, value).map_err(LoadError::from))?;
+        source.scan(&start, &end, &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
     }
     Ok(loader.finish()?)
+}
+
+/// Reads the hot records of a state that came in whole and is not live yet.
+///
+/// # Errors
+/// [`LoadError`] if it could not be used: it must not become live.
+pub async fn load_received(shard: ShardId, install: &Install) -> Result<Ledger, LoadError> {
+    install.written().await?;
+    load(shard, install)
 }
 
 impl Core {
@@ -116,6 +165,7 @@ impl Core {
             checkpoint_bytes,
             writing: tokio::sync::Mutex::default(),
             streams: Streams::default(),
+            board: Board::default(),
             receiving: Arc::default(),
         }))
     }
@@ -146,15 +196,24 @@ impl Core {
     }
 
     /// What is wrong with this replica, once something is.
-    pub fn damage(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn damage(&self) -> watch::Receiver<Option<Damage>> {
         self.damage.subscribe()
     }
 
     /// Marks the replica as damaged: it serves no longer.
     pub fn mark_damaged(&self, reason: &str) {
+        self.damaged(reason, false);
+    }
+
+    /// Marks the replica as damaged for good: other replicas have another state at the same entry.
+    pub fn mark_diverged(&self, reason: &str) {
+        self.damaged(reason, true);
+    }
+
+    fn damaged(&self, reason: &str, lasting: bool) {
         let first = self.damage.send_if_modified(|damage| {
             let first = damage.is_none();
-            damage.get_or_insert_with(|| reason.into());
+            damage.get_or_insert_with(|| Damage { reason: reason.into(), lasting });
             first
         });
         if first {
@@ -165,6 +224,11 @@ impl Core {
     /// Held while a snapshot is received and installed.
     pub fn receiving(&self) -> Arc<tokio::sync::Mutex<()>> {
         self.receiving.clone()
+    }
+
+    /// Who waits for the ends of carts.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Snapshots on their way to followers.
@@ -261,6 +325,7 @@ impl Core {
                 }
                 hot.digests.push_back((index, digest));
             }
+            self.board.post(applied.news);
             reply.0 = applied.outcomes;
         }
         if let EntryPayload::Membership(membership) = &entry.payload {
@@ -297,8 +362,8 @@ pub enum SnapshotData {
     Mark,
     /// To be sent: the live generation, as it is at this moment on disk.
     Outgoing(StateView, Claim),
-    /// Received whole, verified, not live yet.
-    Incoming(Install, Epoch),
+    /// Received whole, verified and loaded, not live yet.
+    Incoming(Install, Box<Ledger>),
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Machine {
@@ -341,23 +406,23 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        let SnapshotData::Incoming(install, epoch) = snapshot else {
+        let SnapshotData::Incoming(install, ledger) = snapshot else {
             return Err(io::Error::other("only a received snapshot can be installed"));
         };
         let applied = meta.last_log_id.ok_or_else(|| io::Error::other("a snapshot of nothing"))?;
         let membership = meta.last_membership.clone();
         let _writing = self.core.writing.lock().await;
-        install.finish(applied, membership.clone(), epoch).await.map_err(io::Error::other)?;
-        let ledger = load(self.core.shard, &self.core.store).map_err(io::Error::other)?;
+        install.finish(applied, membership.clone(), ledger.epoch()).await.map_err(io::Error::other)?;
         {
             let mut hot = self.core.hot();
-            hot.ledger = ledger;
+            hot.ledger = *ledger;
             hot.last = Some(applied);
             hot.membership = membership;
             hot.checkpointed = Some(applied);
             hot.journal.clear();
             hot.journal_bytes = 0;
             hot.snapshot = Some(meta.clone());
+            self.core.board.clear();
         }
         self.core.applied.send_replace(applied.index);
         tracing::info!(shard = %self.core.shard, index = applied.index, "a snapshot was installed");

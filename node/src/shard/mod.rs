@@ -4,7 +4,10 @@
 //! barrier, the checkpointer, and the leader's chores (`leader`). openraft's types stay inside this folder, `storage`
 //! and `peer`.
 
+pub mod board;
 mod checkpointer;
+pub mod handover;
+pub mod journal;
 mod leader;
 pub mod machine;
 pub mod membership;
@@ -21,18 +24,26 @@ use crate::{
     storage::ReplicaStore,
 };
 use earmark_ledger::{
-    command::Command,
-    types::{Epoch, Position, ShardId, TimeMs},
+    command::{Body, Command},
+    outcome::{Done, Verdict},
+    types::{Epoch, Position, ReservationId, ShardId, TimeMs},
 };
+use handover::{Handover, Offers};
 use machine::{Core, Hot, Machine};
 use proposer::{Answer, Failure, Parts, Proposer, Raft};
 use raft::ReplicaId;
 use reads::Reads;
 use std::{
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
+
+/// An answer about a cart over several shards waits this long for all of them.
+pub const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A replica that is open.
 pub struct Replica {
@@ -43,7 +54,12 @@ pub struct Replica {
     proposer: Proposer,
     reads: Reads,
     clocks: Arc<Clocks>,
+    offers: Arc<Offers>,
+    /// Until when it helps to elect nobody.
+    silent_until: Option<Instant>,
+    handover: Handover,
     chores: Vec<tokio::task::JoinHandle<()>>,
+    closed: AtomicBool,
 }
 
 /// Why a replica could not be opened.
@@ -56,6 +72,12 @@ pub enum OpenError {
         shard: ShardId,
         /// What is wrong.
         error: machine::LoadError,
+    },
+    /// It was found to differ from the others, now or before a restart.
+    #[error("{reason}")]
+    Diverged {
+        /// As it was noted.
+        reason: Arc<str>,
     },
     /// Raft refused its log or vote.
     #[error("shard {shard}: Raft can't start: {what}")]
@@ -142,21 +164,40 @@ impl Replica {
         links: &Links,
         clocks: &Arc<Clocks>,
     ) -> Result<Arc<Self>, OpenError> {
+        if let Some(reason) = store.damage() {
+            return Err(OpenError::Diverged { reason });
+        }
         let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
-        let raft_config = raft_config(config).validate().map_err(|error| failed(error.to_string()))?;
+        // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
+        // stand for election itself. A replica that never took part has promised nothing.
+        let silent_until = (config.raft.leases && store.has_promised())
+            .then(|| Instant::now() + config.raft.election_max + config.raft.lease_drift);
+        let raft_config = openraft::Config { enable_elect: silent_until.is_none(), ..raft_config(config) };
+        let raft_config = raft_config.validate().map_err(|error| failed(error.to_string()))?;
+        let offers = Arc::<Offers>::default();
         let raft = Raft::new(
             id.raft_id(),
             Arc::new(raft_config),
-            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes),
+            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes, offers.clone()),
             store.log(),
             Machine::new(core.clone()),
         )
         .await
         .map_err(|error| failed(error.to_string()))?;
-        let reads = Reads::start(raft.clone());
+        if let Some(until) = silent_until {
+            let raft = raft.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(until).await;
+                raft.runtime_config().elect(true);
+            });
+        }
+        let reads = Reads::start(raft.clone(), config.raft.lease());
+        let handover = Handover::new(shard, raft.clone(), offers.clone(), config.raft.election_max);
+        let timeless = Arc::<tokio::sync::Notify>::default();
         let proposer = Proposer::start(Parts {
+            timeless: timeless.clone(),
             raft: raft.clone(),
             core: core.clone(),
             reads: reads.clone(),
@@ -165,12 +206,27 @@ impl Replica {
         });
         let chores = vec![
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
+            tokio::spawn(leader::yield_without_time(timeless, handover.clone(), clocks.clone())),
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
-        Ok(Arc::new(Self { shard, id, raft, core, proposer, reads, clocks: clocks.clone(), chores }))
+        Ok(Arc::new(Self {
+            shard,
+            id,
+            raft,
+            core,
+            proposer,
+            reads,
+            clocks: clocks.clone(),
+            offers,
+            silent_until,
+            handover,
+            chores,
+            closed: AtomicBool::new(false),
+        }))
     }
 
     /// Begins the shard with these voters. Only the forming of a cluster does this.
@@ -202,12 +258,62 @@ impl Replica {
         self.id
     }
 
-    /// Proposes a command and waits for its outcome, at most until `deadline`.
+    /// Proposes a command and waits for its outcome, at most until `deadline`. Of a cart over several shards that is how
+    /// it was decided; and if its shards have not all carried that out within [`SETTLE_PATIENCE`], it is told as not
+    /// settled.
     ///
     /// # Errors
     /// [`Failure`] tells what may have happened from what surely did not.
     pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        self.proposer.propose(command, fresh, deadline).await
+        let spans = matches!(&command.body, Body::Reserve(reserve) if !reserve.shards.is_empty());
+        if spans {
+            return self.propose_cart(&command, fresh, deadline).await;
+        }
+        let mut answer = self.proposer.propose(command, fresh, deadline).await?;
+        if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
+            && !view.settled
+        {
+            view.settled = self.settle(view.id, deadline).await;
+        }
+        Ok(answer)
+    }
+
+    /// The same for the reserve of a cart over several shards.
+    async fn propose_cart(&self, command: &Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        let mut fresh = fresh;
+        loop {
+            let answer = self.proposer.propose(command.clone(), fresh, deadline).await?;
+            let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };
+            let decision = {
+                let hot = self.hot();
+                hot.ledger.is_pending(pending.id, pending.number).then(|| self.core.board().decision(pending))
+            };
+            // It was decided before anyone could wait: asked again, the ledger tells how.
+            let Some(decision) = decision else {
+                fresh = false;
+                continue;
+            };
+            return match tokio::time::timeout_at(deadline, decision).await {
+                Ok(Ok(outcome)) => Ok(Answer { outcome, logged: true }),
+                Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
+            };
+        }
+    }
+
+    /// Whether every shard of a cart has carried out what was decided, now or within a short time.
+    async fn settle(&self, id: ReservationId, deadline: Instant) -> bool {
+        let settling = {
+            let hot = self.hot();
+            (!hot.ledger.is_settled(id)).then(|| self.core.board().settling(id))
+        };
+        let Some(settling) = settling else { return true };
+        let until = deadline.min(Instant::now() + SETTLE_PATIENCE);
+        matches!(tokio::time::timeout_at(until, settling).await, Ok(Ok(())))
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Proposes a digest mark; gives its index.
@@ -238,6 +344,33 @@ impl Replica {
             self.proposer.tick(false, deadline).await?;
         }
         Ok(())
+    }
+
+    /// Hands leadership to another voter, if this replica leads and one can; gives it. By then whoever asks this replica
+    /// is sent on, and whoever asked it before has an answer.
+    pub async fn hand_over(&self, deadline: Instant) -> Option<ReplicaId> {
+        let to = self.handover.run(deadline, |_| true).await?;
+        // A damaged replica takes no messages, so it would wait in vain.
+        if !self.core.is_damaged() {
+            self.handover.wait_over(deadline).await;
+            self.proposer.wait_answered(deadline).await;
+        }
+        Some(to)
+    }
+
+    /// Whether it grants no vote yet, because a lease that it forgot over a restart may still last.
+    pub fn withholds_votes(&self) -> bool {
+        self.silent_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// How many reads and refusals were let through by a lease since it was opened.
+    pub fn reads_by_lease(&self) -> u64 {
+        self.reads.by_lease()
+    }
+
+    /// What became of offers to lead.
+    pub fn offers(&self) -> &Offers {
+        &self.offers
     }
 
     /// Whether this replica leads, as far as it knows.
@@ -312,6 +445,7 @@ impl Replica {
 
     /// Stops Raft and the actors. What was in flight is told as unknown.
     pub async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         for chore in &self.chores {
             chore.abort();
         }

@@ -13,7 +13,9 @@ use crate::{
     stamp::{Clocks, Stamp},
 };
 use earmark_ledger::{
-    Fresh, codec,
+    Fresh,
+    cart::message::Message,
+    codec,
     command::{Batch, Body, Command, Stockkeeping},
     outcome::{Outcome, Verdict},
     types::TimeMs,
@@ -27,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -84,6 +86,8 @@ enum Item {
 #[derive(Clone)]
 pub struct Proposer {
     queue: mpsc::Sender<Item>,
+    /// Entries on their way.
+    unanswered: watch::Sender<usize>,
 }
 
 /// What the proposer works with.
@@ -92,6 +96,8 @@ pub(super) struct Parts {
     pub core: Arc<Core>,
     pub reads: Reads,
     pub clocks: Arc<Clocks>,
+    /// Told when there is no time to write into an entry.
+    pub timeless: Arc<Notify>,
     pub limits: Limits,
 }
 
@@ -99,15 +105,27 @@ impl Proposer {
     /// Starts the actor.
     pub(super) fn start(parts: Parts) -> Self {
         let (queue, items) = mpsc::channel(parts.limits.queue);
+        let unanswered = watch::Sender::new(0);
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
+            unanswered: unanswered.clone(),
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
             parts,
         };
         tokio::spawn(actor.run(items));
-        Self { queue }
+        Self { queue, unanswered }
+    }
+
+    /// Waits until every entry that was on its way is answered. For a replica that does not lead any more: nothing new
+    /// sets out meanwhile.
+    pub async fn wait_answered(&self, deadline: Instant) {
+        let mut unanswered = self.unanswered.subscribe();
+        let none = unanswered.wait_for(|count| *count == 0);
+        if tokio::time::timeout_at(deadline, none).await.is_err() {
+            tracing::debug!("entries were still on their way");
+        }
     }
 
     /// Proposes a command and waits for its outcome, at most until `deadline`.
@@ -144,6 +162,7 @@ struct Actor {
     parts: Parts,
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
+    unanswered: watch::Sender<usize>,
     /// Room for refusals that wait for the barrier; as much as the queue has.
     refusing: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
@@ -197,10 +216,13 @@ impl Actor {
             tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
             let raft = self.parts.raft.clone();
             let (answers, empties) = (gathered.answers, gathered.empties);
+            let unanswered = self.unanswered.clone();
+            unanswered.send_modify(|count| *count += 1);
             tokio::spawn(async move {
                 let written = raft.client_write(payload).await;
                 drop(permit);
                 deliver(written, answers, empties);
+                unanswered.send_modify(|count| *count -= 1);
             });
         }
     }
@@ -220,7 +242,10 @@ impl Actor {
             Failure::NotLeader(node)
         })?;
         let term = leader.term();
-        let time = self.stamp.now(term).ok_or(Failure::NoQuorum)?;
+        let Some(time) = self.stamp.now(term) else {
+            self.parts.timeless.notify_one();
+            return Err(Failure::NoQuorum);
+        };
         Ok((term, time))
     }
 
@@ -335,7 +360,9 @@ fn weight(command: &Command) -> usize {
         Body::Commit(commit) => commit.parts.len(),
         Body::Release(release) => release.parts.len(),
         Body::Forget(forget) => forget.reservations.len() + forget.operations.len(),
-        Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) => 1,
+        Body::Cart(Message::Prepare(prepare)) => prepare.wanted.len() + prepare.base.len(),
+        Body::Cart(Message::Decide(decide)) => decide.lines.len(),
+        Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) | Body::Cart(_) => 1,
         // A policy may name many locations.
         Body::Stockkeeping(Stockkeeping::Configure(_)) => 48,
         Body::Stockkeeping(_) => 4,

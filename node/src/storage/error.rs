@@ -103,7 +103,7 @@ pub enum OpenError {
         known: u32,
     },
     /// Another process, or an earlier opening in this one, holds the folder.
-    #[error("the data folder is in use")]
+    #[error("the folder is in use by another process")]
     Busy,
     /// The disk failed.
     #[error("disk: {0}")]

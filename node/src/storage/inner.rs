@@ -1,9 +1,17 @@
 //! What all handles of a store share with its writer: the engine, the poison, the replicas, what peers said.
 
-use super::{engine::Engine, error::StoreError, mark::Mark, replica::Replica, store::Identity};
+use super::{
+    engine::{Engine, Family},
+    error::StoreError,
+    keys::KeyRange,
+    mark::Mark,
+    replica::Replica,
+    store::Identity,
+};
 use earmark_ledger::types::ShardId;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -145,6 +153,28 @@ impl Inner {
                 self.poison(error);
             }
         })
+    }
+
+    /// Shows the records of a range, in order, until `visit` fails.
+    ///
+    /// # Errors
+    /// As `visit` or the read fails.
+    pub fn scan<E: From<StoreError>>(
+        &self,
+        family: Family,
+        range: &KeyRange,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut failed = None;
+        let scanned = self.engine()?.scan(family, range, &mut |key, value| match visit(key, value) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        self.check(scanned)?;
+        failed.map_or(Ok(()), Err)
     }
 
     /// Tells of the poison.

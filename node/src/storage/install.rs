@@ -13,6 +13,7 @@ use super::{
     replica::{JournalFloor, Replica, Restored},
 };
 use crate::shard::raft::{LogId, StoredMembership};
+use bytes::Bytes;
 use earmark_ledger::types::{Epoch, LogIndex};
 use std::sync::Arc;
 
@@ -60,6 +61,39 @@ impl Install {
         }
         self.queue.submit(Changes::new(batch, Urgency::Written), room)?;
         Ok(())
+    }
+
+    /// Waits until everything that was added can be read back.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn written(&self) -> Result<(), StoreError> {
+        let room = self.queue.reserve(0).await?;
+        self.queue.submit(Changes::new(Batch::default(), Urgency::Written), room)?.wait().await
+    }
+
+    /// One of the records that were added and [written](Self::written).
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn read_state(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let engine = self.inner.engine()?;
+        self.inner.check(engine.get(Family::State, &keys::state(self.replica.shard, self.generation, key)))
+    }
+
+    /// Shows the records that were added and [written](Self::written), from `start` up to `end` (excluded; empty for no
+    /// end), in order, until `visit` fails.
+    ///
+    /// # Errors
+    /// As `visit` or the read fails.
+    pub fn scan_state<E: From<StoreError>>(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let range = keys::state_range(self.replica.shard, self.generation, start, end);
+        self.inner.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))
     }
 
     /// Makes the snapshot the live state, in one batch with its position, its membership, the log's new beginning and

@@ -36,6 +36,8 @@ pub enum ShardTag {
     Truncations = 6,
     /// From where on the journal is whole.
     JournalFloor = 7,
+    /// Why the replica must not be opened again.
+    Damage = 8,
 }
 
 impl ShardTag {
@@ -48,6 +50,7 @@ impl ShardTag {
             5 => Self::Checkpoint,
             6 => Self::Truncations,
             7 => Self::JournalFloor,
+            8 => Self::Damage,
             _ => return None,
         })
     }
@@ -150,6 +153,16 @@ pub fn generations(shard: ShardId, start: u32, end: Option<u32>) -> KeyRange {
     state(shard, start, &[])..end
 }
 
+/// The state records of one generation from the ledger's key `start` up to `end`, excluded; empty for no end.
+pub fn state_range(shard: ShardId, generation: u32, start: &[u8], end: &[u8]) -> KeyRange {
+    let end = if end.is_empty() {
+        generations(shard, generation, generation.checked_add(1)).end
+    } else {
+        state(shard, generation, end)
+    };
+    state(shard, generation, start)..end
+}
+
 /// Key of a journal block.
 pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; 16] {
     let mut key = [0; 16];
@@ -157,6 +170,11 @@ pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; 16] {
     key[4..8].copy_from_slice(&epoch.0.to_be_bytes());
     key[8..].copy_from_slice(&index.0.to_be_bytes());
     key
+}
+
+/// Epoch in a journal key.
+pub fn journal_epoch(key: &[u8]) -> Option<Epoch> {
+    key.get(4..8).and_then(number_32).map(Epoch)
 }
 
 /// Index in a journal key.

@@ -8,7 +8,8 @@ use super::{
     mark::Mark,
     mark_file::MarkFile,
     records::{
-        CheckpointRecord, IdentityRecord, JournalFloorRecord, LogIdRecord, MarkRecord, NumberRecord, VoteRecord,
+        CheckpointRecord, DamageRecord, IdentityRecord, JournalFloorRecord, LogIdRecord, MarkRecord, NumberRecord,
+        VoteRecord,
     },
     replica::{Core, JournalFloor, Replica, Restored},
     store::Identity,
@@ -56,6 +57,7 @@ struct Parts {
     live: Restored,
     floor: JournalFloor,
     truncations: u64,
+    damage: Option<Arc<str>>,
 }
 
 impl Loaded {
@@ -178,6 +180,7 @@ impl Parts {
                 self.floor = JournalFloor::from_record(decode_record::<JournalFloorRecord>(value, place)?);
             }
             ShardTag::Truncations => self.truncations = decode_record::<NumberRecord>(value, place)?.value,
+            ShardTag::Damage => self.damage = Some(decode_record::<DamageRecord>(value, place)?.reason.into()),
         }
         Ok(())
     }
@@ -193,6 +196,7 @@ impl Parts {
             sent_floor: self.floor,
             last_generation: self.live.generation,
             live: Restored { journal_floor: self.floor, ..self.live },
+            damage: self.damage,
             ..Core::default()
         };
         core.synced = core.mark();

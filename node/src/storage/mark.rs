@@ -3,7 +3,7 @@
 //! than its mark has lost something it once answered for, and must not vote.
 
 use super::records::{LogIdRecord, MarkRecord, VoteRecord};
-use crate::shard::raft::{LogId, Vote};
+use crate::shard::raft::{LogId, ReplicaId, Vote};
 use earmark_ledger::types::ShardId;
 use std::fmt;
 
@@ -85,12 +85,35 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "incarnation {}, {} truncations, ", self.incarnation, self.truncations)?;
         match &self.vote {
-            Some(vote) => write!(f, "vote {vote}, ")?,
+            Some(vote) => {
+                let ReplicaId { node, incarnation } = ReplicaId::from_raft_id(vote.leader_id.voted_for);
+                let led = if vote.committed { ", who led" } else { "" };
+                write!(f, "vote in term {} for node {node} (incarnation {incarnation}){led}, ", vote.leader_id.term)?;
+            }
             None => f.write_str("no vote, ")?,
         }
         match &self.last {
             Some(last) => write!(f, "log up to {last}"),
             None => f.write_str("no log"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openraft::impls::leader_id_std::LeaderId;
+
+    #[test]
+    fn people_are_told_of_nodes_not_of_raft_ids() {
+        let voted_for = ReplicaId { node: 3, incarnation: 2 }.raft_id();
+        let vote = Vote { leader_id: LeaderId { term: 7, voted_for }, committed: true };
+        let last = LogId::new_term_index(6, 41);
+        let mark = Mark { incarnation: 2, truncations: 1, vote: Some(vote), last: Some(last) };
+        assert_eq!(
+            mark.to_string(),
+            "incarnation 2, 1 truncations, vote in term 7 for node 3 (incarnation 2), who led, log up to 6.41"
+        );
+        assert_eq!(Mark::default().to_string(), "incarnation 0, 0 truncations, no vote, no log");
     }
 }

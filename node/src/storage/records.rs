@@ -101,6 +101,14 @@ pub struct JournalFloorRecord {
     pub index: u64,
 }
 
+/// Why a replica must not be opened again.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DamageRecord {
+    /// For people.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+}
+
 /// A number: incarnation, truncations, boots, format.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct NumberRecord {

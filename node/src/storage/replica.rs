@@ -11,7 +11,7 @@ use super::{
 };
 use crate::shard::raft::{LogId, StoredMembership, Vote};
 use earmark_ledger::types::{Epoch, LogIndex, ShardId};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One shard's replica.
 pub struct Replica {
@@ -39,12 +39,16 @@ pub struct Core {
     pub sent_applied: Option<LogId>,
     /// The journal's floor once everything sent is written.
     pub sent_floor: JournalFloor,
+    /// Bytes of journal blocks written since the opening.
+    pub journal_added: u64,
     /// The generation a snapshot is being written into.
     pub installing: Option<u32>,
     /// The last generation that was ever begun.
     pub last_generation: u32,
     /// What is on stable storage.
     pub synced: Mark,
+    /// Why its records are not to be trusted, once that is known. Only a wipe takes it away.
+    pub damage: Option<Arc<str>>,
 }
 
 /// What a replica finds of its ledger at start: the last checkpoint.
@@ -142,7 +146,7 @@ impl Core {
 
     /// Whether it holds anything beside its incarnation.
     pub fn is_empty(&self) -> bool {
-        self.vote.is_none() && self.tail.last().is_none() && !self.live.has_state
+        self.vote.is_none() && self.tail.last().is_none() && !self.live.has_state && self.damage.is_none()
     }
 
     /// Forgets everything but the incarnation and the numbers that must not be used again.

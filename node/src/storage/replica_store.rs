@@ -10,6 +10,7 @@ use super::{
     keys::{self, ShardTag},
     log::LogStore,
     queue::{Changes, MarkChange, Queue, Urgency},
+    records::DamageRecord,
     replica::{JournalFloor, Replica, Restored},
     store::{put_incarnation, replica_wipe},
     view::StateView,
@@ -104,6 +105,39 @@ impl ReplicaStore {
         self.queue.submit(changes, room)?.wait().await
     }
 
+    /// Whether it ever voted or took an entry in this incarnation.
+    pub fn has_promised(&self) -> bool {
+        let core = self.replica.lock();
+        core.vote.is_some() || core.tail.last().is_some()
+    }
+
+    /// Why its records are not to be trusted, if that was ever noted: its Raft must not be opened.
+    pub fn damage(&self) -> Option<Arc<str>> {
+        self.replica.lock().damage.clone()
+    }
+
+    /// Notes for good, until it is wiped, that its records are not to be trusted. The first reason stays.
+    ///
+    /// # Errors
+    /// As the write fails.
+    pub async fn note_damage(&self, reason: &str) -> Result<(), StoreError> {
+        self.inner.sound()?;
+        let room = self.queue.reserve(reason.len()).await?;
+        let pending = {
+            let mut core = self.replica.lock();
+            if core.damage.is_some() {
+                return Ok(());
+            }
+            core.damage = Some(reason.into());
+            let mut batch = Batch::default();
+            let record = DamageRecord { reason: reason.to_owned() };
+            let key = self.replica.key(ShardTag::Damage);
+            batch.put_with(Family::Meta, &key, |out| encode_record(&record, out));
+            self.queue.submit(Changes::new(batch, Urgency::Synced), room)?
+        };
+        pending.wait().await
+    }
+
     /// Its log, for openraft.
     pub fn log(&self) -> LogStore {
         LogStore::new(Arc::clone(&self.inner), self.queue.clone(), Arc::clone(&self.replica))
@@ -143,12 +177,8 @@ impl ReplicaStore {
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let generation = self.replica.lock().live.generation;
-        let mut range = keys::generations(self.shard(), generation, generation.checked_add(1));
-        range.start.extend_from_slice(start);
-        if !end.is_empty() {
-            range.end = keys::state(self.shard(), generation, end);
-        }
-        self.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))?;
+        let range = keys::state_range(self.shard(), generation, start, end);
+        self.inner.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))?;
         if self.replica.lock().live.generation != generation {
             return Err(StoreError::Superseded.into());
         }
@@ -166,7 +196,8 @@ impl ReplicaStore {
         mut visit: impl FnMut(LogIndex, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let range = keys::journal_from(self.shard(), epoch, from);
-        self.scan(Family::Journal, &range, |key, value| visit(keys::journal_index(key).unwrap_or_default(), value))
+        self.inner
+            .scan(Family::Journal, &range, |key, value| visit(keys::journal_index(key).unwrap_or_default(), value))
     }
 
     /// From where on the journal is whole.
@@ -205,7 +236,11 @@ impl ReplicaStore {
             let key = self.replica.key(ShardTag::Checkpoint);
             batch.put_with(Family::Meta, &key, |out| encode_record(&live.to_record(), out));
             let replica = Arc::clone(&self.replica);
-            let changes = Changes::new(batch, Urgency::Synced).publish(move || replica.lock().live = live);
+            let changes = Changes::new(batch, Urgency::Synced).publish(move || {
+                let mut core = replica.lock();
+                core.live = live;
+                core.journal_added += blocks as u64;
+            });
             self.queue.submit(changes, room)?
         };
         pending.wait().await
@@ -246,51 +281,105 @@ impl ReplicaStore {
         Install::begin(Arc::clone(&self.inner), self.queue.clone(), Arc::clone(&self.replica)).await
     }
 
-    /// Adds journal blocks that a peer sent, and moves the floor: down when the journal is whole from there on, up when
-    /// the older part is no longer kept. Un-synced: what is lost is fetched again.
+    /// Adds journal blocks, and moves the floor from where it was when they were asked for: down when the journal is whole
+    /// from there on, up when the older part is no longer kept. Un-synced: what is lost is fetched again.
     ///
     /// # Errors
-    /// As the write fails.
+    /// [`StoreError::Superseded`], without effect, if the floor moved meanwhile; else as the write fails.
     pub async fn fill_journal(
         &self,
+        from: JournalFloor,
         blocks: &[(Epoch, LogIndex, Bytes)],
         floor: JournalFloor,
     ) -> Result<(), StoreError> {
         self.inner.sound()?;
         let mut batch = Batch::default();
+        let mut bytes = 0;
         for (epoch, index, block) in blocks {
+            bytes += block.len() as u64;
             batch.put(Family::Journal, &keys::journal(self.shard(), *epoch, *index), block);
         }
-        batch.delete_range(Family::Journal, &keys::journal_below(self.shard(), floor.epoch, floor.index));
+        if floor > from {
+            batch.delete_range(Family::Journal, &keys::journal_below(self.shard(), floor.epoch, floor.index));
+        }
         let room = self.queue.reserve(batch.bytes()).await?;
         let pending = {
             let mut core = self.replica.lock();
+            if core.sent_floor != from {
+                return Err(StoreError::Superseded);
+            }
             core.sent_floor = floor;
             let key = self.replica.key(ShardTag::JournalFloor);
             batch.put_with(Family::Meta, &key, |out| encode_record(&floor.to_record(), out));
             let replica = Arc::clone(&self.replica);
-            let changes =
-                Changes::new(batch, Urgency::Written).publish(move || replica.lock().live.journal_floor = floor);
+            let changes = Changes::new(batch, Urgency::Written).publish(move || {
+                let mut core = replica.lock();
+                core.live.journal_floor = floor;
+                core.journal_added += bytes;
+            });
             self.queue.submit(changes, room)?
         };
         pending.wait().await
     }
 
-    fn scan<E: From<StoreError>>(
+    /// Bytes of journal blocks written since the opening.
+    pub fn journal_added(&self) -> u64 {
+        self.replica.lock().journal_added
+    }
+
+    /// Number of shards of the cluster, the meta shard included; 0 if it belongs to none.
+    pub fn shards(&self) -> u32 {
+        self.inner.identity().as_ref().map_or(0, |identity| identity.shards)
+    }
+
+    /// The first journal block at or above a place, if there is one.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn journal_first(&self, from: JournalFloor) -> Result<Option<(Epoch, LogIndex, Bytes)>, StoreError> {
+        let mut first = None;
+        self.walk_journal(from, |epoch, index, block| {
+            first = Some((epoch, index, Bytes::copy_from_slice(block)));
+            false
+        })?;
+        Ok(first)
+    }
+
+    /// The last journal block below a place and not below the floor, if there is one.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn journal_before(
         &self,
-        family: Family,
-        range: &keys::KeyRange,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut failed = None;
-        let scanned = self.inner.engine()?.scan(family, range, &mut |key, value| match visit(key, value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
+        epoch: Epoch,
+        index: LogIndex,
+    ) -> Result<Option<(Epoch, LogIndex, Bytes)>, StoreError> {
+        let floor = self.journal_floor();
+        let range = keys::journal(self.shard(), floor.epoch, floor.index).to_vec()
+            ..keys::journal(self.shard(), epoch, index).to_vec();
+        if range.start >= range.end {
+            return Ok(None);
+        }
+        let found = self.inner.check(self.inner.engine()?.last(Family::Journal, &range))?;
+        Ok(found.and_then(|(key, block)| Some((keys::journal_epoch(&key)?, keys::journal_index(&key)?, block))))
+    }
+
+    /// Shows the journal blocks from a place on, in order, over all epochs, until `visit` says no.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn walk_journal(
+        &self,
+        from: JournalFloor,
+        mut visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let range = keys::journal(self.shard(), from.epoch, from.index).to_vec()..keys::shard(self.shard()).end;
+        let scanned = self.inner.engine()?.scan(Family::Journal, &range, &mut |key, block| {
+            let (Some(epoch), Some(index)) = (keys::journal_epoch(key), keys::journal_index(key)) else {
+                return ControlFlow::Continue(());
+            };
+            if visit(epoch, index, block) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        self.inner.check(scanned)?;
-        failed.map_or(Ok(()), Err)
+        self.inner.check(scanned)
     }
 }

@@ -1,6 +1,13 @@
 //! Three nodes in one process, with real sockets and disks, driven over gRPC as any language would.
 
+mod bad;
+mod carts;
 mod clock;
+mod damage;
+mod handover;
+mod journal;
+mod lease;
 mod limits;
 mod sale;
+mod snapshot;
 mod support;

@@ -1,12 +1,15 @@
 //! Three nodes in this process: started, formed, asked.
 
 use earmark_client::wire::v1::{self, stock_service_client::StockServiceClient};
+use earmark_ledger::types::ShardId;
 use earmark_node::{
     Running,
     config::{Address, Config, Limits, Peer, RaftTimes},
     environment::{Clock, Environment, SystemClock},
     formation,
     node::Health,
+    peer::links::{CLUSTER, FROM, TO, cluster_text},
+    shard::Replica,
     storage::Folder,
 };
 use std::{
@@ -61,7 +64,7 @@ pub fn config(node: u32, folder: &Path, ports: &[u16]) -> Config {
         node,
         data: folder.join(format!("node-{node}")),
         client: both(address(place(node))),
-        peer: both(address(place(node) + 1)),
+        peer: address(place(node) + 1),
         nodes,
         limits: Limits::default(),
         raft: RaftTimes::default(),
@@ -69,7 +72,10 @@ pub fn config(node: u32, folder: &Path, ports: &[u16]) -> Config {
 }
 
 pub async fn start(node: u32, folder: &Path, ports: &[u16], clock: Arc<dyn Clock>) -> Running {
-    let config = config(node, folder, ports);
+    start_with(config(node, folder, ports), clock).await
+}
+
+pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Running {
     let disk = Arc::new(Folder::new(config.data.clone()));
     let environment = Environment { clock, ..Environment::real(disk) };
     earmark_node::start(config, environment).await.expect("a node starts")
@@ -82,13 +88,18 @@ pub async fn formed(folder: &Path, ports: &[u16], shards: u32) -> (Vec<Running>,
     for (node, clock) in (1..=3).zip(&clocks) {
         nodes.push(start(node, folder, ports, clock.clone()).await);
     }
-    for running in &nodes {
+    form(&nodes, shards).await;
+    (nodes, clocks)
+}
+
+/// Forms the cluster of nodes that are empty; the first of them conducts.
+pub async fn form(nodes: &[Running], shards: u32) {
+    for running in nodes {
         let mut health = running.node().watch_health();
         health.wait_for(|health| *health == Health::Unformed).await.expect("unformed");
     }
     formation::form(nodes[0].node(), shards).await.expect("formed");
-    served(&nodes).await;
-    (nodes, clocks)
+    served(nodes).await;
 }
 
 pub async fn channel(ports: &[u16]) -> Channel {
@@ -119,4 +130,26 @@ pub async fn receive(channel: &Channel, sku: &str, quantity: i64) -> v1::Pool {
 
 pub fn line(sku: &str, quantity: i64) -> v1::Line {
     v1::Line { sku: sku.to_owned(), location: "main".to_owned(), quantity, ..Default::default() }
+}
+
+/// The replica that leads a shard, once one does.
+pub async fn leader(nodes: &[Running], shard: ShardId) -> Arc<Replica> {
+    loop {
+        let replicas = nodes.iter().filter_map(|running| running.node().replica(shard));
+        if let Some(leader) = replicas.into_iter().find(|replica| replica.is_leader()) {
+            return leader;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A request to `target` that says it comes from another node of the cluster.
+pub fn introduced<T>(message: T, target: &Running, from: u32) -> tonic::Request<T> {
+    let node = target.node();
+    let cluster = cluster_text(&node.formation().expect("formed").cluster());
+    let mut request = tonic::Request::new(message);
+    for (key, value) in [(CLUSTER, cluster), (FROM, from.to_string()), (TO, node.config().node.to_string())] {
+        request.metadata_mut().insert(key, value.parse().expect("text"));
+    }
+    request
 }

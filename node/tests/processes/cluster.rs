@@ -303,13 +303,26 @@ impl Drop for Cluster {
     }
 }
 
+/// The program under test: the one built along with the tests, or that of `EARMARK_TEST_BINARY`, to test a release.
+pub fn binary() -> PathBuf {
+    std::env::var_os("EARMARK_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_earmark").into(), PathBuf::from)
+}
+
 /// `earmark serve` with that configuration.
 pub fn serve(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_earmark"));
+    let mut command = Command::new(binary());
     command.arg("serve").arg("--config").arg(config);
     command.env("RUST_LOG", "info,openraft=error,earmark_node::peer::snapshot=debug").env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
+}
+
+/// Compiles a library of this folder that a node is started with (`LD_PRELOAD`), to make its world a worse one.
+pub fn compile(source: &str, into: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes").join(source);
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(into).arg(source).arg("-ldl");
+    assert!(command.status().expect("a C compiler").success());
 }
 
 /// Waits for the end of a process.

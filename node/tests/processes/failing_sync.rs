@@ -3,22 +3,14 @@
 use crate::{
     alone,
     checks::{books_agree, digests_equal},
-    cluster::{Cluster, NODES, Start, eventually},
+    cluster::{Cluster, NODES, Start, compile, eventually},
     load::{LOCATION, Load, Seeded, receive, skus},
 };
 use earmark_client::wire::v1::{self, NodeHealth};
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 /// Callers at a time.
 const CALLERS: u64 = 16;
-
-/// Compiles the library that lets syncs fail.
-fn compile(into: &Path) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/failing_sync.c");
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(into).arg(source).arg("-ldl").status();
-    assert!(compiled.expect("a C compiler").success());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_stops_its_node_and_no_other() {
@@ -26,7 +18,7 @@ async fn a_sync_that_fails_stops_its_node_and_no_other() {
     let mut random = Seeded::from_environment();
     let mut cluster = Cluster::formed(4, "").await;
     let (library, control) = (cluster.scratch("failing_sync.so"), cluster.scratch("syncs-fail"));
-    compile(&library);
+    compile("failing_sync.c", &library);
     let client = cluster.client().await;
     let skus = skus(12);
     receive(&client, &skus).await;

@@ -7,6 +7,8 @@ mod cluster;
 mod crash;
 mod damage;
 mod failing_sync;
+mod half_year;
+mod jumping_clock;
 mod lagging;
 mod load;
 mod proxy;

@@ -1,10 +1,11 @@
 //! `earmark replay`: plays recorded orders against a cluster, then checks the books.
 //!
-//! It receives the stock that the orders need, plays each line as a reservation of its own (reserve, then commit or
-//! release), reads every balance back, and compares the difference with what it was told on the way. It relies on being
+//! It receives the stock that the orders need, plays each basket, or each line, as one reservation (reserve, then commit
+//! or release), reads every balance back, and compares the difference with what it was told on the way. It relies on being
 //! alone with its pools; that they were used before does no harm.
 
 mod books;
+mod carts;
 mod crowd;
 mod factor;
 mod orders;
@@ -35,16 +36,16 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// What becomes one reservation.
-    #[arg(long, value_enum, default_value_t = Mode::Line)]
+    #[arg(long, value_enum, default_value_t = Mode::Cart)]
     mode: Mode,
     /// How much to receive of each SKU at each location, for each unit the orders ask for.
-    #[arg(long, default_value = "1.0", value_name = "FACTOR")]
+    #[arg(long, default_value = "1.0", value_name = "FACTOR", allow_hyphen_values = true)]
     stock_factor: String,
-    /// How many lines are in flight. With 1 each order ends as reading the file from top to bottom says.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "LINES")]
+    /// How many reservations are in flight. With 1 each order ends as reading the file from top to bottom says.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     concurrency: u32,
-    /// Share of lines that are released instead of committed, 0 to 1.
-    #[arg(long, default_value = "0.0", value_name = "SHARE")]
+    /// Share of reservations that are released instead of committed, 0 to 1.
+    #[arg(long, default_value = "0.0", value_name = "SHARE", allow_hyphen_values = true)]
     abandon: String,
     /// Fold all SKUs onto that many (`fold-0`, `fold-1`, ...) at the location `all`, to make them hot.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
@@ -52,7 +53,7 @@ pub struct Arguments {
     /// Where to write the rows that can't be used: line number and reason.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Decides, with the line number, which lines are released.
+    /// Decides, with the number of its first line, which reservations are released.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
 }
@@ -60,6 +61,8 @@ pub struct Arguments {
 /// What becomes one reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {
+    /// Each basket, over as many shards as it touches: all its lines are held, or none.
+    Cart,
     /// Each line of an order. A refused line stops only itself.
     Line,
 }
@@ -74,9 +77,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let receipts = orders.receipts(stock_factor);
     stock::receive(&client, &orders, &receipts, &progress("receiving", receipts.len())).await?;
     let orders = Arc::new(orders);
-    let Mode::Line = arguments.mode;
-    let plan = play::Plan { concurrency: arguments.concurrency, abandon, seed: arguments.seed };
-    let played = play::play(&client, &orders, plan, &progress("playing", orders.lines.len())).await?;
+    let plan = play::Plan { mode: arguments.mode, concurrency: arguments.concurrency, abandon, seed: arguments.seed };
+    let played = play::play(&client, &orders, plan, &progress("playing", plan.reservations(&orders))).await?;
     let after = stock::read_all(&client, &orders, &progress("reading balances", orders.skus.len())).await?;
 
     let pools = (0..orders.pools.len()).map(|pool| books::PoolBooks {
@@ -89,7 +91,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     tell_problems(&orders, &verdict);
     let replicas = oversold_by_replicas(&client).await?;
     let digest_equal = client.cluster().compare().await?.all_equal;
-    let report = Report::new(&orders, &played, &verdict, replicas, digest_equal);
+    let carts = carts::Carts::read(&client, &orders, arguments.mode).await?;
+    let report = Report::new(&orders, &played, &verdict, replicas, digest_equal, carts);
     global.output.print(&report)?;
     Ok(report.exit_code())
 }

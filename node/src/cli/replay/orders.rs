@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// The columns, in the order a row is looked at.
@@ -49,6 +50,8 @@ pub(super) struct Pool {
 pub(super) struct Orders {
     /// As they are played: order by order, by the first row of each.
     pub(super) lines: Vec<Line>,
+    /// For each order where its lines begin among them.
+    pub(super) starts: Vec<usize>,
     pub(super) pools: Vec<Pool>,
     pub(super) skus: Vec<String>,
     pub(super) owners: Vec<String>,
@@ -62,6 +65,11 @@ impl Orders {
     /// Units to receive, by pool.
     pub(super) fn receipts(&self, factor: Factor) -> Vec<u64> {
         self.pools.iter().map(|pool| factor.times(pool.asked)).collect()
+    }
+
+    /// The lines of an order.
+    pub(super) fn order(&self, order: usize) -> Range<usize> {
+        self.starts[order]..self.starts.get(order + 1).copied().unwrap_or(self.lines.len())
     }
 
     /// Units of all lines.
@@ -215,6 +223,8 @@ impl Gathering {
     fn finish(mut self) -> Orders {
         let mut lines: Vec<(usize, Line)> = self.line_baskets.into_iter().zip(self.orders.lines).collect();
         lines.sort_by_key(|(basket, _)| *basket);
+        let first = |at: &usize| *at == 0 || lines[at - 1].0 != lines[*at].0;
+        self.orders.starts = (0..lines.len()).filter(first).collect();
         self.orders.lines = lines.into_iter().map(|(_, line)| line).collect();
         self.orders.skus = self.skus.names;
         self.orders.owners = self.owners.names;
@@ -251,6 +261,7 @@ mod tests {
         let played: Vec<(u64, u64)> = orders.lines.iter().map(|line| (line.number, line.units)).collect();
         assert_eq!(played, [(2, 2), (4, 4), (3, 3)]);
         assert_eq!((orders.orders, orders.units_asked()), (2, 9));
+        assert_eq!((orders.order(0), orders.order(1)), (0..2, 2..3));
         let first = &orders.pools[orders.lines[0].pool];
         assert_eq!((orders.skus[first.sku].as_str(), first.location.as_str(), first.asked), ("100", "10", 5));
         assert_eq!(orders.owners[orders.lines[2].owner], "8");

@@ -40,6 +40,8 @@ fn judge(error: &Error, doubt: bool) -> Verdict {
         return Verdict::Same;
     }
     match error.retry() {
+        // The SDK tried as often as is any good, and the ledger remembers the last try: a new id begins anew.
+        Retry::SameIdAfter(_) if error.code() == Code::Contended => Verdict::Anew,
         Retry::SameIdAfter(_) => Verdict::Same,
         Retry::NewIntent if error.code() == Code::Late => Verdict::Anew,
         Retry::Never | Retry::NewIntent => Verdict::Refused,

@@ -1,5 +1,7 @@
-//! Plays the lines: each is reserved, then committed or released, and what became of it is counted by pool.
+//! Plays the reservations, each a basket or a line: it is reserved, then committed or released, and what became of it is
+//! counted by pool.
 
+use super::Mode;
 use super::crowd;
 use super::factor::Share;
 use super::orders::{Line, Orders};
@@ -8,6 +10,7 @@ use crate::cli::Failure;
 use earmark_client::{Client, ReservationId};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,11 +19,30 @@ use tokio::time::Instant;
 /// How to play.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    /// Lines in flight.
+    pub(super) mode: Mode,
+    /// Reservations in flight.
     pub(super) concurrency: u32,
-    /// Which lines are released instead of committed.
+    /// Which are released instead of committed.
     pub(super) abandon: Share,
     pub(super) seed: u64,
+}
+
+impl Plan {
+    /// How many reservations there are.
+    pub(super) fn reservations(&self, orders: &Orders) -> usize {
+        match self.mode {
+            Mode::Cart => orders.orders,
+            Mode::Line => orders.lines.len(),
+        }
+    }
+
+    /// The lines of one.
+    fn lines(self, orders: &Orders, index: usize) -> Range<usize> {
+        match self.mode {
+            Mode::Cart => orders.order(index),
+            Mode::Line => index..index + 1,
+        }
+    }
 }
 
 /// What the cluster told of the units of one pool.
@@ -66,18 +88,18 @@ impl Counters {
     }
 }
 
-/// Everything a line needs to be played.
+/// Everything a reservation needs to be played.
 struct Stage {
     client: Client,
     orders: Arc<Orders>,
     plan: Plan,
     bar: ProgressBar,
     pools: Vec<Counters>,
-    lines: Counters,
+    reservations: Counters,
     reserve_us: Mutex<Histogram<u64>>,
 }
 
-/// What became of a line.
+/// What became of a reservation.
 enum Fate {
     Committed,
     Released,
@@ -85,7 +107,7 @@ enum Fate {
     Unknown,
 }
 
-/// Plays every line, in order, `concurrency` at once.
+/// Plays every reservation, in order, `concurrency` at once.
 pub(super) async fn play(
     client: &Client,
     orders: &Arc<Orders>,
@@ -98,26 +120,26 @@ pub(super) async fn play(
         plan,
         bar: bar.clone(),
         pools: orders.pools.iter().map(|_| Counters::default()).collect(),
-        lines: Counters::default(),
+        reservations: Counters::default(),
         reserve_us: Mutex::new(latencies()),
     });
     let start = Instant::now();
     let worker = Arc::clone(&stage);
     let width = usize::try_from(plan.concurrency).unwrap_or(usize::MAX);
-    crowd::each(orders.lines.len(), width, move |index| {
+    crowd::each(plan.reservations(orders), width, move |index| {
         let stage = Arc::clone(&worker);
-        async move { stage.line(stage.orders.lines[index]).await }
+        async move { stage.play(plan.lines(&stage.orders, index)).await }
     })
     .await?;
     let elapsed = start.elapsed();
     bar.finish_and_clear();
-    let lines = stage.lines.read();
+    let reservations = stage.reservations.read();
     let reserve_us = stage.reserve_us.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Played {
         tallies: stage.pools.iter().map(Counters::read).collect(),
-        committed: lines.committed,
-        refused: lines.refused,
-        unknown: lines.unknown,
+        committed: reservations.committed,
+        refused: reservations.refused,
+        unknown: reservations.unknown,
         elapsed,
         reserve_us,
     })
@@ -129,9 +151,10 @@ fn latencies() -> Histogram<u64> {
 }
 
 impl Stage {
-    async fn line(&self, line: Line) -> Result<(), Failure> {
-        let fate = match self.reserve(line).await? {
-            End::Done(id) => self.end(line, id).await?,
+    async fn play(&self, lines: Range<usize>) -> Result<(), Failure> {
+        let lines = &self.orders.lines[lines];
+        let fate = match self.reserve(lines).await? {
+            End::Done(id) => self.end(lines[0], id).await?,
             End::Refused => Fate::Refused,
             End::Unknown => Fate::Unknown,
         };
@@ -144,19 +167,21 @@ impl Stage {
             };
             counter.fetch_add(units, Ordering::Relaxed);
         };
-        counter(&self.pools[line.pool], line.units);
-        counter(&self.lines, 1);
+        lines.iter().for_each(|line| counter(&self.pools[line.pool], line.units));
+        counter(&self.reservations, 1);
         self.bar.inc(1);
         Ok(())
     }
 
-    async fn reserve(&self, line: Line) -> Result<End<ReservationId>, Failure> {
-        let pool = &self.orders.pools[line.pool];
-        let sku = self.orders.skus[pool.sku].as_str();
-        let owner = self.orders.owners[line.owner].as_str();
+    async fn reserve(&self, lines: &[Line]) -> Result<End<ReservationId>, Failure> {
+        let owner = self.orders.owners[lines[0].owner].as_str();
         let mut asking = Asking::begin();
         loop {
-            let mut reserve = self.client.reserve().line(sku, pool.location.as_str(), line.units).owner(owner);
+            let mut reserve = self.client.reserve().owner(owner);
+            for line in lines {
+                let pool = &self.orders.pools[line.pool];
+                reserve = reserve.line(self.orders.skus[pool.sku].as_str(), pool.location.as_str(), line.units);
+            }
             if let Some(id) = asking.id() {
                 reserve = reserve.id(id);
             }
@@ -170,8 +195,8 @@ impl Stage {
     }
 
     /// Commits, or releases what is abandoned.
-    async fn end(&self, line: Line, id: ReservationId) -> Result<Fate, Failure> {
-        let abandoned = self.plan.abandon.takes(self.plan.seed, line.number);
+    async fn end(&self, first: Line, id: ReservationId) -> Result<Fate, Failure> {
+        let abandoned = self.plan.abandon.takes(self.plan.seed, first.number);
         let mut asking = Asking::begin();
         let end = loop {
             let answer =

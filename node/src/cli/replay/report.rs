@@ -1,6 +1,7 @@
 //! What a replay tells at its end. The JSON keys are stable.
 
 use super::books::Verdict;
+use super::carts::Carts;
 use super::orders::Orders;
 use super::play::Played;
 use crate::cli::output::{View, list};
@@ -30,6 +31,12 @@ pub(super) struct Report {
     seconds: f64,
     reserve_p50_ms: f64,
     reserve_p99_ms: f64,
+    /// Reservations over more than one shard.
+    carts_multi_shard: u64,
+    /// How long carts were undecided at a shard that is not their home: the highest of any shard since its leader was
+    /// opened.
+    in_doubt_p99_ms: u64,
+    in_doubt_max_ms: u64,
 }
 
 impl Report {
@@ -39,6 +46,7 @@ impl Report {
         verdict: &Verdict,
         oversold_by_replicas: u64,
         digest_equal: bool,
+        carts: Carts,
     ) -> Self {
         let percentile = |share| thousandths(played.reserve_us.value_at_quantile(share));
         Self {
@@ -58,6 +66,9 @@ impl Report {
             seconds: thousandths(u64::try_from(played.elapsed.as_millis()).unwrap_or(u64::MAX)),
             reserve_p50_ms: percentile(0.50),
             reserve_p99_ms: percentile(0.99),
+            carts_multi_shard: carts.multi_shard,
+            in_doubt_p99_ms: carts.in_doubt_p99_ms,
+            in_doubt_max_ms: carts.in_doubt_max_ms,
         }
     }
 
@@ -93,6 +104,9 @@ impl View for Report {
             ("seconds", format!("{:.3} ({rate:.0} lines/s)", self.seconds)),
             ("reserve p50", format!("{:.3} ms", self.reserve_p50_ms)),
             ("reserve p99", format!("{:.3} ms", self.reserve_p99_ms)),
+            ("carts over shards", self.carts_multi_shard.to_string()),
+            ("in doubt p99", format!("{} ms", self.in_doubt_p99_ms)),
+            ("in doubt max", format!("{} ms", self.in_doubt_max_ms)),
         ])
     }
 }
@@ -117,7 +131,7 @@ mod tests {
             elapsed: Duration::from_millis(1_500),
             reserve_us: Histogram::new(3).expect("three digits"),
         };
-        Report::new(&Orders::default(), &played, &Verdict::default(), oversold, true)
+        Report::new(&Orders::default(), &played, &Verdict::default(), oversold, true, Carts::default())
     }
 
     #[test]
@@ -126,7 +140,7 @@ mod tests {
         let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
         let mut expected = "orders lines lines_invalid units_asked units_committed units_released units_refused \
              reservations_committed reservations_refused reservations_unknown oversold_units conserved digest_equal \
-             seconds reserve_p50_ms reserve_p99_ms"
+             seconds reserve_p50_ms reserve_p99_ms carts_multi_shard in_doubt_p99_ms in_doubt_max_ms"
             .split(' ')
             .filter(|key| !key.is_empty())
             .collect::<Vec<_>>();

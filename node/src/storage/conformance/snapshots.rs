@@ -106,6 +106,16 @@ async fn a_snapshot_replaces_the_state(mut bed: impl Bed) {
     for chunk in records(1_000).chunks(100) {
         install.write_chunk(&chunk.to_vec()).await.unwrap();
     }
+    install.written().await.unwrap();
+    let mut came = Vec::new();
+    let visit = |key: &[u8], _: &[u8]| {
+        came.push(key.to_vec());
+        Ok::<_, StoreError>(())
+    };
+    install.scan_state(b"k00500", b"k00502", visit).unwrap();
+    assert_eq!(came, [b"k00500".to_vec(), b"k00501".to_vec()], "what came can be read before it is live");
+    assert_eq!(install.read_state(b"k00999").unwrap(), Some(Bytes::from(vec![b'v'; 100])));
+    assert_eq!(install.read_state(b"old").unwrap(), None);
     assert_eq!(state(&replica), [("old".into(), "1".into())], "not live yet");
     install.finish(id(2, 50), membership(id(2, 40)), Epoch(8)).await.unwrap();
     let check = |replica: &super::ReplicaStore| {
@@ -191,7 +201,13 @@ async fn the_journal_is_filled_from_below_and_trimmed(bed: impl Bed) {
     replica.checkpoint(checkpoint(id(1, 7), &[])).await.unwrap();
     let block = |index: u64| (Epoch(7), LogIndex(index), Bytes::from(format!("block {index}")));
     let floor = |index| JournalFloor { epoch: Epoch(7), index: LogIndex(index) };
-    replica.fill_journal(&[block(5), block(6)], floor(5)).await.unwrap();
+    assert_eq!(replica.fill_journal(floor(6), &[block(5)], floor(5)).await, Err(StoreError::Superseded));
+    replica.fill_journal(floor(7), &[block(6)], floor(6)).await.unwrap();
+    replica.fill_journal(floor(6), &[block(5)], floor(5)).await.unwrap();
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(6)).unwrap(), Some(block(5)));
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(5)).unwrap(), None);
+    assert_eq!(replica.journal_first(floor(6)).unwrap(), Some(block(6)));
+    assert_eq!(replica.journal_added(), 3 * 7, "with the checkpoint's");
     let indexes = |replica: &super::ReplicaStore| {
         let mut indexes = Vec::new();
         let visit = |index: LogIndex, _: &[u8]| {
@@ -202,7 +218,8 @@ async fn the_journal_is_filled_from_below_and_trimmed(bed: impl Bed) {
         indexes
     };
     assert_eq!((replica.journal_floor(), indexes(&replica)), (floor(5), vec![5, 6, 7]));
-    replica.fill_journal(&[], floor(7)).await.unwrap();
+    replica.fill_journal(floor(5), &[], floor(7)).await.unwrap();
+    assert_eq!(replica.journal_before(Epoch(7), LogIndex(7)).unwrap(), None);
     store.close().await;
     let replica = reopen(&bed).replica(SHARD);
     assert_eq!((replica.journal_floor(), indexes(&replica)), (floor(7), vec![7]));

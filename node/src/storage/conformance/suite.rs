@@ -29,6 +29,7 @@ on_both!(
     what_peers_said_is_kept_at_its_highest,
     a_closed_store_refuses,
     many_shards_share_a_store,
+    damage_stays_until_a_wipe,
 );
 
 async fn everything_is_there_after_a_restart(bed: impl Bed) {
@@ -295,4 +296,32 @@ fn handles_are_send() {
     assert_send::<super::super::Install>();
     assert_send::<super::super::StateView>();
     assert_send::<Arc<dyn Disk>>();
+}
+
+async fn damage_stays_until_a_wipe(mut bed: impl Bed) {
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=3)).await;
+    let other = store.replica(ShardId(4));
+    other.create(1).await.unwrap();
+    assert_eq!(replica.damage(), None);
+    replica.note_damage("its digest differs").await.unwrap();
+    replica.note_damage("something else").await.unwrap();
+    bed.crash();
+
+    let store = reopen(&bed);
+    let replica = store.replica(SHARD);
+    assert_eq!(replica.damage().as_deref(), Some("its digest differs"), "the first reason stays");
+    assert_eq!(store.replica(ShardId(4)).damage(), None);
+    assert_eq!(replica.log().get_log_state().await.unwrap().last_log_id, Some(id(1, 3)), "nothing else changed");
+    assert_eq!(replica.create(2).await, Err(StoreError::Refused(Refusal::NotEmpty)));
+    replica.wipe().await.unwrap();
+    assert_eq!(replica.damage(), None);
+    replica.create(2).await.unwrap();
+    bed.crash();
+    let store = reopen(&bed);
+    assert_eq!(store.replica(SHARD).damage(), None);
+    store.replica(SHARD).note_damage("again").await.unwrap();
+    store.drop_all_replicas().await.unwrap();
+    bed.crash();
+    assert_eq!(reopen(&bed).replica(SHARD).damage(), None);
 }

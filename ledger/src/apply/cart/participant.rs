@@ -1,0 +1,326 @@
+//! A participant's side: it holds what home asks for, and does what home decides. It decides nothing itself.
+
+use super::super::{Entry, reserve::Granting};
+use super::home::taken;
+use crate::{
+    cart::{
+        Number,
+        message::{Answer, Chosen, Decide, From, Granted, LineTruth, Prepare, Truth},
+    },
+    command::{Command, Context},
+    limits::PARTS_FORGOTTEN_PER_ENTRY,
+    movement::{Delta, MovementKind, Spot},
+    outcome::{Done, Outcome, Refusal},
+    state::{Due, Map, Mark, Part, PartGranted, PartLine, PoolRef, stop},
+    types::{Owner, ReservationId, ShardId, TimeMs},
+};
+
+/// What a message is to a participant.
+enum Arrival {
+    /// Too old: no answer.
+    Old,
+    /// The last one again.
+    Again,
+    /// To be obeyed.
+    New,
+}
+
+impl Entry<'_> {
+    pub(super) fn prepare(&mut self, command: &Command, prepare: &Prepare) -> Outcome {
+        let from = &prepare.from;
+        match self.arrival(from) {
+            Arrival::Old => return self.answered(None),
+            Arrival::Again => return self.repeated(from.id),
+            Arrival::New => {}
+        }
+        let mut part = self.take_part(from, &prepare.owner, &prepare.base);
+        let deadline = part.deadline;
+        self.bring_to(from.id, &mut part, &prepare.base, deadline, &command.context);
+        part.number = from.number;
+        match self.hold_prepared(command, prepare, &mut part) {
+            Ok(()) => {
+                part.undecided = Some(self.clock());
+            }
+            // Final for this number: a later sending of it gets the same.
+            Err(refusal) => part.refused = Some(Box::new(refusal)),
+        }
+        self.put_part(from.id, part);
+        self.repeated(from.id)
+    }
+
+    /// Holds what is wanted on top of what is valid, or says why not. Nothing is changed then.
+    fn hold_prepared(&mut self, command: &Command, prepare: &Prepare, part: &mut Part) -> Result<(), Refusal> {
+        let Prepare { namespace, owner, best_effort, zone, .. } = prepare;
+        let granting = Granting { namespace, owner, best_effort: *best_effort, whole: false, zone: *zone };
+        let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
+        let wants = self.grant_lines(&granting, lines)?;
+        let clock = self.clock();
+        for want in &wants {
+            let at = match part.lines.iter().position(|line| line.pool == want.pool) {
+                Some(at) => at,
+                None => {
+                    part.lines.push(PartLine { pool: want.pool, truth: Truth::default(), extra: 0, granted: None });
+                    part.lines.len() - 1
+                }
+            };
+            let line = &mut part.lines[at];
+            line.extra = want.grant.saturating_sub(line.truth.held);
+            let chosen = want.policy.checked_sub(1).map(|policy| Chosen { asked: want.asked, policy });
+            let contended = want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), clock);
+            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended, chosen });
+            if line.extra > 0 {
+                let extra = line.extra;
+                let ledger = &mut *self.ledger;
+                // What is being prepared counts for limits, or two carts could exceed one together.
+                ledger.stock.use_held(
+                    &mut ledger.dirty,
+                    clock,
+                    prepare.from.id,
+                    &part.owner,
+                    want.pool,
+                    u64::from(extra),
+                );
+                let chain = (prepare.from.id, part.last);
+                let spot = self.post(want.pool, MovementKind::Prepare, &command.context, chain, taken(extra), None);
+                part.last = Some(spot);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn decide(&mut self, command: &Command, decide: &Decide) -> Outcome {
+        let from = &decide.from;
+        match self.arrival(from) {
+            Arrival::Old => return self.answered(None),
+            Arrival::Again => return self.repeated(from.id),
+            Arrival::New => {}
+        }
+        let mut part = self.take_part(from, &decide.owner, &decide.lines);
+        if let Some(since) = part.undecided {
+            self.news.doubts.push(self.clock().since(since));
+        }
+        self.bring_to(from.id, &mut part, &decide.lines, decide.deadline, &command.context);
+        part.number = from.number;
+        self.put_part(from.id, part);
+        self.repeated(from.id)
+    }
+
+    /// Raises the floor, and says what is to be done with a message: below the floor or below what was obeyed last it
+    /// is ignored, equal to that it is answered again (rule 4).
+    fn arrival(&mut self, from: &From) -> Arrival {
+        self.raise_floor(from.home, from.floor);
+        if from.number < self.ledger.floor_of(from.home) {
+            return Arrival::Old;
+        }
+        match self.ledger.parts.get(&from.id) {
+            Some(part) if from.number < part.number => Arrival::Old,
+            Some(part) if from.number == part.number => Arrival::Again,
+            _ => Arrival::New,
+        }
+    }
+
+    /// The part as it stands, taken out of the state's indexes; or, if it was forgotten, as home knows that it stood.
+    fn take_part(&mut self, from: &From, owner: &Owner, lines: &[LineTruth]) -> Box<Part> {
+        if let Some(part) = self.ledger.parts.remove(&from.id) {
+            self.unindex(from.id, &part);
+            return part;
+        }
+        let line = |line: &LineTruth| {
+            let pool = self.ledger.stock.find_key(&line.pool);
+            let Some(pool) = pool.filter(|_| line.was.held == 0) else {
+                stop(format_args!("cart {} was forgotten, but home says {line:?}", from.id));
+            };
+            PartLine { pool, truth: line.was, extra: 0, granted: None }
+        };
+        Box::new(Part {
+            home: from.home,
+            number: Number::default(),
+            owner: owner.as_bytes().into(),
+            lines: lines.iter().map(line).collect(),
+            deadline: TimeMs(0),
+            undecided: None,
+            refused: None,
+            last: from.last.map(Spot::from),
+            mark: Mark::default(),
+        })
+    }
+
+    fn put_part(&mut self, id: ReservationId, mut part: Box<Part>) {
+        self.ledger.index_part(id, &part);
+        self.ledger.dirty.part(id, &mut part);
+        self.ledger.parts.insert(id, part);
+    }
+
+    fn unindex(&mut self, id: ReservationId, part: &Part) {
+        let due = Due::new(part.deadline, id);
+        for line in &part.lines {
+            let pool = self.ledger.stock.pool_mut(line.pool);
+            pool.undecided -= u64::from(line.extra);
+            if line.truth.held > 0 {
+                pool.told.take(due, u64::from(line.truth.held), 0);
+            }
+        }
+        if let Some(since) = part.undecided {
+            self.ledger.undecided.remove(&Due::new(since, id));
+        }
+        self.ledger.idle_parts.remove(&(part.home, part.number, id.to_bytes()));
+    }
+
+    /// Makes the part what home says it is. It is in no index meanwhile. Units that home holds or commits and that are
+    /// not here stop the shard (rule 4): no order of messages leads there.
+    fn bring_to(
+        &mut self,
+        id: ReservationId,
+        part: &mut Part,
+        truths: &[LineTruth],
+        deadline: TimeMs,
+        context: &Context,
+    ) {
+        let decided = part.undecided.take().is_some();
+        part.refused = None;
+        let extended = !decided && deadline > part.deadline;
+        part.deadline = deadline;
+        let mut told = Map::<PoolRef, Truth>::default();
+        for truth in truths {
+            let pool = self.ledger.stock.find_key(&truth.pool);
+            let Some(pool) = pool.filter(|pool| part.lines.iter().any(|line| line.pool == *pool)) else {
+                stop(format_args!("cart {id} is told {truth:?}, and nothing of it was ever held here"));
+            };
+            told.insert(pool, truth.now);
+        }
+        for at in 0..part.lines.len() {
+            let line = part.lines[at];
+            // What home does not name is not held, and is no line of this reservation.
+            let next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
+            let steps = Steps::between(id, &line, next);
+            part.lines[at] = PartLine { truth: next, extra: 0, granted: None, ..line };
+            let (ended, sold) = (steps.units(), u64::from(steps.commit));
+            if ended > 0 {
+                let (clock, ledger) = (self.clock(), &mut *self.ledger);
+                ledger.stock.use_ended(&mut ledger.dirty, clock, id, &part.owner, line.pool, ended, sold);
+            }
+            let mut chain = part.last;
+            for (kind, units) in steps.moves() {
+                let (stock, units) = (&self.ledger.stock, u64::from(units));
+                let (delta, sold_short) = match kind {
+                    MovementKind::Commit => stock.sell(line.pool, units),
+                    _ => (stock.pool(line.pool).books.give_back(units), 0),
+                };
+                chain = Some(self.post_sold(line.pool, kind, context, (id, chain), delta, sold_short));
+            }
+            if next.held > 0 && (decided || extended) {
+                let kind = if decided && line.extra > 0 { MovementKind::Reserve } else { MovementKind::Extend };
+                let told = Some((deadline, &*part.owner));
+                chain = Some(self.post(line.pool, kind, context, (id, chain), Delta::default(), told));
+            }
+            part.last = chain;
+        }
+        // A hashed id that home has forgotten since begins anew, and so must its counts here.
+        part.lines.retain(|line| told.contains_key(&line.pool));
+    }
+
+    fn post_sold(
+        &mut self,
+        pool: PoolRef,
+        kind: MovementKind,
+        context: &Context,
+        (id, previous): (ReservationId, Option<Spot>),
+        delta: Delta,
+        sold_short: u64,
+    ) -> Spot {
+        let posting = crate::journal::Posting {
+            kind,
+            by: if *context == Context::default() {
+                crate::journal::By::Nobody
+            } else {
+                crate::journal::By::Request(context)
+            },
+            reservation: Some((id, previous)),
+            delta,
+            sold_short,
+            document: bytes::Bytes::new(),
+            reason: bytes::Bytes::new(),
+            deadline: None,
+            owner: bytes::Bytes::new(),
+        };
+        self.ledger.stock.post(&mut self.block, pool, posting)
+    }
+
+    /// The answer to the last message obeyed.
+    fn repeated(&self, id: ReservationId) -> Outcome {
+        let part = &self.ledger.parts[&id];
+        let granted = part.lines.iter().filter_map(|line| {
+            let PartGranted { at, units, contended, chosen } = line.granted?;
+            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units, contended, chosen })
+        });
+        let result = match &part.refused {
+            Some(refusal) => Err((**refusal).clone()),
+            None => Ok(granted.collect()),
+        };
+        let last = part.last.map(|spot| spot.at(self.ledger.shard));
+        self.answered(Some(Answer { id, number: part.number, from: self.ledger.shard, result, last }))
+    }
+
+    fn answered(&self, answer: Option<Answer>) -> Outcome {
+        self.outcome(Ok((Done::Answered(answer.map(Box::new)), None)))
+    }
+
+    /// Keeps the highest floor of a home, and forgets some of what lies below it (rule 5).
+    pub(super) fn raise_floor(&mut self, home: ShardId, floor: Number) {
+        let ledger = &mut *self.ledger;
+        let mut known = ledger.floors.get(&home).map_or(Number::default(), |(known, _)| *known);
+        if floor > known {
+            let (kept, mark) = ledger.floors.entry(home).or_default();
+            (*kept, known) = (floor, floor);
+            ledger.dirty.floor(home, mark);
+        }
+        for _ in 0..PARTS_FORGOTTEN_PER_ENTRY {
+            let first = ledger.idle_parts.range((home, Number::default(), [0; 16])..(home, known, [0; 16])).next();
+            let Some(first) = first.copied() else { return };
+            ledger.idle_parts.remove(&first);
+            let id = ReservationId::from_slice(&first.2).expect("was made from an id");
+            if let Some(part) = ledger.parts.remove(&id) {
+                ledger.dirty.dropped(&part.mark, first.2);
+            }
+        }
+    }
+}
+
+/// What takes a line from one truth to the next.
+struct Steps {
+    commit: u32,
+    release: u32,
+    expire: u32,
+    withdraw: u32,
+}
+
+impl Steps {
+    fn between(id: ReservationId, line: &PartLine, next: Truth) -> Self {
+        let before = line.truth;
+        let commit = next.committed.checked_sub(before.committed);
+        let release = next.released.saturating_sub(before.released);
+        let expire = next.expired.saturating_sub(before.expired);
+        let there = before.held.checked_add(line.extra);
+        let steps = commit.and_then(|commit| {
+            let withdraw =
+                there?.checked_sub(next.held)?.checked_sub(commit)?.checked_sub(release)?.checked_sub(expire)?;
+            Some(Self { commit, release, expire, withdraw })
+        });
+        steps.unwrap_or_else(|| stop(format_args!("cart {id} is to become {next:?}, and holds {line:?}")))
+    }
+
+    /// How many units end.
+    fn units(&self) -> u64 {
+        [self.commit, self.release, self.expire, self.withdraw].into_iter().map(u64::from).sum()
+    }
+
+    fn moves(self) -> impl Iterator<Item = (MovementKind, u32)> {
+        let moves = [
+            (MovementKind::Commit, self.commit),
+            (MovementKind::Release, self.release),
+            (MovementKind::Expire, self.expire),
+            (MovementKind::Withdraw, self.withdraw),
+        ];
+        moves.into_iter().filter(|(_, units)| *units > 0)
+    }
+}
