@@ -63,8 +63,9 @@ fn properties_are_broken_by_a_bad_state() {
     breaks(properties::LIVE, &|state| state.breaks(Broken::LiveAfterDeadline));
     breaks(properties::NUMBERS, &|state| state.reused = true);
     breaks(properties::FLOORS, &|state| {
-        let body = Body::Prepare { base: 0, new: 1, least: 1 };
+        let body = Body::Prepare { base: None, new: 1, least: 1 };
         state.carts[0].rows[1] = Some(Message { cart: 0, participant: 1, number: 1, body });
+        state.carts[0].oldest[1] = 1;
         state.floors[1][0] = 2;
     });
     breaks(properties::ONCE, &|state| state.callers[0].held_times = 2);

@@ -4,12 +4,24 @@
 
 #[path = "carts/faults.rs"]
 mod faults;
+#[path = "carts/formats.rs"]
+mod formats;
 #[path = "carts/journal.rs"]
 mod journal;
 #[path = "carts/keeping.rs"]
 mod keeping;
+#[path = "carts/mended.rs"]
+mod mended;
 #[path = "carts/rules.rs"]
 mod rules;
+#[path = "carts/serial.rs"]
+mod serial;
+#[path = "carts/short.rs"]
+mod short;
+#[path = "carts/steps.rs"]
+mod steps;
 mod support;
+#[path = "carts/totality.rs"]
+mod totality;
 #[path = "carts/world.rs"]
 mod world;

@@ -3,9 +3,9 @@
 use super::Entry;
 use crate::{
     cart::message::Truth,
-    journal::{By, Posting},
+    journal::{By, Posting, Writer},
     movement::{Delta, MovementKind, Spot},
-    state::{Due, EndedBy, Reservation, stop},
+    state::{Dirty, Due, EndedBy, Reservation, Stock, stop},
     types::ReservationId,
 };
 use bytes::Bytes;
@@ -41,71 +41,20 @@ impl Entry<'_> {
         why: Why<'_>,
         split: impl Fn(usize, &Truth) -> Split,
     ) -> Option<Spot> {
-        let Some(mut reservation) = self.ledger.reservations.remove(&id) else {
+        let clock = self.clock();
+        let mut ledger = &mut *self.ledger;
+        let Some(mut reservation) = ledger.reservations.get_mut(&id) else {
             stop(format_args!("reservation {id} is to end units, but is not there"));
         };
-        let last = self.settle_lines(id, &mut reservation, why, split);
-        self.ledger.reservations.insert(id, reservation);
-        last
-    }
-
-    fn settle_lines(
-        &mut self,
-        id: ReservationId,
-        reservation: &mut Reservation,
-        why: Why<'_>,
-        split: impl Fn(usize, &Truth) -> Split,
-    ) -> Option<Spot> {
-        let clock = self.clock();
-        let ledger = &mut *self.ledger;
         let due = Due::new(reservation.deadline, id);
         let committed_before = reservation.committed();
-        let mut last = None;
-        let mut left = 0_u64;
-        for (at, line) in reservation.lines.as_mut_slice().iter_mut().enumerate() {
-            let split = split(at, &line.truth());
-            let units = split.units();
-            let Some(rest) = line.held.checked_sub(units) else {
-                stop(format_args!("reservation {id} ends {split:?} of {line:?}"));
-            };
-            left += u64::from(rest);
-            if units == 0 {
-                continue;
-            }
-            ledger.stock.pool_mut(line.pool).take_hold(due, u64::from(units), u64::from(rest));
-            let (ended, sold) = (u64::from(units), u64::from(split.commit));
-            ledger.stock.use_ended(&mut ledger.dirty, clock, id, &reservation.owner, line.pool, ended, sold);
-            let kinds = [
-                (MovementKind::Commit, split.commit),
-                (MovementKind::Release, split.release),
-                (MovementKind::Expire, split.expire),
-            ];
-            for (kind, units) in kinds.into_iter().filter(|(_, units)| *units > 0) {
-                let (delta, sold_short): (Delta, u64) = match kind {
-                    MovementKind::Commit => ledger.stock.sell(line.pool, u64::from(units)),
-                    _ => (ledger.stock.pool(line.pool).books.give_back(u64::from(units)), 0),
-                };
-                let posting = Posting {
-                    kind,
-                    by: why.by,
-                    reservation: Some((id, Some(reservation.last))),
-                    delta,
-                    sold_short,
-                    document: Bytes::new(),
-                    reason: Bytes::new(),
-                    deadline: None,
-                    owner: Bytes::new(),
-                };
-                reservation.last = ledger.stock.post(&mut self.block, line.pool, posting);
-                last = Some(reservation.last);
-            }
-            line.held = rest;
-            line.committed += split.commit;
-            line.released += split.release;
-            line.expired += split.expire;
+        let (last, mut left) =
+            settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &split);
+        if reservation.cart.is_some() {
+            left += self.settle_cart(id, why, &split);
+            ledger = &mut *self.ledger;
+            reservation = ledger.reservations.get_mut(&id).expect("was put back just now");
         }
-        left += self.settle_remote(id, reservation, why, split);
-        let ledger = &mut *self.ledger;
         if left > 0 {
             if reservation.committed() != committed_before {
                 reservation.since = clock;
@@ -128,18 +77,12 @@ impl Entry<'_> {
 
     /// The same for the lines in other shards: they change here, and their shards are told. Gives how many units are
     /// still held there.
-    fn settle_remote(
-        &mut self,
-        id: ReservationId,
-        reservation: &mut Reservation,
-        why: Why<'_>,
-        split: impl Fn(usize, &Truth) -> Split,
-    ) -> u64 {
+    fn settle_cart(&mut self, id: ReservationId, why: Why<'_>, split: &impl Fn(usize, &Truth) -> Split) -> u64 {
+        let Some(mut reservation) = self.ledger.reservations.remove(&id) else { return 0 };
         let own = reservation.lines.as_slice().len();
-        let Some(cart) = &mut reservation.cart else { return 0 };
         let mut told = Vec::new();
         let mut left = 0;
-        for (at, line) in cart.remote.iter_mut().enumerate() {
+        for (at, line) in reservation.cart.iter_mut().flat_map(|cart| &mut cart.remote).enumerate() {
             let split = split(own + at, &line.now);
             let Some(rest) = line.now.held.checked_sub(split.units()) else {
                 stop(format_args!("reservation {id} ends {split:?} of {line:?}"));
@@ -156,7 +99,64 @@ impl Entry<'_> {
             };
             told.push(line.shard);
         }
-        self.tell(id, reservation, &told, why.by);
+        self.tell(id, &mut reservation, &told, why.by);
+        self.ledger.reservations.insert(id, reservation);
         left
     }
+}
+
+/// Ends units of the lines that live here. Gives the last movement, and how many units are still held.
+fn settle_own(
+    (stock, dirty): (&mut Stock, &mut Dirty),
+    block: &mut Writer,
+    (id, reservation): (ReservationId, &mut Reservation),
+    why: Why<'_>,
+    split: &impl Fn(usize, &Truth) -> Split,
+) -> (Option<Spot>, u64) {
+    let due = Due::new(reservation.deadline, id);
+    let mut last = None;
+    let mut left = 0_u64;
+    for (at, line) in reservation.lines.as_mut_slice().iter_mut().enumerate() {
+        let split = split(at, &line.truth());
+        let units = split.units();
+        let Some(rest) = line.held.checked_sub(units) else {
+            stop(format_args!("reservation {id} ends {split:?} of {line:?}"));
+        };
+        left += u64::from(rest);
+        if units == 0 {
+            continue;
+        }
+        stock.pool_mut(line.pool).take_hold(due, u64::from(units), u64::from(rest));
+        let (ended, sold) = (u64::from(units), u64::from(split.commit));
+        stock.use_ended(dirty, block.time(), id, &reservation.owner, line.pool, ended, sold);
+        let kinds = [
+            (MovementKind::Commit, split.commit),
+            (MovementKind::Release, split.release),
+            (MovementKind::Expire, split.expire),
+        ];
+        for (kind, units) in kinds.into_iter().filter(|(_, units)| *units > 0) {
+            let (delta, sold_short): (Delta, u64) = match kind {
+                MovementKind::Commit => stock.sell(line.pool, u64::from(units)),
+                _ => (stock.pool(line.pool).books.give_back(u64::from(units)), 0),
+            };
+            let posting = Posting {
+                kind,
+                by: why.by,
+                reservation: Some((id, Some(reservation.last))),
+                delta,
+                sold_short,
+                document: Bytes::new(),
+                reason: Bytes::new(),
+                deadline: None,
+                owner: Bytes::new(),
+            };
+            reservation.last = stock.post(block, line.pool, posting);
+            last = Some(reservation.last);
+        }
+        line.held = rest;
+        line.committed += split.commit;
+        line.released += split.release;
+        line.expired += split.expire;
+    }
+    (last, left)
 }

@@ -193,8 +193,8 @@ const _: fn() = || {
     shared::<Ledger>();
 };
 
-/// Stops the shard: an equation of our own reasoning does not hold, and to go on would be to diverge. Nothing that can
-/// stand in an entry leads here.
+/// Stops the shard: an equation of our own reasoning does not hold, and to go on would be to diverge. Nothing that a
+/// client can put into an entry leads here, and no message that a correct shard sends.
 #[cold]
 #[track_caller]
 pub(crate) fn stop(why: std::fmt::Arguments<'_>) -> ! {

@@ -42,6 +42,8 @@ pub struct Plan {
     pub release: bool,
     /// Commit and release unit by unit, the rest kept.
     pub parts: bool,
+    /// The id has no time of its own, so it may be used for a new cart once it is forgotten.
+    pub anew: bool,
 }
 
 fn cart(home: usize, lines: PerShard) -> Plan {
@@ -58,6 +60,7 @@ fn cart(home: usize, lines: PerShard) -> Plan {
         commit: true,
         release: true,
         parts: false,
+        anew: false,
     }
 }
 
@@ -142,6 +145,11 @@ pub fn best_effort() -> Configuration {
     configuration("best effort", "a cart takes what is there of one line, be it nothing", [0, 2, 1], carts)
 }
 
+pub fn best_effort_nothing() -> Configuration {
+    let carts = vec![Plan { spare: [0, 1, 0], ..cart(0, [0, 1, 0]) }, cart(2, [0, 1, 0])];
+    configuration("best effort, nothing", "a cart takes what is there of its only line", [0, 1, 0], carts)
+}
+
 pub fn asks() -> Configuration {
     let carts = vec![Plan { tries: 2, ..cart(0, [0, 1, 1]) }];
     let base = configuration("ask", "participants ask after what is in doubt; all forget", [0, 1, 1], carts);
@@ -169,28 +177,27 @@ pub fn forgets_conflict() -> Configuration {
 pub fn forgets_sold() -> Configuration {
     let carts = vec![Plan { parts: true, ..cart(0, [0, 2, 1]) }];
     let base = configuration("forget, sold", "sold units are forgotten", [0, 2, 1], carts);
-    Configuration { forgets: true, asks: true, ..base }
+    Configuration { forgets: true, large: true, ..base }
 }
 
 pub fn returns() -> Configuration {
     let carts = vec![Plan { returns: 2, parts: true, release: false, ..cart(0, [0, 2, 0]) }];
     let base = configuration("return", "sold units come back, and all is forgotten", [0, 2, 0], carts);
+    Configuration { forgets: true, ..base }
+}
+
+pub fn anew() -> Configuration {
+    let carts = vec![Plan { anew: true, tries: 2, ..cart(0, [0, 1, 0]) }];
+    let base = configuration("anew", "an id without a time is forgotten and used for a new cart", [0, 2, 0], carts);
     Configuration { forgets: true, asks: true, ..base }
 }
 
 pub fn everything() -> Configuration {
-    let plan = Plan {
-        replacement: Some([0, 2, 0]),
-        replaces: 1,
-        extends: 1,
-        revives: 1,
-        returns: 1,
-        parts: true,
-        ..cart(0, [0, 1, 1])
-    };
-    let base =
-        configuration("everything", "one cart, all that may be asked of it, and forgotten", [0, 2, 1], vec![plan]);
-    Configuration { asks: true, forgets: true, large: true, ..base }
+    let plan =
+        Plan { replacement: Some([0, 2, 0]), replaces: 1, revives: 1, returns: 1, parts: true, ..cart(0, [0, 1, 1]) };
+    let about = "one cart, all that may be asked of it but extend, and forgotten";
+    let base = configuration("everything", about, [0, 2, 1], vec![plan]);
+    Configuration { forgets: true, large: true, ..base }
 }
 
 /// All that are explored, the small ones first.
@@ -202,6 +209,7 @@ pub fn all() -> Vec<Configuration> {
         parts_one(),
         replace_one(),
         best_effort(),
+        best_effort_nothing(),
         two_tries(),
         crosswise(),
         two_homes(),
@@ -210,6 +218,7 @@ pub fn all() -> Vec<Configuration> {
         revive_conflict(),
         conflict(),
         returns(),
+        anew(),
         forgets_one(),
         forgets_refused(),
         forgets_sold(),

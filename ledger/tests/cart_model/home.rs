@@ -1,7 +1,7 @@
 //! What a home decides. Every decision takes a number, and replaces the row of each participant that it concerns.
 
 use super::{
-    messages::{Body, Message, Number, Verdict},
+    messages::{Body, Message, Number, Truth, Verdict},
     model::CartModel,
     mutations::Mutation,
     state::{Broken, Cart, PerShard, Phase, SHARDS, State},
@@ -11,17 +11,19 @@ impl CartModel {
     /// The reserve of an id that home does not know, or another try after CONTENDED.
     pub fn reserve(&self, state: &mut State, cart: usize) {
         let plan = &self.configuration.carts[cart];
-        state.callers[cart].tries += 1;
+        let caller = &mut state.callers[cart];
+        caller.tries += 1;
+        // An id without a time of its own is not refused for its age.
+        caller.anew += u8::from(std::mem::take(&mut caller.too_old));
         let own = plan.lines[plan.home];
         if self.available(state, plan.home) < i16::from(own) {
             let contended = self.could_come_free(state, plan.home, cart, own);
-            let last = state.carts[cart].last;
-            let rows = state.carts[cart].rows;
-            state.carts[cart] = Cart { phase: Phase::Rejected { contended }, last, rows, ..Cart::default() };
+            state.carts[cart].phase = Phase::Rejected { contended };
             return;
         }
-        let Cart { last, rows, .. } = state.carts[cart];
-        state.carts[cart] = Cart { phase: Phase::Open, last, rows, ..Cart::default() };
+        // The last decision about an earlier try may still be on its way.
+        let Cart { last, rows, oldest, .. } = state.carts[cart];
+        state.carts[cart] = Cart { phase: Phase::Open, last, rows, oldest, ..Cart::default() };
         self.prepare(state, cart, plan.lines);
     }
 
@@ -55,7 +57,7 @@ impl CartModel {
         for participant in self.participants(cart).filter(|participant| lines[*participant] > 0) {
             state.carts[cart].asked[participant] = true;
             state.carts[cart].awaited[participant] = true;
-            let base = state.carts[cart].held[participant];
+            let base = state.carts[cart].line(participant);
             let new = lines[participant];
             let least = new - self.configuration.carts[cart].spare[participant];
             self.write_row(state, cart, participant, number, Body::Prepare { base, new, least });
@@ -72,6 +74,8 @@ impl CartModel {
         }
         let (phase, pending) = (it.phase, it.pending);
         match phase {
+            // Nothing at all is no success.
+            Phase::Open if pending == [0; SHARDS] => self.reject(state, cart, false),
             Phase::Open => {
                 state.carts[cart].deadline = state.passed[cart] + 1;
                 state.callers[cart].held_times += 1;
@@ -203,13 +207,14 @@ impl CartModel {
         }
         for participant in self.participants(cart) {
             let it = &state.carts[cart];
-            let mut truth = it.truth(participant);
+            let truth = it.truth(participant);
+            let mut line = it.line(participant);
             let told = !self.is(Mutation::GrantedNothingNotTold) || before.pending[participant] > 0;
             if asked[participant] && told || truth != before.truth(participant) {
-                if self.is(Mutation::DecideAsDelta) {
-                    truth.committed -= before.committed[participant];
+                if let Some(line) = line.as_mut().filter(|_| self.is(Mutation::DecideAsDelta)) {
+                    line.now.committed -= before.committed[participant];
                 }
-                self.write_row(state, cart, participant, number, Body::Decide(truth));
+                self.write_row(state, cart, participant, number, Body::Decide(line));
             }
         }
     }
@@ -221,6 +226,10 @@ impl CartModel {
         let it = &mut state.carts[cart];
         if it.rows[participant].is_some_and(|row| counts(row.number)) {
             it.rows[participant] = None;
+            it.oldest[participant] = 0;
+            if let Some(line) = it.line(participant).filter(|_| self.configuration.forgets) {
+                it.was[participant] = Truth { deadline: 0, ..line.now };
+            }
         }
         if !it.asked[participant] || !counts(it.pending_number) {
             return;
@@ -245,11 +254,10 @@ impl CartModel {
         }
     }
 
-    /// An Ask, answered by the home's applied state. An open row is sent again anyway.
+    /// An Ask, answered by the home's applied state. Whoever was sent that number or a later one is told more by its
+    /// row, or once all is prepared; a home that knows nothing of the cart never gave a number to it.
     pub fn on_ask(&self, state: &mut State, message: Message) {
-        let it = &state.carts[message.cart];
-        let keep = it.phase != Phase::Unknown && it.last[message.participant] == message.number;
-        if it.rows[message.participant].is_none() && !keep {
+        if state.carts[message.cart].last[message.participant] < message.number {
             self.send(state, Message { body: Body::Gone, ..message });
         }
     }
@@ -274,14 +282,18 @@ impl CartModel {
         }
     }
 
-    /// The smallest unanswered number to this participant, else the next that will be given.
+    /// The oldest number to this participant since its last answer about that cart, of all carts with an open row; else
+    /// the next that will be given.
     pub fn floor(&self, state: &State, home: usize, participant: usize) -> Number {
         let next = state.counters[home] + 1;
         if self.is(Mutation::FloorAboveUnanswered) {
             return next;
         }
         let carts = state.carts.iter().zip(&self.configuration.carts).filter(|(_, plan)| plan.home == home);
-        carts.filter_map(|(cart, _)| cart.rows[participant]).map(|row| row.number).min().unwrap_or(next)
+        let open =
+            carts.filter_map(|(cart, _)| cart.rows[participant].map(|row| (row.number, cart.oldest[participant])));
+        let of_row = self.is(Mutation::FloorOfOpenRows);
+        open.map(|(number, oldest)| if of_row { number } else { oldest }).min().unwrap_or(next)
     }
 
     fn next_number(&self, state: &mut State, home: usize) -> Number {
@@ -299,8 +311,14 @@ impl CartModel {
 
     fn write_row(&self, state: &mut State, cart: usize, participant: usize, number: Number, body: Body) {
         let message = Message { cart, participant, number, body };
-        state.carts[cart].last[participant] = number;
-        state.carts[cart].rows[participant] = if self.is(Mutation::RowRemovedWhenSent) { None } else { Some(message) };
+        let it = &mut state.carts[cart];
+        it.last[participant] = number;
+        if !self.is(Mutation::RowRemovedWhenSent) {
+            if self.configuration.forgets && it.rows[participant].is_none() {
+                it.oldest[participant] = number;
+            }
+            it.rows[participant] = Some(message);
+        }
         self.send(state, message);
     }
 }

@@ -22,15 +22,24 @@ pub struct Message {
 pub enum Body {
     /// Home to participant: hold `new`, or what there is of it but not less than `least`; and keep `base`, which is
     /// still valid, meanwhile.
-    Prepare { base: Units, new: Units, least: Units },
-    /// Home to participant: this is how it stands.
-    Decide(Truth),
+    Prepare { base: Option<Line>, new: Units, least: Units },
+    /// Home to participant: this is how it stands. A line that is not named is not held, and has no counts.
+    Decide(Option<Line>),
     /// Home to participant: nothing is known of what was asked about.
     Gone,
     /// Participant to home.
     Answer(Verdict),
     /// Participant to home: what became of this?
     Ask,
+}
+
+/// A line as a message names it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Line {
+    /// As home last decided.
+    pub now: Truth,
+    /// As the participant last acknowledged: what it begins with if it has forgotten the cart. Without the deadline.
+    pub was: Truth,
 }
 
 /// What home decided for one participant. The totals never fall.
@@ -74,16 +83,29 @@ impl fmt::Display for Truth {
     }
 }
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { now, was } = self;
+        write!(f, "{now}")?;
+        if *was == (Truth { deadline: 0, ..*now }) { Ok(()) } else { write!(f, "; was {was}") }
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { participant, number, .. } = self;
         let cart = cart_name(self.cart);
         match self.body {
             Body::Prepare { base, new, least } => {
-                write!(f, "Prepare {number} of {cart} to shard {participant} (base {base}, new {new}")?;
-                if least < new { write!(f, ", at least {least})") } else { f.write_str(")") }
+                write!(f, "Prepare {number} of {cart} to shard {participant} (new {new}")?;
+                if least < new {
+                    write!(f, ", at least {least}")?;
+                }
+                base.map_or(Ok(()), |base| write!(f, "; base {base}"))?;
+                f.write_str(")")
             }
-            Body::Decide(truth) => write!(f, "Decide {number} of {cart} to shard {participant} ({truth})"),
+            Body::Decide(Some(line)) => write!(f, "Decide {number} of {cart} to shard {participant} ({line})"),
+            Body::Decide(None) => write!(f, "Decide {number} of {cart} to shard {participant} (nothing)"),
             Body::Gone => write!(f, "Gone {number} of {cart} to shard {participant}"),
             Body::Answer(verdict) => {
                 let verdict = match verdict {

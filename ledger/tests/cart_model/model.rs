@@ -125,8 +125,13 @@ impl CartModel {
         let plan = &self.configuration.carts[cart];
         let it = &state.carts[cart];
         let caller = &state.callers[cart];
+        let tries = caller.tries < plan.tries;
         match it.phase {
-            Phase::Unknown | Phase::Rejected { contended: true } if caller.tries < plan.tries && !caller.too_old => {
+            // A refusal that is no longer remembered is judged anew, whatever it was.
+            Phase::Rejected { contended } if tries && (contended || self.configuration.forgets) => {
+                actions.push(Action::Reserve { cart });
+            }
+            Phase::Unknown if tries && (!caller.too_old || plan.anew) => {
                 actions.push(Action::Reserve { cart });
             }
             Phase::Open if plan.release => actions.push(Action::Release { cart }),
@@ -191,7 +196,7 @@ impl CartModel {
     }
 
     fn participant_steps(&self, state: &State, cart: usize, shard: usize, actions: &mut Vec<Action>) {
-        if self.configuration.asks && self.may_ask(state, cart, shard) {
+        if self.configuration.asks && Self::may_ask(state, cart, shard) {
             actions.push(Action::Ask { cart, shard });
         }
         if self.configuration.forgets && self.may_forget(state, cart, shard) {

@@ -22,6 +22,7 @@ pub enum Mutation {
     DecideAsDelta,
     PrepareDropsBase,
     RowRemovedWhenSent,
+    CountsOutliveLine,
     RefusalNotRemembered,
     RefuserNotTold,
     RefusalNotRememberedNorTold,
@@ -30,12 +31,13 @@ pub enum Mutation {
     CommitGuardedBySweep,
     ExtendGuardedBySweep,
     ForgottenAboveFloor,
-    SoldForgottenBelowFloor,
-    SoldForgottenByTime,
+    ForgottenByAge,
+    FloorOfOpenRows,
+    WasNotTold,
     FloorAboveUnanswered,
     FloorLostWithLeader,
     StaleLeaderAnswersAsk,
-    GoneForgetsAboveFloor,
+    GoneWithoutNumber,
     RefusedForgottenWithOpenRow,
     SoldForgottenWithOpenRow,
     OldIdRunsAgain,
@@ -65,7 +67,7 @@ macro_rules! spared {
     };
 }
 
-pub const ALL: [Entry; 28] = [
+pub const ALL: [Entry; 30] = [
     needed!(NoNumbers, "1", one, HEALS, "messages carry no numbers; what comes is done"),
     needed!(
         CounterRestartsWithLeader,
@@ -104,6 +106,7 @@ pub const ALL: [Entry; 28] = [
     ),
     needed!(PrepareDropsBase, "4", replace_conflict, WHOLE, "a Prepare gives the old lines up for the new ones"),
     needed!(ParticipantExpiresAlone, "4", extend_one, WHOLE, "a participant ends a hold at the deadline that it knows"),
+    needed!(CountsOutliveLine, "4", anew, TOTALS, "a participant keeps the counts of a line that home does not name"),
     spared!(RefusalNotRemembered, "4", two_tries, "a refusal is not remembered, but the refuser is told the end"),
     spared!(RefuserNotTold, "4", two_tries, "a refuser is not told the end, but remembers its refusal"),
     needed!(
@@ -114,23 +117,30 @@ pub const ALL: [Entry; 28] = [
         "a refusal is not remembered, nor the refuser told the end"
     ),
     needed!(ForgottenAboveFloor, "5", forgets_refused, HEALS, "a record that ended is forgotten above the floor"),
+    needed!(
+        ForgottenByAge,
+        "5",
+        returns,
+        UNITS,
+        "a record that ended is forgotten when the return window is past, above the floor or not"
+    ),
+    needed!(
+        FloorOfOpenRows,
+        "5",
+        returns,
+        UNITS,
+        "the floor is the smallest number of an open row, also if it replaced an unanswered one"
+    ),
+    needed!(
+        WasNotTold,
+        "5",
+        returns,
+        UNITS,
+        "messages do not say what the participant last acknowledged; who has forgotten begins with nothing"
+    ),
     needed!(FloorAboveUnanswered, "5", forgets_refused, HEALS, "the floor is the next number, answered or not"),
     needed!(FloorLostWithLeader, "5", forgets_refused, HEALS, "the floor is the leader's, and is lost with it"),
-    needed!(
-        SoldForgottenBelowFloor,
-        "5",
-        returns,
-        UNITS,
-        "a record of sold units is forgotten as soon as it is below the floor"
-    ),
-    needed!(
-        SoldForgottenByTime,
-        "5",
-        returns,
-        UNITS,
-        "a record of sold units is forgotten when it is below the floor and the return window is past"
-    ),
-    needed!(GoneForgetsAboveFloor, "6", returns, UNITS, "Gone lets a record of sold units go above the floor"),
+    needed!(GoneWithoutNumber, "6", anew, WHOLE, "Gone is obeyed whatever Prepare it names"),
     needed!(StaleLeaderAnswersAsk, "6", asks, WHOLE, "Ask is answered by a leader that has not applied the cart"),
     needed!(RefusedForgottenWithOpenRow, "7", forgets_refused, HEALS, "home forgets a refused cart with an open row"),
     needed!(SoldForgottenWithOpenRow, "7", forgets_sold, HEALS, "home forgets a committed cart with an open row"),

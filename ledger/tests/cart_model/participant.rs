@@ -1,7 +1,7 @@
 //! What a participant does with what it is told. It decides nothing by itself but whether its units are there.
 
 use super::{
-    messages::{Body, Message, Number, Truth, Units, Verdict},
+    messages::{Body, Line, Message, Number, Truth, Units, Verdict},
     model::CartModel,
     mutations::Mutation,
     state::{Broken, Phase, Record, State},
@@ -26,103 +26,111 @@ impl CartModel {
                 return;
             }
         }
-        let record = record.unwrap_or_default();
         let answer = match message.body {
-            Body::Prepare { base, new, least } => self.on_prepare(state, message, record, [base, new, least]),
-            Body::Decide(truth) => Self::on_decide(state, message, record, self.totals(record, truth)),
+            Body::Prepare { base, new, least } => self.on_prepare(state, message, base, [new, least]),
+            Body::Decide(line) => self.on_decide(state, message, line),
             _ => return,
         };
         self.send(state, Message { body: Body::Answer(answer), ..message });
     }
 
-    fn on_prepare(&self, state: &mut State, message: Message, record: Record, asked: [Units; 3]) -> Verdict {
-        let [base, new, least] = asked;
-        let Message { cart, participant, number, .. } = message;
-        if base > record.units() {
+    /// The record as it stands; or, if it was forgotten, as home knows that it stood.
+    fn record(&self, state: &mut State, message: Message, line: Option<Line>) -> Record {
+        if let Some(record) = state.records[message.cart][message.participant] {
+            return record;
+        }
+        let was = line.filter(|_| !self.is(Mutation::WasNotTold)).map_or_else(Truth::default, |line| line.was);
+        if was.held > 0 {
             state.breaks(Broken::UnitsMissing);
         }
-        let base = if self.is(Mutation::PrepareDropsBase) { 0 } else { base };
+        Record { committed: was.committed, returned: was.returned, ..Record::default() }
+    }
+
+    /// Makes the record what home says it is. What was undecided is given back, as far as it is not held or sold now.
+    fn bring_to(&self, state: &mut State, message: Message, record: Record, now: Option<Truth>) -> Option<Record> {
+        let Message { cart, participant, number, .. } = message;
+        let kept = if self.is(Mutation::CountsOutliveLine) { record } else { Record::default() };
+        let unnamed = Record { number, committed: kept.committed, returned: kept.returned, ..Record::default() };
+        let Some(now) = now else { return Some(unnamed) };
+        if now.committed < record.committed || now.returned < record.returned {
+            state.breaks(Broken::TotalFell);
+        }
+        let sold = now.committed.saturating_sub(record.committed);
+        let returned = now.returned.saturating_sub(record.returned);
+        if record.units() < now.held + sold {
+            state.breaks(Broken::UnitsMissing);
+            return None;
+        }
+        state.pools[cart][participant].committed += sold;
+        state.pools[cart][participant].returned += returned;
+        Some(Record {
+            number,
+            base: now.held,
+            committed: now.committed,
+            returned: now.returned,
+            deadline: now.deadline,
+            ..Record::default()
+        })
+    }
+
+    fn on_prepare(&self, state: &mut State, message: Message, base: Option<Line>, asked: [Units; 2]) -> Verdict {
+        let [new, least] = asked;
+        let Message { cart, participant, .. } = message;
+        let before = (state.records[cart][participant], state.pools[cart][participant]);
+        let record = self.record(state, message, base);
+        // Home says nothing of the deadline here.
+        let now = base.map(|Line { now, .. }| Truth { deadline: record.deadline.min(now.deadline), ..now });
+        let Some(record) = self.bring_to(state, message, record, now) else { return Verdict::Short };
+        let base = if self.is(Mutation::PrepareDropsBase) { 0 } else { record.base };
+        let record = Record { base, ..record };
+        state.records[cart][participant] = Some(record);
         // What this cart has here already counts as there.
-        let there = self.available(state, participant) + i16::from(record.units());
-        let could = |units: Units| there >= i16::from(base.max(units));
-        let record = Record { number, base, pending: 0, undecided: false, ..record };
-        if let Some(granted) = (least..=new).rev().find(|units| could(*units)) {
+        let there = self.available(state, participant) + i16::from(base);
+        if let Some(granted) = (least..=new).rev().find(|units| there >= i16::from(base.max(*units))) {
             let answer = Verdict::Granted(granted);
-            let record = Record { pending: granted, undecided: true, answer, ..record };
-            state.records[cart][participant] = Some(record);
+            state.records[cart][participant] = Some(Record { pending: granted, undecided: true, answer, ..record });
             return answer;
         }
-        let more = base.max(least) - state.records[cart][participant].map_or(0, |record| record.units());
-        let contended = self.could_come_free(state, participant, cart, more);
+        let contended = self.could_come_free(state, participant, cart, base.max(least) - base);
         let answer = if contended { Verdict::Contended } else { Verdict::Short };
-        if !self.is(Mutation::RefusalNotRemembered) && !self.is(Mutation::RefusalNotRememberedNorTold) {
-            state.records[cart][participant] = Some(Record { answer, ..record });
+        state.records[cart][participant] = Some(Record { answer, ..record });
+        if self.is(Mutation::RefusalNotRemembered) || self.is(Mutation::RefusalNotRememberedNorTold) {
+            (state.records[cart][participant], state.pools[cart][participant]) = before;
         }
         answer
     }
 
-    fn on_decide(state: &mut State, message: Message, record: Record, truth: Truth) -> Verdict {
-        let Message { cart, participant, number, .. } = message;
-        if truth.committed < record.committed || truth.returned < record.returned {
-            state.breaks(Broken::TotalFell);
+    fn on_decide(&self, state: &mut State, message: Message, line: Option<Line>) -> Verdict {
+        let record = self.record(state, message, line);
+        let now = line.map(|line| self.totals(record, line.now));
+        if let Some(record) = self.bring_to(state, message, record, now) {
+            state.records[message.cart][message.participant] = Some(record);
         }
-        let sold = truth.committed.saturating_sub(record.committed);
-        let returned = truth.returned.saturating_sub(record.returned);
-        if record.units() < truth.held + sold {
-            state.breaks(Broken::UnitsMissing);
-            return Verdict::Settled;
-        }
-        state.pools[cart][participant].committed += sold;
-        state.pools[cart][participant].returned += returned;
-        state.records[cart][participant] = Some(Record {
-            number,
-            base: truth.held,
-            pending: 0,
-            committed: truth.committed,
-            returned: truth.returned,
-            deadline: truth.deadline,
-            undecided: false,
-            answer: Verdict::Settled,
-        });
         Verdict::Settled
     }
 
-    /// Home knows nothing of it. An undecided hold goes; a record of what was sold has no more to wait for, but for old
-    /// messages that only the floor keeps out.
+    /// Home knows nothing of that very Prepare. What it held goes, and whoever brings it again is refused.
     pub fn on_gone(&self, state: &mut State, message: Message) {
-        let floor = state.floors[message.participant][self.configuration.carts[message.cart].home];
         let slot = &mut state.records[message.cart][message.participant];
-        let Some(record) = slot.filter(|record| record.number == message.number) else {
-            return;
-        };
-        if record.undecided {
-            *slot = Some(Record { base: 0, pending: 0, undecided: false, ..record });
-        } else if record.ended() && (record.number < floor || self.is(Mutation::GoneForgetsAboveFloor)) {
-            *slot = None;
+        let named = |record: &Record| record.number == message.number || self.is(Mutation::GoneWithoutNumber);
+        if let Some(record) = slot.as_mut().filter(|record| record.undecided && named(record)) {
+            *record = Record { pending: 0, undecided: false, answer: Verdict::Contended, ..*record };
         }
     }
 
-    /// Whether a record may be forgotten without asking: it has ended, sold nothing, and is below the floor.
+    /// Whether a record may be forgotten: nothing is held any more, and home has heard of that.
     pub fn may_forget(&self, state: &State, cart: usize, participant: usize) -> bool {
         let floor: Number = state.floors[participant][self.configuration.carts[cart].home];
+        let aged = self.is(Mutation::ForgottenByAge) && state.callers[cart].too_old;
         state.records[cart][participant].is_some_and(|record| {
             let below = record.number < floor || self.is(Mutation::ForgottenAboveFloor);
-            let by_time = self.is(Mutation::SoldForgottenByTime) && state.callers[cart].too_old;
-            let sold = record.committed > 0 && !by_time && !self.is(Mutation::SoldForgottenBelowFloor);
-            record.ended() && below && !sold
+            record.ended() && (below || aged)
         })
     }
 
-    /// Whether a participant has reason to ask home: its hold is undecided, or the record of a sale is due to go.
-    pub fn may_ask(&self, state: &State, cart: usize, participant: usize) -> bool {
-        let floor = state.floors[participant][self.configuration.carts[cart].home];
-        state.records[cart][participant].is_some_and(|record| {
-            let due = record.ended()
-                && record.committed > 0
-                && state.callers[cart].too_old
-                && (record.number < floor || self.is(Mutation::GoneForgetsAboveFloor));
-            record.undecided || self.configuration.forgets && due
-        })
+    /// Whether a participant has reason to ask home.
+    pub fn may_ask(state: &State, cart: usize, participant: usize) -> bool {
+        state.records[cart][participant].is_some_and(|record| record.undecided)
     }
 
     /// Units of a shard's pool that nobody holds or bought. Below zero is an oversell.

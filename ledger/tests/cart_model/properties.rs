@@ -3,7 +3,7 @@
 use super::{
     configurations::{Configuration, Plan},
     model::CartModel,
-    state::{Broken, Phase, SHARDS, State},
+    state::{Broken, Cart, Phase, SHARDS, State},
 };
 use stateright::Property;
 
@@ -73,18 +73,20 @@ fn floors(model: &CartModel, state: &State) -> bool {
     (0..state.carts.len()).all(|cart| {
         let home = model.configuration.carts[cart].home;
         model.participants(cart).all(|participant| {
-            let row = state.carts[cart].rows[participant];
-            row.is_none_or(|row| state.floors[participant][home] <= row.number)
+            let Cart { rows, oldest, .. } = &state.carts[cart];
+            rows[participant].is_none() || state.floors[participant][home] <= oldest[participant]
         })
     })
 }
 
-/// A cart is held once, and no line is sold more often than it was ever held.
+/// A cart is held once, and no line is sold more often than it was ever held. An id without a time of its own may begin
+/// anew once it is forgotten.
 fn once(model: &CartModel, state: &State) -> bool {
     (0..state.carts.len()).all(|cart| {
         let plan = &model.configuration.carts[cart];
-        let most = |shard: usize| plan.lines[shard].max(plan.replacement.map_or(0, |new| new[shard]));
-        state.callers[cart].held_times <= 1
+        let times = 1 + state.callers[cart].anew;
+        let most = |shard: usize| times * plan.lines[shard].max(plan.replacement.map_or(0, |new| new[shard]));
+        state.callers[cart].held_times <= times
             && (0..SHARDS).all(|shard| state.decided[cart][shard].committed <= most(shard))
     })
 }
@@ -96,7 +98,7 @@ struct Reached {
     condition: fn(&CartModel, &State) -> bool,
 }
 
-const REACHED: [Reached; 12] = [
+const REACHED: [Reached; 13] = [
     Reached {
         name: "a cart is held and all know it",
         applies: |_| true,
@@ -185,6 +187,14 @@ const REACHED: [Reached; 12] = [
                 state.carts[cart].phase == Phase::Unknown && state.records[cart].iter().all(Option::is_none)
             };
             (0..state.carts.len()).any(|cart| state.callers[cart].too_old && nobody_knows(cart))
+        },
+    },
+    Reached {
+        name: "an id begins anew, and both its carts are sold",
+        applies: |of| any(of, |plan| plan.anew),
+        condition: |_, state| {
+            let sold = |cart: usize| state.pools[cart].iter().any(|pool| pool.committed > 1);
+            (0..state.carts.len()).any(|cart| state.callers[cart].anew > 0 && sold(cart))
         },
     },
 ];

@@ -1,7 +1,7 @@
 //! The whole world at one moment: what each home and each participant has applied, what was sent, and what the checker
 //! remembers beside them to judge by.
 
-use super::messages::{Message, Number, Truth, Units, Verdict};
+use super::messages::{Line, Message, Number, Truth, Units, Verdict};
 use std::{collections::BTreeSet, fmt};
 
 /// Shards in the model. A cart's home is one of them; all others may be participants.
@@ -57,6 +57,11 @@ pub struct Cart {
     pub last: PerShard<Number>,
     /// At most one unanswered message to each participant.
     pub rows: PerShard<Option<Message>>,
+    /// While a row is open, the oldest number sent there since the last answer from there; else 0. This and `was` are
+    /// kept only in worlds where something is forgotten: elsewhere they can matter to nobody.
+    pub oldest: PerShard<Number>,
+    /// The truth as each participant last acknowledged it, without the deadline.
+    pub was: PerShard<Truth>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -101,6 +106,8 @@ pub struct Caller {
     pub returns: u8,
     /// How often the cart went from Open to Held.
     pub held_times: u8,
+    /// How often its id, forgotten after its end, was used for a new cart.
+    pub anew: u8,
     /// The reservation and its end are older than the retention and the return window: its id is refused, and so is
     /// every return.
     pub too_old: bool,
@@ -180,6 +187,12 @@ impl Cart {
             returned: self.returned[participant],
             deadline: if held > 0 { self.deadline } else { 0 },
         }
+    }
+
+    /// The line as messages to this participant name it: not before it was held.
+    pub fn line(&self, participant: usize) -> Option<Line> {
+        let named = !matches!(self.phase, Phase::Unknown | Phase::Open | Phase::Rejected { .. });
+        named.then(|| Line { now: self.truth(participant), was: self.was[participant] })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Each rule of the protocol alone, as a story, and every bug that was found since.
+//! Each rule of the protocol alone, as a story. `ledger/src/cart/mod.rs` has their numbers.
 
-use crate::{support::*, world::*};
+use crate::{short::*, support::*, world::*};
 use earmark_ledger::{
-    Fresh, Ledger, News,
+    Fresh, Ledger,
     cart::{Number, message::*},
     command::*,
     limits,
@@ -11,242 +11,6 @@ use earmark_ledger::{
     records,
     types::*,
 };
-
-fn shoe() -> PoolKey {
-    pool("a1", "berlin")
-}
-
-fn sock() -> PoolKey {
-    pool("a2", "berlin")
-}
-
-fn hat() -> PoolKey {
-    pool("a3", "berlin")
-}
-
-const TTL: DurationMs = DurationMs::seconds(60);
-
-/// Three shards with 5 units each.
-fn stocked() -> World {
-    let mut world = World::new(3);
-    world.stock(&[(&shoe(), 5), (&sock(), 5), (&hat(), 5)]);
-    world
-}
-
-/// A cart whose home is shard 1.
-fn id(world: &World, number: u64) -> ReservationId {
-    cart_id(ShardId(1), world.now, number)
-}
-
-fn pending(outcome: &Outcome) -> Pending {
-    match &outcome.verdict {
-        Verdict::Done(Done::Pending(pending)) => *pending,
-        other => panic!("is not being prepared: {other:?}"),
-    }
-}
-
-fn refusal(outcome: &Outcome) -> &Refusal {
-    match &outcome.verdict {
-        Verdict::Refused(refusal) => refusal,
-        other => panic!("was not refused: {other:?}"),
-    }
-}
-
-fn answer(packet: &Packet) -> &Answer {
-    match &packet.command.body {
-        Body::Cart(Message::Answer(answer)) => answer,
-        other => panic!("is no answer: {other:?}"),
-    }
-}
-
-fn state(world: &World, id: ReservationId) -> ReservationState {
-    world.view(id).expect("is known").state
-}
-
-#[test]
-fn a_prepared_unit_is_counted_once() {
-    let mut world = stocked();
-    world.reserve(&cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 2)], TTL));
-    // The world looks at the books after each entry.
-    let row = world.row(1, 2);
-    world.deliver(row);
-    assert_eq!(world.units(&sock()), (3, 2, 0));
-}
-
-#[test]
-fn only_the_answer_to_an_open_message_changes_anything() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 2), (&hat(), 1)], TTL));
-    let row = world.row(1, 2);
-    let granted = world.deliver(row).expect("an answer");
-    assert_eq!(answer(&granted).result.as_ref().map(Vec::len), Ok(1));
-    world.pump();
-    assert_eq!(state(&world, id), ReservationState::Held);
-    world.one(1, commit(id));
-    world.pump();
-    world.assert_rest();
-    world.checkpoint(ShardId(1));
-    // Home knows nothing of it in memory any more: it must not be needed.
-    world.wait(90_000);
-    world.tick(1);
-    world.evict(ShardId(1));
-    let before = world.view(id);
-    let applied = world.entry(ShardId(1), vec![granted.command]);
-    assert_eq!(applied.news, News::default());
-    assert_eq!(world.view(id), before);
-}
-
-#[test]
-fn whoever_joins_a_reserve_that_is_prepared_is_told_its_refusal_for_as_long_as_the_others() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    let asked = cart(id, &[(&shoe(), 1), (&sock(), 6)], TTL);
-    let sending = |seconds, attempt| Command {
-        not_after: BASE.plus(DurationMs::seconds(seconds)),
-        attempt,
-        ..command(Body::Reserve(asked.clone()))
-    };
-    let first = world.entry(ShardId(1), vec![sending(5, 1)]).outcomes.remove(0);
-    let joined = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
-    assert_eq!(pending(&first), pending(&joined));
-    assert!(joined.replayed);
-    world.restart(ShardId(1));
-    world.pump();
-    let told = world.decided.remove(0).1;
-    assert!(matches!(refusal(&told), Refusal::InsufficientStock(_)));
-    // The units come, but both sendings were told that they are not there.
-    world.wait(15_000);
-    world.stock(&[(&sock(), 5)]);
-    let again = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
-    assert_eq!((refusal(&again), again.replayed), (refusal(&told), true));
-    world.wait(5_501);
-    let late = world.entry(ShardId(1), vec![sending(20, 3)]).outcomes.remove(0);
-    assert_eq!(refusal(&late), &Refusal::Late);
-}
-
-#[test]
-fn whoever_joined_with_a_higher_try_and_was_told_contended_is_told_so_again() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    let asked = cart(id, &[(&shoe(), 1), (&sock(), 1)], TTL);
-    let sending = |attempt| Command { attempt, ..command(Body::Reserve(asked.clone())) };
-    world.entry(ShardId(1), vec![sending(1)]);
-    world.entry(ShardId(1), vec![sending(3)]);
-    world.wait(2_000);
-    world.tick(1);
-    world.pump();
-    assert_eq!(refusal(&world.decided[0].1), &Refusal::Contended);
-    for attempt in [1, 2, 3] {
-        let again = world.entry(ShardId(1), vec![sending(attempt)]).outcomes.remove(0);
-        assert_eq!((refusal(&again), again.replayed), (&Refusal::Contended, true));
-    }
-    let anew = world.entry(ShardId(1), vec![sending(4)]).outcomes.remove(0);
-    pending(&anew);
-    world.pump();
-    assert_eq!(state(&world, id), ReservationState::Held);
-    assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 1, 0), (4, 1, 0)]);
-}
-
-/// The only movements of a reservation in a shard, and which of them each follows.
-fn chain(world: &World, shard: u32, id: ReservationId) -> Vec<(MovementKind, Option<u64>)> {
-    let movements = world.member(ShardId(shard)).journal.movements.iter();
-    let of = movements.filter(|movement| movement.reservation == Some(id));
-    of.map(|movement| (movement.kind, movement.previous_of_reservation.map(|before| before.index.0))).collect()
-}
-
-#[test]
-fn what_was_obeyed_is_not_forgotten_before_home_knows() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    let asked = cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL);
-    world.reserve(&asked);
-    let prepare = world.row(1, 2);
-    world.deliver(prepare);
-    world.one(1, release(id));
-    // The participant gives the units back, but its answer is lost, and the same reserve begins anew.
-    let given_up = world.row(1, 2);
-    let unheard = world.deliver(given_up).expect("an answer");
-    world.wait(30_000);
-    let again = Command { attempt: 2, ..command(Body::Reserve(asked.clone())) };
-    let told = world.entry(ShardId(1), vec![again]).outcomes.remove(0);
-    // It was released, so that is what it is told.
-    assert!(matches!(refusal(&told), Refusal::ReservationState { .. }));
-    let open = world.row(1, 2);
-    assert!(world.deliver(open).is_some());
-    world.deliver(unheard);
-
-    // The same after a refusal that may be tried again.
-    let id = cart_id(ShardId(1), world.now, 2);
-    let asked = cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL);
-    world.reserve(&asked);
-    let prepare = world.row(1, 2);
-    world.deliver(prepare);
-    world.wait(2_000);
-    world.tick(1);
-    let given_up = world.row(1, 2);
-    world.deliver(given_up);
-    let withdrawn = world.member(ShardId(2)).journal.movements.last().expect("moved").position.index.0;
-    let again = Command { attempt: 2, ..command(Body::Reserve(asked)) };
-    world.entry(ShardId(1), vec![again]);
-    world.restart(ShardId(1));
-    // Home's floor must not say that what it has not heard of is over.
-    for _ in 0..3 {
-        let floor = world.floor(ShardId(1), ShardId(2));
-        world.deliver(floor);
-    }
-    world.pump();
-    let of = chain(&world, 2, id);
-    let kinds: Vec<_> = of.iter().map(|(kind, _)| *kind).collect();
-    use MovementKind::*;
-    assert_eq!(kinds, [Prepare, Withdraw, Prepare, Reserve]);
-    assert_eq!(of[2].1, Some(withdrawn));
-}
-
-/// Carries to their end the messages about one cart only.
-fn carry(world: &mut World, id: ReservationId) {
-    let of = |packet: &Packet| {
-        matches!(&packet.command.body,
-        Body::Cart(Message::Prepare(Prepare { from, .. }) | Message::Decide(Decide { from, .. })) if from.id == id)
-    };
-    loop {
-        let rows: Vec<_> = world.rows(shard_of(id.home())).into_iter().filter(of).collect();
-        if rows.is_empty() {
-            return;
-        }
-        for row in rows {
-            let back = world.deliver(row).expect("an answer");
-            world.deliver(back);
-        }
-    }
-}
-
-#[test]
-fn a_hashed_id_begins_anew_even_where_its_old_life_was_not_forgotten() {
-    let mut world = stocked();
-    // Something that is never answered keeps the floor down.
-    let stuck = id(&world, 1);
-    world.reserve(&cart(stuck, &[(&shoe(), 1), (&sock(), 1)], TTL));
-    world.one(1, release(stuck));
-    let id = ReservationId::hashed(home_bucket(ShardId(1)), 7);
-    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 2)], TTL));
-    carry(&mut world, id);
-    world.one(1, commit(id));
-    carry(&mut world, id);
-    assert_eq!(world.units(&sock()), (3, 0, 2));
-    // Home forgets it once nothing can be returned any more. The participant can't.
-    world.wait(401 * 24 * 3_600_000);
-    world.one(1, Body::Forget(Forget { reservations: vec![id], operations: Vec::new() }));
-    assert_eq!(world.view(id), None);
-    assert_eq!(world.records(ShardId(2), records::PART), 1);
-    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 1)], TTL));
-    carry(&mut world, id);
-    assert_eq!(state(&world, id), ReservationState::Held);
-    assert_eq!(world.units(&sock()), (2, 1, 2));
-    world.one(1, commit(id));
-    carry(&mut world, id);
-    assert_eq!(world.units(&sock()), (2, 0, 3));
-}
 
 #[test]
 fn gone_is_obeyed_once_and_only_for_the_prepare_it_names() {
@@ -296,65 +60,6 @@ fn a_prepare_that_is_being_decided_is_kept() {
     }
     world.pump();
     assert_eq!(world.units(&sock()), (5, 0, 0));
-}
-
-#[test]
-fn the_position_of_an_answer_is_that_of_its_decision() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    // Home has no line of its own, so nothing moves there.
-    let asked = cart(id, &[(&sock(), 2), (&hat(), 1)], TTL);
-    world.reserve(&asked);
-    world.pump();
-    let held = world.decided.remove(0).1;
-    let index = |outcome: &Outcome| outcome.position.index.0;
-    let of_entry = world.member(ShardId(1)).index;
-    assert!(index(&held) > 2 && index(&held) < of_entry, "it was decided with the last answer to a prepare");
-    let again = world.reserve(&asked);
-    assert!(again.replayed);
-    assert_eq!((again.position, again.time, &again.verdict), (held.position, held.time, &held.verdict));
-
-    let sold = world.one(1, commit(id));
-    assert_eq!(index(&sold), world.member(ShardId(1)).index);
-    world.pump();
-    let again = world.one(1, commit(id));
-    assert!(again.replayed);
-    assert_eq!((again.position, again.time), (sold.position, sold.time));
-}
-
-#[test]
-fn each_participant_notes_who_asked_for_what_it_does() {
-    let mut world = stocked();
-    let id = id(&world, 1);
-    let by = |name: &str, body| {
-        let context = Context { principal: name.parse().expect("a principal"), ..Context::default() };
-        Command { context, ..command(body) }
-    };
-    let asked = cart(id, &[(&sock(), 2), (&hat(), 2)], TTL);
-    world.entry(ShardId(1), vec![by("ann", Body::Reserve(asked))]);
-    world.pump();
-    let commit = |number, pool: &PoolKey| {
-        Body::Commit(Commit {
-            id,
-            operation: Some(operation_id(BASE, number)),
-            parts: vec![part(pool, 1)],
-            keep_rest: true,
-        })
-    };
-    // Both are decided before either participant hears of it.
-    world.entry(ShardId(1), vec![by("bob", commit(1, &sock())), by("cyd", commit(2, &hat()))]);
-    world.restart(ShardId(1));
-    world.pump();
-    world.wait(TTL.0);
-    world.tick(1);
-    world.pump();
-    for (shard, name) in [(2, "bob"), (3, "cyd")] {
-        let movements = world.member(ShardId(shard)).journal.movements.iter();
-        let of = movements.filter(|movement| movement.reservation == Some(id));
-        let of: Vec<_> = of.map(|movement| (movement.kind, movement.context.principal.as_str())).collect();
-        use MovementKind::*;
-        assert_eq!(of, [(Prepare, "ann"), (Reserve, "ann"), (Commit, name), (Expire, "")]);
-    }
 }
 
 #[test]
@@ -422,14 +127,6 @@ fn a_rejected_cart_stays_until_everyone_has_heard_of_it() {
     assert_eq!(world.view(id), None);
 }
 
-/// Reserves what may not be there, through to its end.
-fn told(world: &mut World, reserve: &Reserve) -> Outcome {
-    let outcome = world.reserve(reserve);
-    let Verdict::Done(Done::Pending(_)) = outcome.verdict else { return outcome };
-    carry(world, reserve.id);
-    world.decided.pop().expect("was decided").1
-}
-
 #[test]
 fn only_a_refusal_that_other_shards_may_lift_is_contended() {
     let mut world = stocked();
@@ -491,62 +188,186 @@ fn only_a_refusal_that_other_shards_may_lift_is_contended() {
 }
 
 #[test]
-fn units_that_only_pay_off_a_shortage_are_not_coming_back() {
+fn an_old_decision_is_ignored_and_the_newest_is_the_whole_truth() {
     let mut world = stocked();
-    let first = id(&world, 1);
-    world.reserve(&cart(first, &[(&shoe(), 1), (&sock(), 5)], TTL));
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 3)], TTL));
     let prepare = world.row(1, 2);
-    world.deliver(prepare);
-    world.one(2, adjust(operation_id(BASE, 1), &sock(), -4));
-    let single = |world: &mut World, number, units| {
-        let id = cart_id(ShardId(2), world.now, number);
-        told(world, &cart(id, &[(&sock(), units)], TTL))
-    };
-    assert_eq!(refusal(&single(&mut world, 1, 1)), &Refusal::Contended);
-    assert!(matches!(refusal(&single(&mut world, 2, 2)), Refusal::InsufficientStock(_)));
-    world.one(1, release(first));
+    let granted = world.deliver(prepare.clone()).expect("an answer");
+    // The same number has the same answer, however often it comes.
+    let again = world.deliver(prepare.clone()).expect("an answer");
+    assert_eq!(answer(&granted), answer(&again));
+    assert_eq!(world.units(&sock()), (2, 3, 0));
+    world.deliver(granted);
+    assert_eq!(world.decided.len(), 1);
+    let held = world.row(1, 2);
+    let some = Commit { id, operation: Some(operation_id(BASE, 1)), parts: vec![part(&sock(), 1)], keep_rest: true };
+    world.one(1, Body::Commit(some));
+    let partly = world.row(1, 2);
+    world.one(1, release(id));
+    let ended = world.row(1, 2);
+    // The last one alone says all; what comes after it is old, and is not answered.
+    let done = world.deliver(ended.clone()).expect("an answer");
+    assert_eq!(world.units(&sock()), (4, 0, 1));
+    for old in [prepare, held, partly] {
+        assert!(world.deliver(old).is_none());
+    }
+    assert_eq!(answer(&world.deliver(ended).expect("an answer")), answer(&done));
+    assert_eq!(world.units(&sock()), (4, 0, 1));
+    world.deliver(done);
+    world.assert_rest();
+    let kinds: Vec<_> = chain(&world, 2, id).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [MovementKind::Prepare, MovementKind::Commit, MovementKind::Release]);
+}
+
+#[test]
+fn a_row_is_closed_only_by_its_own_number() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 3)], TTL));
     world.pump();
-    assert!(matches!(single(&mut world, 3, 1).verdict, Verdict::Done(_)));
+    world.one(1, extend(id, operation_id(BASE, 1), DurationMs::seconds(90)));
+    let first = world.row(1, 2);
+    let of_first = world.deliver(first).expect("an answer");
+    world.one(1, extend(id, operation_id(BASE, 2), DurationMs::seconds(120)));
+    let second = world.row(1, 2);
+    world.deliver(of_first);
+    assert_eq!(world.at(1).unanswered(), 1);
+    assert!(!world.at(1).is_settled(id));
+    let of_second = world.deliver(second).expect("an answer");
+    let applied = world.entry(ShardId(1), vec![of_second.command]);
+    assert_eq!(applied.news.settled, [id]);
+    assert!(world.at(1).is_settled(id));
 }
 
 #[test]
-fn a_best_effort_cart_that_finds_nothing_is_told_every_line() {
-    let mut world = World::new(3);
-    world.stock(&[(&shoe(), 1), (&sock(), 1), (&hat(), 1)]);
-    let all = cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 1), (&hat(), 1)], TTL);
-    assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
-    let none = cart(id(&world, 2), &[(&sock(), 2), (&shoe(), 3), (&hat(), 4), (&shoe(), 1)], TTL);
-    let none = told(&mut world, &Reserve { best_effort: true, ..none });
-    let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0), earliest: None };
-    assert_eq!(refusal(&none), &Refusal::InsufficientStock(vec![line(0, 2), line(1, 4), line(2, 4)]));
+fn a_refusal_is_final_for_its_number() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 1), (&sock(), 6)], TTL));
+    let prepare = world.row(1, 2);
+    let refused = world.deliver(prepare.clone()).expect("an answer");
+    world.stock(&[(&sock(), 5)]);
+    world.restart(ShardId(2));
+    let again = world.deliver(prepare).expect("an answer");
+    assert_eq!(answer(&again), answer(&refused));
+    assert!(answer(&again).result.is_err());
+    assert_eq!(world.units(&sock()), (10, 0, 0));
+    // One refusal ends the whole cart, and a grant that comes after it is given back.
+    world.deliver(again);
+    assert_eq!(state(&world, id), ReservationState::Rejected);
+    assert_eq!(world.units(&shoe()), (5, 0, 0));
 }
 
 #[test]
-fn a_silent_shard_makes_its_homes_keep_only_so_much_for_it() {
-    // Without the checks after each entry: there are many carts.
+fn what_lies_below_the_floor_is_ignored_and_forgotten() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 2), (&sock(), 3)], TTL));
+    let prepare = world.row(1, 2);
+    world.pump();
+    let some = Release { id, operation: Some(operation_id(BASE, 1)), parts: vec![part(&sock(), 3)] };
+    world.one(1, Body::Release(some));
+    let released = world.row(1, 2);
+    // Not heard of: the floor is not above it, so nothing is forgotten.
+    let floor = world.floor(ShardId(1), ShardId(2));
+    world.deliver(floor);
+    assert_eq!(world.records(ShardId(2), records::PART), 1);
+    world.pump();
+    let floor = world.floor(ShardId(1), ShardId(2));
+    world.deliver(floor);
+    assert_eq!(world.records(ShardId(2), records::PART), 0);
+    for old in [prepare, released] {
+        assert!(world.deliver(old).is_none());
+    }
+    assert_eq!(world.units(&sock()), (5, 0, 0));
+    // The cart is still held at home, and its end is of no concern to the other shard.
+    assert_eq!(state(&world, id), ReservationState::Held);
+    world.one(1, commit(id));
+    assert!(world.rows(ShardId(1)).is_empty());
+}
+
+#[test]
+fn a_forgotten_part_begins_from_what_home_last_heard() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 2), (&sock(), 3)], TTL));
+    world.pump();
+    world.one(1, commit(id));
+    world.pump();
+    let floor = world.floor(ShardId(1), ShardId(2));
+    world.deliver(floor);
+    assert_eq!(world.records(ShardId(2), records::PART), 0);
+    // As a later decision about what was sold would say it: nothing moves a second time.
+    let number = world.at(1).floor_for(ShardId(2));
+    let truth = Truth { committed: 3, ..Truth::default() };
+    let from = From { id, number, home: ShardId(1), floor: number, last: None };
+    let lines = vec![LineTruth { pool: sock(), now: truth, was: truth }];
+    let decide = Decide { from, owner: Owner::default(), deadline: world.now, lines };
+    let outcome = world.one(2, Body::Cart(Message::Decide(decide)));
+    assert!(matches!(outcome.verdict, Verdict::Done(Done::Answered(Some(_)))));
+    assert_eq!(world.units(&sock()), (2, 0, 3));
+}
+
+#[test]
+fn a_cart_is_given_up_after_two_seconds_swept_or_not() {
+    for tick in [false, true] {
+        let mut world = stocked();
+        let id = id(&world, 1);
+        world.reserve(&cart(id, &[(&shoe(), 2), (&sock(), 3)], TTL));
+        assert_eq!(world.at(1).next_deadline(), Some(world.now.plus(limits::PREPARE_TIMEOUT)));
+        let prepare = world.row(1, 2);
+        let granted = world.deliver(prepare).expect("an answer");
+        world.wait(limits::PREPARE_TIMEOUT.0);
+        if tick {
+            world.tick(1);
+        }
+        world.deliver(granted);
+        assert_eq!(refusal(&world.decided[0].1), &Refusal::Contended);
+        assert_eq!((state(&world, id), world.units(&shoe())), (ReservationState::Rejected, (5, 0, 0)));
+        world.pump();
+        assert_eq!(world.units(&sock()), (5, 0, 0));
+    }
+}
+
+#[test]
+fn a_hold_lasts_from_the_moment_at_which_all_is_held() {
+    let mut world = stocked();
+    let id = id(&world, 1);
+    world.reserve(&cart(id, &[(&shoe(), 2), (&sock(), 3)], TTL));
+    world.wait(1_999);
+    world.pump();
+    let deadline = world.now.plus(TTL);
+    let Verdict::Done(Done::Reserved(reserved)) = &world.decided[0].1.verdict else { panic!("was held in time") };
+    assert_eq!((reserved.deadline, world.at(1).next_deadline()), (deadline, Some(deadline)));
+    // Over at its deadline for its home, whatever the other shard has heard.
+    world.wait(TTL.0);
+    assert!(matches!(refusal(&world.one(1, commit(id))), Refusal::ReservationExpired { since } if *since == deadline));
+    assert_eq!(world.units(&sock()), (2, 3, 0));
+    world.pump();
+    assert_eq!(world.units(&sock()), (5, 0, 0));
+}
+
+#[test]
+fn what_one_entry_cannot_give_up_is_over_all_the_same() {
     let mut home = Ledger::new(ShardId(1));
-    let max = u64::try_from(limits::UNANSWERED_MAX).expect("small");
-    let open = |number, pool: &PoolKey| {
-        command(Body::Reserve(cart(cart_id(ShardId(1), BASE, number), &[(&shoe(), 1), (pool, 1)], TTL)))
+    let count = u64::from(limits::EXPIRY_PER_ENTRY) + 1;
+    let open =
+        |number| command(Body::Reserve(cart(cart_id(ShardId(1), BASE, number), &[(&shoe(), 1), (&sock(), 1)], TTL)));
+    let mut commands = vec![command(receive(operation_id(BASE, 1), &shoe(), count))];
+    commands.extend((1..=count).map(open));
+    home.apply(LogIndex(1), &batch(BASE, commands));
+    let last = cart_id(ShardId(1), BASE, count);
+    let Some(Body::Cart(Message::Prepare(prepare))) = home.message(last, ShardId(2)).map(|message| message.body) else {
+        panic!("is being prepared");
     };
-    let mut commands = vec![command(receive(operation_id(BASE, 1), &shoe(), 1_000_000))];
-    commands.extend((0..=max).map(|number| open(number, &sock())));
-    // Carts elsewhere are begun.
-    commands.push(open(1 << 40, &hat()));
-    let outcomes = home.apply(LogIndex(1), &batch(BASE, commands)).outcomes;
-    let begun = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Done(Done::Pending(_)));
-    assert_eq!(outcomes.iter().filter(|outcome| begun(outcome)).count(), limits::UNANSWERED_MAX + 1);
-    assert_eq!(refusal(&outcomes[limits::UNANSWERED_MAX + 1]), &Refusal::Contended);
-    // What was begun is decided all the same, and then there is room for as many as were answered.
-    let first = cart_id(ShardId(1), BASE, 0);
-    let outcomes =
-        home.apply(LogIndex(2), &batch(BASE, vec![command(release(first)), open(1 << 41, &sock())])).outcomes;
-    assert_eq!((home.unanswered(), begun(&outcomes[1])), (limits::UNANSWERED_MAX + 1, false));
-    let message = home.message(first, ShardId(2)).expect("its row is open");
-    let Body::Cart(Message::Decide(Decide { from, .. })) = message.body else { panic!("is decided: {message:?}") };
-    let answer = Answer { id: first, number: from.number, from: ShardId(2), result: Ok(Vec::new()), last: None };
-    let answer = command(Body::Cart(Message::Answer(answer)));
-    let outcomes = home.apply(LogIndex(3), &batch(BASE, vec![answer, open(1 << 42, &sock())])).outcomes;
-    assert!(begun(&outcomes[1]));
+    let granted = Granted { at: 1, pool: sock(), units: 1, contended: false, chosen: None };
+    let (number, from) = (prepare.from.number, ShardId(2));
+    let answer = Message::Answer(Answer { id: last, number, from, result: Ok(vec![granted]), last: None });
+    let over = BASE.plus(limits::PREPARE_TIMEOUT);
+    let applied = home.apply(LogIndex(2), &batch(over, vec![command(Body::Cart(answer))]));
+    assert_eq!(applied.news.decided.len(), limits::EXPIRY_PER_ENTRY as usize + 1);
+    let (of, outcome) = applied.news.decided.last().expect("the last one too");
+    assert_eq!((of.id, refusal(outcome)), (last, &Refusal::Contended));
     assert_eq!(home.violations(), Vec::new());
 }

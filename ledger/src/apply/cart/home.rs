@@ -1,24 +1,21 @@
-//! Home's side: a cart is opened, answers come in, and one decision is made.
+//! Home's side: answers come in, and one decision is made. `open` has how it begins.
 
-use super::super::{
-    Effect, Entry,
-    reserve::{Granting, Want, policies},
+use super::{
+    super::{Effect, Entry},
+    open::index,
 };
 use crate::{
     cart::{
         Number,
         message::{Answer, Granted, Truth},
     },
-    command::{Command, Context, Reserve},
+    command::Context,
     journal::{By, Posting},
-    limits::{LINES_MAX, PREPARE_TIMEOUT, UNANSWERED_MAX},
+    limits::LINES_MAX,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
-    state::{
-        Cart, Due, EndedBy, Intent, Line, Lines, Mark, RemoteLine, Reservation, Round, RoundKind, RoundLine, Row, stop,
-        units,
-    },
+    state::{Due, EndedBy, Intent, Line, RemoteLine, Reservation, Round, Row, stop, units},
     types::{Quantity, ReservationId, ShardId},
 };
 use bytes::Bytes;
@@ -26,107 +23,14 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 impl Entry<'_> {
     /// Takes the next number of this shard. No decision has the number of another (rule 1).
-    fn next_number(&mut self) -> Number {
+    pub(super) fn next_number(&mut self) -> Number {
         let header = &mut self.ledger.header;
         header.counter += 1;
         Number { epoch: header.epoch.0, counter: header.counter }
     }
 
-    /// Begins a cart over several shards: its own lines are held, the others are asked for.
-    pub(in crate::apply) fn open(&mut self, command: &Command, reserve: &Reserve, print: u64) -> Outcome {
-        match self.judge_open(command, reserve) {
-            Ok(wants) => self.open_judged(command, reserve, print, &wants),
-            Err(refusal) => {
-                let outcome = self.refused(refusal);
-                self.ledger.remember_refusal(Intent::Reserve(reserve.id), print, command.into(), &outcome);
-                outcome
-            }
-        }
-    }
-
-    /// The lines that live here, with what each is granted.
-    fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
-        self.admit(command)?;
-        let wants = self.grant_lines(&Granting::of(reserve, false), own_lines(reserve, self.ledger.shard))?;
-        // A shard that does not answer must not make its homes keep ever more for it.
-        let silent = |shard: &&ShardId| self.ledger.outbox.count(**shard) >= UNANSWERED_MAX;
-        if reserve.shards.iter().any(|shard| silent(&shard)) {
-            return Err(Refusal::Contended);
-        }
-        Ok(wants)
-    }
-
-    /// Nothing can fail from here on.
-    fn open_judged(&mut self, command: &Command, reserve: &Reserve, print: u64, wants: &[Want]) -> Outcome {
-        let clock = self.clock();
-        let id = reserve.id;
-        let number = self.next_number();
-        let home = self.ledger.shard;
-        // The same reserve may have been tried before, and its last decision may still be on its way.
-        let before = self.ledger.reservations.remove(&id);
-        let (mark, cart) = before.map_or((Mark::default(), None), |found| (found.mark, found.cart));
-        let participants = cart.map_or_else(Vec::new, |cart| cart.participants);
-        let wanted = wanted(reserve, home);
-        let mut last = None;
-        for want in wants.iter().filter(|want| want.grant > 0) {
-            let delta = taken(want.grant);
-            last = Some(self.post(want.pool, MovementKind::Prepare, &command.context, (id, last), delta, None));
-            let (ledger, units) = (&mut *self.ledger, u64::from(want.grant));
-            ledger.stock.pool_mut(want.pool).undecided += units;
-            // What is being prepared counts for limits, or two carts could exceed one together.
-            ledger.stock.use_held(&mut ledger.dirty, clock, id, reserve.owner.as_bytes(), want.pool, units);
-        }
-        let spot = last.unwrap_or_else(|| self.spot());
-        let shards: Vec<ShardId> = wanted.iter().map(|line| line.shard).collect();
-        let until = clock.plus(PREPARE_TIMEOUT);
-        let round = Round {
-            kind: RoundKind::Open,
-            number,
-            until,
-            ttl: reserve.ttl,
-            best_effort: reserve.best_effort,
-            zone: reserve.zone,
-            not_after: command.not_after,
-            attempt: command.attempt,
-            operation: None,
-            own_at: wants.iter().map(|want| want.line).collect(),
-            wanted,
-            granted: Vec::new(),
-            context: kept(&command.context),
-        };
-        let cart = Cart {
-            namespace: reserve.namespace.detached(),
-            remote: Vec::new(),
-            participants,
-            round: Some(Box::new(round)),
-            decided: self.spot(),
-        };
-        let mut reservation = Box::new(Reservation {
-            lines: Lines::new(wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) })),
-            owner: reserve.owner.as_bytes().into(),
-            fingerprint: print,
-            created: clock,
-            deadline: until,
-            first_deadline: until,
-            since: clock,
-            reserved_at: spot,
-            last: spot,
-            revision: 1,
-            ended: None,
-            policies: policies(wants),
-            cart: Some(Box::new(cart)),
-            mark,
-        });
-        let to = Sending { shards: &shards, number, row: Row::Prepare };
-        self.send(id, &mut reservation, &to, By::Request(&command.context));
-        self.ledger.rounds.insert(Due::new(until, id));
-        self.ledger.dirty.reservation(id, &mut reservation);
-        self.ledger.reservations.insert(id, reservation);
-        self.outcome(Ok((Done::Pending(Pending { id, number }), Some(spot))))
-    }
-
     /// Opens a row to each of these shards. It replaces the older one (rule 3). By whom is kept for the telling.
-    fn send(&mut self, id: ReservationId, reservation: &mut Reservation, to: &Sending<'_>, by: By<'_>) {
+    pub(super) fn send(&mut self, id: ReservationId, reservation: &mut Reservation, to: &Sending<'_>, by: By<'_>) {
         let decided = self.spot();
         let Some(cart) = &mut reservation.cart else { return };
         cart.decided = decided;
@@ -278,7 +182,8 @@ impl Entry<'_> {
     fn nothing(&self, reservation: &Reservation, round: &Round) -> Refusal {
         let stock = &self.ledger.stock;
         let clock = self.clock();
-        let chosen = |at: usize| reservation.policies.as_ref().is_some_and(|policies| policies[at] > 0);
+        let chosen =
+            |at: usize| reservation.policies.as_ref().is_some_and(|all| all.get(at).is_some_and(|policy| *policy > 0));
         let loose = |(at, line): (usize, &Line)| stock.loose_for(line.pool, chosen(at), clock);
         if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().enumerate().any(loose) {
             return Refusal::Contended;
@@ -387,10 +292,10 @@ impl Entry<'_> {
 }
 
 /// One message to several participants.
-struct Sending<'a> {
-    shards: &'a [ShardId],
-    number: Number,
-    row: Row,
+pub(super) struct Sending<'a> {
+    pub(super) shards: &'a [ShardId],
+    pub(super) number: Number,
+    pub(super) row: Row,
 }
 
 /// What the holding of so many units does.
@@ -399,45 +304,7 @@ pub(super) fn taken(held: u32) -> Delta {
     Delta { available: -held, held, ..Delta::default() }
 }
 
-/// The lines that live in this shard, each with its index in the request.
-pub(crate) fn own_lines(
-    reserve: &Reserve,
-    home: ShardId,
-) -> impl Iterator<Item = (u32, &crate::command::Line)> + Clone {
-    let own = move |at: usize| reserve.shards.get(at).is_none_or(|shard| *shard == home);
-    reserve.lines.iter().enumerate().filter(move |(at, _)| own(*at)).map(|(at, line)| (index(at), line))
-}
-
-/// The lines that live elsewhere, those of one pool summed.
-fn wanted(reserve: &Reserve, home: ShardId) -> Vec<RoundLine> {
-    let mut places = BTreeMap::new();
-    let mut wanted: Vec<RoundLine> = Vec::new();
-    for (at, (line, shard)) in reserve.lines.iter().zip(&reserve.shards).enumerate() {
-        let next = (index(places.len()), wanted.len());
-        let (place, slot) = *places.entry((&line.sku, &line.location, line.kind, &line.lot)).or_insert(next);
-        if *shard == home {
-            continue;
-        }
-        match wanted.get_mut(slot).filter(|found| found.place == place) {
-            Some(found) => {
-                found.line.quantity = sum(found.line.quantity, line.quantity);
-                found.line.minimum = sum(found.line.minimum, line.minimum);
-            }
-            None => wanted.push(RoundLine { shard: *shard, at: index(at), place, line: line.detached() }),
-        }
-    }
-    wanted
-}
-
-fn sum(one: Quantity, other: Quantity) -> Quantity {
-    Quantity::new(one.units() + other.units()).expect("the sum of the lines of a pool was validated")
-}
-
-fn index(at: usize) -> u32 {
-    u32::try_from(at).expect("a reserve has at most 500 lines")
-}
-
-fn kept(context: &Context) -> Option<Box<Context>> {
+pub(super) fn kept(context: &Context) -> Option<Box<Context>> {
     Some(context).filter(|context| **context != Context::default()).map(|context| Box::new(context.detached()))
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod home;
+mod open;
 mod participant;
 
 use super::Entry;
@@ -11,7 +12,7 @@ use crate::{
     outcome::Outcome,
     types::ShardId,
 };
-pub(crate) use home::own_lines;
+pub(crate) use open::own_lines;
 
 impl Entry<'_> {
     pub(super) fn cart(&mut self, command: &Command, message: &Message) -> Outcome {
