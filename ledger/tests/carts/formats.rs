@@ -106,6 +106,23 @@ fn commands() {
     }
 }
 
+/// What lines that name no location added to the messages.
+#[test]
+fn messages_of_lines_without_a_location() {
+    let [granted, _] = answers();
+    let chosen = Some(Chosen { asked: 5, policy: 0 });
+    let result = Ok(vec![Granted { at: 1, pool: sock(), units: 2, contended: true, chosen }]);
+    let Some(Body::Cart(Message::Prepare(prepare))) = every_body().into_iter().nth(1) else { panic!("is a prepare") };
+    let wanted = vec![Wanted { at: 1, line: open_line("a2", 5) }];
+    let messages =
+        [Message::Prepare(Prepare { zone: 7, wanted, ..prepare }), Message::Answer(Answer { result, ..granted })];
+    for (at, message) in messages.into_iter().enumerate() {
+        let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, body: Body::Cart(message) };
+        let saved = sample(&format!("command-2-cart-{at}"), &encode_command(&command));
+        assert_eq!(decode_command(saved), Ok(command));
+    }
+}
+
 #[test]
 fn outcomes() {
     let id = cart_id(ShardId(1), BASE, 7);
