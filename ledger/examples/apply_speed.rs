@@ -69,11 +69,12 @@ fn reserve(number: u64, pools: u64, ttl: u64) -> Body {
     Body::Reserve(Reserve {
         id: id(number),
         namespace,
-        lines: vec![Line { sku, location, kind, lot, quantity, minimum: Quantity::ZERO }],
+        lines: vec![Line { sku, location: Some(location), kind, lot, quantity, minimum: Quantity::ZERO }],
         owner: "shopper-123456".parse().expect("an owner"),
         ttl: DurationMs(ttl),
         ttl_chosen: true,
         best_effort: false,
+        zone: 0,
         shards: Vec::new(),
     })
 }

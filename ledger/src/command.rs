@@ -3,6 +3,8 @@
 //! These are the values `apply` works on; `codec` turns them into bytes and back. A field or variant added later is
 //! optional in the encoding, and a tag is never used again.
 
+mod stock;
+
 use crate::{
     cart::message::Message,
     types::{
@@ -10,6 +12,8 @@ use crate::{
         RequestId, ReservationId, Session, ShardId, Sku, TimeMs, TraceParent,
     },
 };
+
+pub use stock::*;
 
 /// The newest version of the rules this build knows. Each entry names the version it is applied under.
 pub const RULES_NEWEST: u32 = 1;
@@ -88,6 +92,8 @@ pub enum Body {
     Meta(Meta),
     /// What the shards of a cart say to each other.
     Cart(Message),
+    /// What the keepers of the stock ask.
+    Stockkeeping(Stockkeeping),
 }
 
 /// Holds units for a time.
@@ -108,6 +114,8 @@ pub struct Reserve {
     pub ttl_chosen: bool,
     /// Hold what is there instead of all or nothing.
     pub best_effort: bool,
+    /// Zone of whoever asks, for policies that go by it.
+    pub zone: u32,
     /// The shard of each line, noted by whoever routed it; empty if all are at home. No part of the request.
     pub shards: Vec<ShardId>,
 }
@@ -117,8 +125,8 @@ pub struct Reserve {
 pub struct Line {
     /// Article.
     pub sku: Sku,
-    /// Shop or warehouse.
-    pub location: Location,
+    /// Shop or warehouse; none: the SKU's policy chooses.
+    pub location: Option<Location>,
     /// Kind of stock.
     pub kind: PoolKind,
     /// Lot; empty where lots are not used.
@@ -133,7 +141,8 @@ impl Line {
     /// A copy of its own, which keeps no message alive.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { sku: self.sku.detached(), location: self.location.detached(), lot: self.lot.detached(), ..*self }
+        let location = self.location.as_ref().map(Location::detached);
+        Self { sku: self.sku.detached(), location, lot: self.lot.detached(), ..*self }
     }
 }
 

@@ -6,13 +6,13 @@
 
 use crate::{
     codec::{decode_outcome, encode_outcome},
-    command::{Body, Command, Line, Meta, Part},
+    command::{Body, Command, Count, Line, Meta, Observed, Part, Stockkeeping},
     limits::CLOCK_BOUND,
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Verdict},
     records::RecordKey,
     records::put_pool_key,
     state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, stop},
-    types::{OperationId, ReservationId, TimeMs},
+    types::{Location, OperationId, Quantity, ReservationId, TimeMs},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,6 +36,9 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
             out.push(u8::from(reserve.best_effort) | u8::from(reserve.ttl_chosen) << 1);
             for line in &reserve.lines {
                 put_line(out, line);
+            }
+            if reserve.zone != 0 {
+                out.extend_from_slice(&reserve.zone.to_le_bytes());
             }
         }
         Body::Commit(commit) => {
@@ -68,6 +71,7 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
             let expected = adjust.expected_on_hand.map_or(u64::MAX, |units| units.units());
             out.extend_from_slice(&expected.to_le_bytes());
         }
+        Body::Stockkeeping(asked) => put_stockkeeping(out, asked),
         // Neither has an id of its own.
         Body::Forget(_) | Body::Meta(Meta::Form(_)) | Body::Cart(_) => {}
     }
@@ -81,7 +85,7 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
 
 fn put_line(out: &mut Vec<u8>, line: &Line) {
     put_text(out, line.sku.as_bytes());
-    put_text(out, line.location.as_bytes());
+    put_text(out, line.location.as_ref().map_or(&[], Location::as_bytes));
     put_text(out, line.lot.as_bytes());
     out.push(line.kind.tag());
     out.extend_from_slice(&line.quantity.units().to_le_bytes());
@@ -94,6 +98,26 @@ fn put_part(out: &mut Vec<u8>, part: &Part) {
     put_text(out, part.lot.as_bytes());
     out.push(part.kind.tag());
     out.extend_from_slice(&part.quantity.units().to_le_bytes());
+}
+
+fn put_stockkeeping(out: &mut Vec<u8>, asked: &Stockkeeping) {
+    match asked {
+        // What the books said at the moment of a count is looked up by the proposer: it is no part of the request.
+        Stockkeeping::Count(Count { observed: Some(observed), .. }) => {
+            let mut count = asked.clone();
+            if let Stockkeeping::Count(count) = &mut count {
+                count.observed = Some(Observed { on_hand: Quantity::ZERO, ..*observed });
+            }
+            put_whole(out, &count);
+        }
+        other => put_whole(out, other),
+    }
+}
+
+/// The bytes a command is sent as are the same for the same request, its operation's id included.
+fn put_whole(out: &mut Vec<u8>, asked: &Stockkeeping) {
+    out.push(40);
+    crate::codec::put_stockkeeping(out, asked);
 }
 
 /// Which sending of a request it is, and until when it can take effect.
@@ -284,7 +308,7 @@ mod tests {
             namespace: Namespace::default(),
             lines: vec![Line {
                 sku: "s".parse().expect("a sku"),
-                location: "l".parse().expect("a location"),
+                location: Some("l".parse().expect("a location")),
                 kind: PoolKind::Now,
                 lot: Lot::default(),
                 quantity: Quantity::new(2).expect("small"),
@@ -294,6 +318,7 @@ mod tests {
             ttl: DurationMs(1_000),
             ttl_chosen: false,
             best_effort: false,
+            zone: 0,
             shards: Vec::new(),
         }
     }
@@ -314,6 +339,7 @@ mod tests {
             Reserve { namespace: "other".parse().expect("a name"), ..reserve() },
             Reserve { owner: "o".parse().expect("an owner"), ..reserve() },
             Reserve { best_effort: true, ..reserve() },
+            Reserve { zone: 1, ..reserve() },
             Reserve { lines: vec![reserve().lines[0].clone(), reserve().lines[0].clone()], ..reserve() },
         ];
         for change in 0..6 {
@@ -321,7 +347,7 @@ mod tests {
             let line = &mut other.lines[0];
             match change {
                 0 => line.sku = "t".parse().expect("a sku"),
-                1 => line.location = "m".parse().expect("a location"),
+                1 => line.location = None,
                 2 => line.kind = PoolKind::Incoming,
                 3 => line.lot = "x".parse().expect("a lot"),
                 4 => line.quantity = Quantity::new(3).expect("small"),
@@ -333,6 +359,6 @@ mod tests {
         prints.push(base);
         prints.sort_unstable();
         prints.dedup();
-        assert_eq!(prints.len(), 11);
+        assert_eq!(prints.len(), 12);
     }
 }

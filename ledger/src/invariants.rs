@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Cart, Due, EndedBy, Ledger},
+    state::{Cart, Due, EndedBy, Ledger, PoolRef},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -24,12 +24,14 @@ impl fmt::Display for Violation {
 
 impl Ledger {
     /// Everything in this state that breaks a promise, as far as one state shows it: P1 (no oversell), P2
-    /// (conservation), P4 (carts, whole or not at all), P6 (one id, one effect) and P7 (each unit ends once). Walks over all records in memory.
+    /// (conservation, units in transit named in the sum), P4 (carts, whole or not at all), P6 (one id, one effect) and P7
+    /// (each unit ends once, and is given back to its owner's limit). Walks over all records in memory.
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
         self.check_pools(&mut found);
         self.check_reservations(&mut found);
         self.check_memory(&mut found);
+        self.check_stockkeeping(&mut found);
         self.check_carts(&mut found);
         found
     }
@@ -106,9 +108,64 @@ impl Ledger {
             }
             live += usize::from(reservation.ended.is_none() && !reservation.opening());
         }
+        let owned = self
+            .reservations
+            .values()
+            .filter(|found| found.ended.is_none() && !found.opening() && !found.owner.is_empty());
+        let (owned, listed) = (owned.count(), self.owners.len());
+        if owned != listed {
+            let what = format!("{owned} live reservations have owners, and {listed} are listed by owner");
+            found.push(Violation { promise: "P7", found: what });
+        }
         if live != self.deadlines.len() {
             let what = format!("{live} reservations are live, and there are {} deadlines", self.deadlines.len());
             found.push(Violation { promise: "P7", found: what });
+        }
+    }
+
+    /// Transfers against the pools they go to, the list of what is short against the pools, and what is counted for
+    /// limits against the holds.
+    fn check_stockkeeping(&self, found: &mut Vec<Violation>) {
+        if let Some(problem) = self.stock.transit_problem() {
+            found.push(Violation { promise: "P2", found: problem });
+        }
+        for sku in &self.stock.skus {
+            let settings = &sku.settings;
+            if settings.gated != settings.rest.as_ref().is_some_and(|rest| rest.gates()) {
+                found.push(Violation { promise: "P1", found: format!("{:?} hides its rules", sku.bytes) });
+            }
+        }
+        let mut short = 0;
+        for pool in &self.stock.pools {
+            let opened = pool.aside.as_ref().is_some_and(|aside| aside.shortage.is_some());
+            let listed = self.stock.shorts.contains(&pool.bytes);
+            if (pool.books.short > 0, pool.books.short > 0) != (opened, listed) {
+                let what =
+                    format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.key, pool.books.short);
+                found.push(Violation { promise: "P1", found: what });
+            }
+            short += usize::from(listed);
+        }
+        if short != self.stock.shorts.len() {
+            found.push(Violation { promise: "P1", found: "pools are listed as short that are not there".to_owned() });
+        }
+        self.check_uses(found);
+    }
+
+    fn check_uses(&self, found: &mut Vec<Violation>) {
+        for (key, owner) in self.stock.uses.iter() {
+            for (id, part) in &owner.parts {
+                let of_sku = |pool: PoolRef| key.starts_with(&self.stock.sku(self.stock.pool(pool).sku).bytes);
+                let own = self.reservations.get(id).into_iter().flat_map(|found| found.lines.iter());
+                let own = own.map(|line| (line.pool, u64::from(line.held)));
+                let others = self.parts.get(id).into_iter().flat_map(|found| &found.lines);
+                let others = others.map(|line| (line.pool, u64::from(line.truth.held) + u64::from(line.extra)));
+                let held = own.chain(others).filter(|(pool, _)| of_sku(*pool)).map(|(_, held)| held).sum();
+                if part.held != held || (part.held == 0 && part.sold == 0) {
+                    let what = format!("of reservation {id} {part:?} is counted for {key:?}, and {held} are held");
+                    found.push(Violation { promise: "P7", found: what });
+                }
+            }
         }
     }
 

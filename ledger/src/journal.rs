@@ -18,8 +18,8 @@ use crate::{
     records::read_pool_key,
     state::Pool,
     types::{
-        Document, Epoch, LogIndex, Owner, Position, Principal, Reason, RequestId, ReservationId, Session, ShardId,
-        TimeMs, TraceParent,
+        Document, Epoch, LogIndex, OperationId, Owner, Position, Principal, Quantity, Reason, RequestId, ReservationId,
+        Session, ShardId, TimeMs, TraceParent,
     },
 };
 use bytes::Bytes;
@@ -189,6 +189,7 @@ impl Block {
                 committed: message.committed,
                 unavailable: message.unavailable,
                 short: message.short,
+                in_transit: message.in_transit,
             },
             sold_short: message.sold_short,
             previous_of_pool: spot(message.pool_epoch, message.pool_index, message.pool_ordinal, shard),
@@ -203,6 +204,17 @@ impl Block {
             reason: Reason::new(message.reason).map_err(|problem| bad(&problem))?,
             deadline: message.deadline.map(TimeMs),
             owner: Owner::new(message.owner).map_err(|problem| bad(&problem))?,
+            transfer: match (message.transfer_high, message.transfer_low) {
+                (Some(high), Some(low)) => {
+                    let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+                    Some(OperationId::from_slice(&bytes).map_err(|problem| bad(&problem))?)
+                }
+                _ => None,
+            },
+            expected: match message.expected {
+                Some(units) => Some(Quantity::new(units).ok_or_else(|| bad(&"announces more than 2^53 units"))?),
+                None => None,
+            },
         })
     }
 }
@@ -308,6 +320,14 @@ struct MovementMsg {
     deadline: Option<u64>,
     #[prost(bytes = "bytes", tag = "22")]
     owner: Bytes,
+    #[prost(sint64, tag = "40")]
+    in_transit: i64,
+    #[prost(fixed64, optional, tag = "41")]
+    transfer_high: Option<u64>,
+    #[prost(fixed64, optional, tag = "42")]
+    transfer_low: Option<u64>,
+    #[prost(uint64, optional, tag = "43")]
+    expected: Option<u64>,
 }
 
 /// What a movement says beside its pool's key and its position.
@@ -342,6 +362,9 @@ pub(crate) struct Writer {
     body: Vec<u8>,
     /// Differs for each block of this process: says whether a pool's dictionary place is of this block.
     serial: u64,
+    /// What the next movement says beside its posting: few movements do.
+    pub(crate) transfer: Option<OperationId>,
+    pub(crate) expected: Option<Quantity>,
 }
 
 impl Writer {
@@ -359,7 +382,14 @@ impl Writer {
             offsets: Vec::new(),
             body: Vec::new(),
             serial,
+            transfer: None,
+            expected: None,
         }
+    }
+
+    /// The ledger's clock at this entry.
+    pub(crate) fn time(&self) -> TimeMs {
+        TimeMs(self.head.time)
     }
 
     /// Writes one movement of `pool` and returns its place. The pool's own `last` is left to the caller.
@@ -370,6 +400,7 @@ impl Writer {
         let (reservation, previous) = posting.reservation.unzip();
         let previous = previous.flatten();
         let reservation = reservation.map(|id| u128::from_be_bytes(id.to_bytes()));
+        let transfer = self.transfer.take().map(|id| u128::from_be_bytes(id.to_bytes()));
         let message = MovementMsg {
             kind: u32::from(posting.kind.tag()),
             pool: pool_place,
@@ -393,6 +424,10 @@ impl Writer {
             reason: posting.reason,
             deadline: posting.deadline.map(|time| time.0),
             owner: posting.owner,
+            in_transit: posting.delta.in_transit,
+            transfer_high: transfer.map(|id| (id >> 64) as u64),
+            transfer_low: transfer.map(|id| id as u64),
+            expected: self.expected.take().map(Quantity::units),
         };
         self.offsets.push(u32::try_from(self.body.len()).expect("a block has fewer than 2^32 bytes"));
         message.encode(&mut self.body).expect("a vector grows as needed");

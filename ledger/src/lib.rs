@@ -43,7 +43,7 @@
 //!     namespace: pool.namespace.clone(),
 //!     lines: vec![Line {
 //!         sku: pool.sku.clone(),
-//!         location: pool.location.clone(),
+//!         location: Some(pool.location.clone()),
 //!         kind: pool.kind,
 //!         lot: pool.lot.clone(),
 //!         quantity: Quantity::new(2).ok_or("too many")?,
@@ -53,6 +53,7 @@
 //!     ttl: DurationMs::minutes(15),
 //!     ttl_chosen: false,
 //!     best_effort: false,
+//!     zone: 0,
 //!     shards: Vec::new(),
 //! };
 //! let mut ledger = Ledger::new(ShardId(1));
@@ -75,6 +76,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocation;
 mod apply;
 pub mod cart;
 pub mod codec;
@@ -88,6 +90,7 @@ pub mod movement;
 pub mod outcome;
 mod query;
 pub mod records;
+pub mod settings;
 mod state;
 pub mod types;
 mod validate;

@@ -63,6 +63,34 @@ pub const NODES_MAX: usize = 1_024;
 /// Bytes of an endpoint or label of a node: a DNS name and a port.
 pub const ENDPOINT_BYTES_MAX: usize = 261;
 
+/// Receipts announced for one pool.
+pub const EXPECTED_MAX: usize = 32;
+
+/// Transfers of one SKU that are under way.
+pub const TRANSFERS_MAX: usize = 1_000;
+
+/// Holds a shortage looks at to tell which are the newest, from the one that is due last. It is told with every count,
+/// so it must not depend on how many holds a pool has.
+pub const AT_RISK_SEEN: usize = 256;
+
+/// Holds a shortage names.
+pub const AT_RISK_TOLD: usize = 20;
+
+/// Over how many locations one line may be split, and how many are chosen from where no policy says.
+pub const PLACES_MAX: u32 = 16;
+
+/// Locations a policy may name.
+pub const POLICY_LOCATIONS_MAX: usize = 128;
+
+/// Reservations of one owner that are counted at a time for the limits of one SKU.
+pub const COUNTED_MAX: u64 = 1_000;
+
+/// The longest time a sale may count for a limit, and the longest cancel or return window.
+pub const WINDOW_MAX: DurationMs = RETURN_WINDOW;
+
+/// Of how many owners one entry drops what counts no more. More than an entry adds, so they can't pile up.
+pub const USES_DROPPED_PER_ENTRY: u32 = 20_000;
+
 /// The time to live of a hold where neither the request nor the SKU names one.
 pub const fn chosen_ttl() -> DurationMs {
     DurationMs::minutes(15)

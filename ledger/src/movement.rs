@@ -2,7 +2,10 @@
 
 use crate::{
     command::Context,
-    types::{Document, Epoch, LogIndex, Owner, PoolKey, Position, Reason, ReservationId, ShardId, TimeMs},
+    types::{
+        Document, Epoch, LogIndex, OperationId, Owner, PoolKey, Position, Quantity, Reason, ReservationId, ShardId,
+        TimeMs,
+    },
 };
 
 /// Why units moved. Tags are permanent.
@@ -27,6 +30,26 @@ pub enum MovementKind {
     Prepare = 8,
     /// held -> available: the cart was decided otherwise.
     Withdraw = 9,
+    /// On hand was set to a value.
+    Set = 20,
+    /// Units were counted.
+    Count = 21,
+    /// available -> unavailable.
+    Quarantine = 22,
+    /// unavailable -> available.
+    Unquarantine = 23,
+    /// Units set apart are gone.
+    WriteOff = 24,
+    /// Units left for another location.
+    TransferOut = 25,
+    /// Units are on their way to this location.
+    TransferSent = 26,
+    /// Units arrived from another location.
+    TransferIn = 27,
+    /// Units on their way were lost.
+    TransferLost = 28,
+    /// A receipt was announced, changed or cancelled; no unit moved.
+    Expect = 29,
 }
 
 impl MovementKind {
@@ -42,6 +65,16 @@ impl MovementKind {
             7 => Self::Extend,
             8 => Self::Prepare,
             9 => Self::Withdraw,
+            20 => Self::Set,
+            21 => Self::Count,
+            22 => Self::Quarantine,
+            23 => Self::Unquarantine,
+            24 => Self::WriteOff,
+            25 => Self::TransferOut,
+            26 => Self::TransferSent,
+            27 => Self::TransferIn,
+            28 => Self::TransferLost,
+            29 => Self::Expect,
             _ => return None,
         })
     }
@@ -68,6 +101,8 @@ pub struct Delta {
     pub unavailable: i64,
     /// Reality below the books.
     pub short: i64,
+    /// On their way here from other locations, in no other account.
+    pub in_transit: i64,
 }
 
 /// One change of one pool.
@@ -85,7 +120,8 @@ pub struct Movement {
     pub reservation: Option<ReservationId>,
     /// What changed.
     pub delta: Delta,
-    /// Units of a commit that were sold beyond on hand (the pool was short).
+    /// Units of a commit that were sold beyond on hand (the pool was short); of a count, units that had left the books
+    /// since it was counted and were not there by then.
     pub sold_short: u64,
     /// The movement before this one of the same pool.
     pub previous_of_pool: Option<Position>,
@@ -101,14 +137,19 @@ pub struct Movement {
     pub deadline: Option<TimeMs>,
     /// For whom, told by a reserve.
     pub owner: Owner,
+    /// Of which transfer, if of one.
+    pub transfer: Option<OperationId>,
+    /// Units announced in all by the receipt of `document`, told by an announcement; `deadline` is its date.
+    pub expected: Option<Quantity>,
 }
 
-/// A position without its shard, which everything in one state has in common.
+/// A position without its shard, which everything in one state has in common. The order of the fields is that of
+/// positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
     pub(crate) epoch: u32,
-    pub(crate) ordinal: u32,
     pub(crate) index: u64,
+    pub(crate) ordinal: u32,
 }
 
 impl From<Position> for Spot {

@@ -1,12 +1,16 @@
 //! What a command can answer: done, or refused, as plain data. Errors of the world are not here; the ledger has none.
 
+mod stock;
+
 use crate::{
     cart::{
         Number,
         message::{Answer, Asked},
     },
-    types::{Location, Lot, PoolKey, PoolKind, Position, Quantity, ReservationId, Sku, TimeMs},
+    types::{Location, Lot, OperationId, PoolKey, PoolKind, Position, Quantity, Reason, ReservationId, Sku, TimeMs},
 };
+
+pub use stock::*;
 
 /// The answer to one command of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,12 @@ pub enum Done {
     Pool(Box<PoolView>),
     /// Nothing to tell: forget, meta.
     Noted,
+    /// The pool after set, count or quarantine.
+    Stock(Box<StockChange>),
+    /// A transfer after one of its legs.
+    Transfer(Box<Transferred>),
+    /// The settings of a SKU after a change.
+    Settings(Box<SettingsView>),
     /// A cart over several shards is being prepared: the end is told when it is reached.
     Pending(Pending),
     /// What a participant says to its home's message; nothing to one that is too old.
@@ -80,6 +90,8 @@ pub struct LineGot {
     pub asked: Quantity,
     /// Units held.
     pub got: Quantity,
+    /// Version of the SKU's settings whose policy chose the pool; none: the request named it.
+    pub policy: Option<u64>,
 }
 
 /// Why a command had no effect. The order of the variants is the order of precedence: of several reasons, the first
@@ -124,8 +136,16 @@ pub enum Refusal {
         /// On hand at this moment.
         on_hand: Quantity,
     },
+    /// The settings are no longer those the caller read.
+    SettingsStale {
+        /// Their version at this moment.
+        version: u64,
+    },
     /// An operator froze the SKU.
-    SkuFrozen,
+    SkuFrozen {
+        /// Why.
+        reason: Reason,
+    },
     /// The sale has not begun.
     SaleNotOpen {
         /// When it begins.
@@ -134,7 +154,7 @@ pub enum Refusal {
     /// The sale is over.
     SaleClosed,
     /// The owner has or had too much of it.
-    LimitExceeded,
+    LimitExceeded(LimitExceeded),
     /// No allocation satisfies the policy.
     PolicyUnsatisfiable,
     /// Not enough units, overdue ones counted in.
@@ -163,6 +183,8 @@ pub enum Missing {
     Reservation(ReservationId),
     /// The reservation has no line on that pool.
     Line(PoolKey),
+    /// No transfer of that id is under way.
+    Transfer(OperationId),
 }
 
 /// What one line lacked.
@@ -174,6 +196,8 @@ pub struct Shortage {
     pub asked: Quantity,
     /// Units that could be held; of a partial commit or release, units that are held; of an adjust, units on hand.
     pub sellable: Quantity,
+    /// When enough will be there, as far as receipts are announced.
+    pub earliest: Option<TimeMs>,
 }
 
 /// State of a reservation, derived from its counts.
@@ -282,6 +306,12 @@ pub struct PoolView {
     pub received_total: Quantity,
     /// Units ever sold off on hand.
     pub sold_total: Quantity,
+    /// On their way here from other locations, in no other account.
+    pub in_transit: Quantity,
+    /// Announced by receipts to come.
+    pub expected: Quantity,
+    /// Date of the first of them.
+    pub expected_date: Option<TimeMs>,
 }
 
 /// A pool named by its parts, for lines that come without a namespace of their own.

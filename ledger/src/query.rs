@@ -1,17 +1,19 @@
 //! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
 
+mod stock;
+
 use crate::{
     apply::{
         cart::{own_lines, spans},
-        reserve::{Granting, find, grant},
+        reserve::{Granting, plan, told},
     },
     codec::{Corrupt, record},
     command::{Body, Command},
-    outcome::{Missing, PoolView, Refusal, ReservationView},
+    outcome::{Done, Missing, PoolView, Refusal, ReservationView, Verdict},
     records::{RecordKey, reservation_too_old},
     state::{Intent, Ledger, PoolRef, Stock},
     types::{Location, Namespace, Quantity, ReservationId, ShardId, Sku, TimeMs},
-    validate::validate,
+    validate::{bad_field, validate},
 };
 
 /// What the applied state says about a fresh reserve: one that is surely sent for the first time.
@@ -62,6 +64,10 @@ pub struct Totals {
     pub unavailable: u128,
     /// Units below the books.
     pub short: u128,
+    /// Units on their way between locations.
+    pub in_transit: u128,
+    /// Pools that are short.
+    pub short_pools: u64,
 }
 
 impl Ledger {
@@ -125,18 +131,40 @@ impl Ledger {
         // Of a cart over several shards only what is here can be told; it may still be refused elsewhere.
         let whole = !spans(reserve, self.shard);
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        let lines = own_lines(reserve, self.shard);
-        if let Err(missing) = find(&self.stock, &Granting::of(reserve, whole), lines, &mut wants) {
-            return Fresh::Refuse(Refusal::NotFound(missing));
+        let granting = Granting::of(reserve, whole);
+        let mut judged = |now| plan(self, &granting, own_lines(reserve, self.shard), &mut wants, now);
+        let Err(refusal) = judged(clock) else { return Fresh::Propose };
+        match judged(now.max(clock)) {
+            // No answer rests on a time that is not in the log: neither that it may be, nor why it may not.
+            Err(later) if std::mem::discriminant(&later) == std::mem::discriminant(&refusal) => Fresh::Refuse(refusal),
+            _ => Fresh::TickFirst,
         }
-        match grant(&self.stock, &mut wants, whole, clock) {
-            Ok(()) => Fresh::Propose,
-            Err(refusal) => match grant(&self.stock, &mut wants, whole, now.max(clock)) {
-                Ok(()) => Fresh::TickFirst,
-                // By then, units that another shard may give back any moment stand in the way.
-                Err(Refusal::Contended) if refusal != Refusal::Contended => Fresh::TickFirst,
-                Err(_) => Fresh::Refuse(refusal),
-            },
+    }
+
+    /// What this reserve would be answered at this position, if its id were new, with no effect: nothing is held or
+    /// remembered. Everything in a state leads to the same answer, wherever it is asked. Of a cart over several shards
+    /// the lines that live here are tried and told.
+    pub fn dry_run(&self, command: &Command) -> Verdict {
+        let clock = self.header.clock;
+        let bad = validate(command, clock);
+        if !bad.is_empty() {
+            return Verdict::Refused(Refusal::InvalidArgument(bad));
+        }
+        let Body::Reserve(reserve) = &command.body else {
+            let bad = bad_field("command", "only a reserve can be tried");
+            return Verdict::Refused(Refusal::InvalidArgument(vec![bad]));
+        };
+        if self.shard == ShardId::META {
+            return Verdict::Refused(Refusal::WrongShard);
+        }
+        if clock > command.not_after {
+            return Verdict::Refused(Refusal::Late);
+        }
+        let mut wants = Vec::with_capacity(reserve.lines.len());
+        let granting = Granting::of(reserve, !spans(reserve, self.shard));
+        match plan(self, &granting, own_lines(reserve, self.shard), &mut wants, clock) {
+            Ok(()) => Verdict::Done(Done::Reserved(told(&self.stock, reserve, &wants, clock.plus(reserve.ttl)))),
+            Err(refusal) => Verdict::Refused(refusal),
         }
     }
 
@@ -145,13 +173,15 @@ impl Ledger {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
         let carts = self.parts.len() + self.floors.len();
         let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
-        let stock = self.stock.skus.len() + self.stock.pools.len();
+        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit.len()).sum();
+        let stock = self.stock.skus.len() + self.stock.pools.len() + transits + self.stock.uses.len();
         let mut totals = Totals {
             skus: count(self.stock.skus.len()),
             pools: count(self.stock.pools.len()),
             live_reservations: count(self.deadlines.len()),
             hot_records: count(memory + stock + usize::from(self.meta.is_some())),
             remembered_refusals: count(self.refusals.len()),
+            short_pools: count(self.stock.shorts.len()),
             ..Totals::default()
         };
         for pool in &self.stock.pools {
@@ -161,6 +191,7 @@ impl Ledger {
             totals.committed += u128::from(pool.books.committed);
             totals.unavailable += u128::from(pool.books.unavailable);
             totals.short += u128::from(pool.books.short);
+            totals.in_transit += u128::from(pool.books.in_transit);
         }
         totals
     }
@@ -172,6 +203,7 @@ impl Stock {
         let pool = self.pool(at);
         let overdue = pool.overdue(clock);
         let units = |units: u64| Quantity::new(units).expect("an account is at most 2^53");
+        let (expected, expected_date) = self.announced(at);
         PoolView {
             key: pool.key.clone(),
             on_hand: units(pool.books.on_hand),
@@ -183,6 +215,9 @@ impl Stock {
             sellable: units(self.sellable_at(at, clock)),
             received_total: units(pool.totals.received),
             sold_total: units(pool.totals.sold),
+            in_transit: units(pool.books.in_transit),
+            expected,
+            expected_date,
         }
     }
 }

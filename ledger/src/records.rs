@@ -13,7 +13,9 @@ use crate::{
     digest::{Digest, contribution},
     journal::BlockHash,
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
-    types::{IdKind, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, ReservationId, ShardId, Sku, TimeMs},
+    types::{
+        IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, ShardId, Sku, TimeMs,
+    },
 };
 use bytes::{BufMut, Bytes};
 
@@ -42,6 +44,11 @@ pub const UNSETTLED: u8 = 10;
 pub const PART: u8 = 11;
 /// The number below which a home shard sends nothing any more. Never cold.
 pub const FLOOR: u8 = 12;
+
+/// Units on their way between two locations of a SKU.
+pub const TRANSFER: u8 = 20;
+/// What an owner holds and bought of a SKU that limits it.
+pub const OWNER_USE: u8 = 21;
 
 /// Key of the header.
 pub const HEADER_KEY: &[u8] = &[HEADER];
@@ -81,13 +88,14 @@ pub fn hot_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
         (vec![HEADER], vec![ENDED]),
         (first_key(ENDED, horizon), vec![ENDED + 1]),
         (first_key(OPERATION, horizon), vec![OPERATION + 1]),
-        (vec![REFUSED_RESERVE], vec![FLOOR + 1]),
+        // Kinds between that no build has written yet are loaded as well: they are met and refused.
+        (vec![REFUSED_RESERVE], vec![OWNER_USE + 1]),
     ]
 }
 
 /// The first key of a kind that this build does not know. A state with a record from here on was written by a newer
 /// build and can't be used.
-pub const UNKNOWN: &[u8] = &[FLOOR + 1];
+pub const UNKNOWN: &[u8] = &[OWNER_USE + 1];
 
 /// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
 pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -186,7 +194,7 @@ pub fn reservation_id(key: &[u8]) -> Result<ReservationId, Corrupt> {
     ReservationId::from_slice(key.get(1..).unwrap_or_default()).map_err(|bad| Corrupt::new("record key", bad))
 }
 
-/// The operation named by a key of kind [`OPERATION`] or [`REFUSED_OPERATION`].
+/// The operation named by a key of kind [`OPERATION`], [`REFUSED_OPERATION`] or [`TRANSFER`].
 ///
 /// # Errors
 /// [`Corrupt`] if it names none.
@@ -227,6 +235,25 @@ pub fn pool_key_bytes(key: &PoolKey) -> Bytes {
     let mut out = Vec::with_capacity(64);
     put_pool_key(&mut out, key);
     Bytes::from(out)
+}
+
+/// Writes the rest of the key of an owner's use, after the SKU's.
+pub(crate) fn put_owner(out: &mut impl BufMut, owner: &[u8]) {
+    put_text(out, owner);
+}
+
+/// Reads the key of an owner's use, without its kind: the length of the SKU's part, and the owner.
+pub(crate) fn read_owner_key(key: Bytes) -> Result<(usize, Owner), Corrupt> {
+    let len = key.len();
+    let mut texts = Texts(key);
+    Namespace::new(texts.text()?).map_err(|bad| Corrupt::new("namespace", bad))?;
+    Sku::new(texts.text()?).map_err(|bad| Corrupt::new("sku", bad))?;
+    let of_sku = len - texts.0.len();
+    let owner = Owner::new(texts.text()?).map_err(|bad| Corrupt::new("owner", bad))?;
+    if owner.is_empty() || !texts.0.is_empty() {
+        return Err(Corrupt::new("owner key", "names no owner, or is longer than its texts"));
+    }
+    Ok((of_sku, owner))
 }
 
 struct Texts(Bytes);

@@ -3,6 +3,8 @@
 //! Asked twice: by the first node at the border, with its own time, and by apply, with the ledger's clock, because what
 //! stands in the log is not trusted to have passed the border.
 
+mod stock;
+
 use crate::{
     command::{Adjust, Body, Command, Form, Line, Meta, Part, Reserve},
     limits::{ENDPOINT_BYTES_MAX, ID_AHEAD_MAX, LINES_MAX, NODES_MAX, SHARDS_MAX, TTL_MAX, TTL_MIN},
@@ -31,6 +33,7 @@ pub fn validate(command: &Command, server_time: TimeMs) -> Vec<BadField> {
         Body::Adjust(adjust) => fields.adjust(adjust, server_time),
         Body::Forget(_) | Body::Cart(_) => {}
         Body::Meta(Meta::Form(form)) => fields.form(form),
+        Body::Stockkeeping(asked) => fields.stockkeeping(asked, server_time),
     }
     fields.0
 }

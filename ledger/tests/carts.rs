@@ -8,6 +8,8 @@ mod faults;
 mod formats;
 #[path = "carts/journal.rs"]
 mod journal;
+#[path = "carts/keeping.rs"]
+mod keeping;
 #[path = "carts/mended.rs"]
 mod mended;
 #[path = "carts/rules.rs"]

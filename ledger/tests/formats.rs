@@ -114,6 +114,9 @@ fn every_verdict() -> Vec<Verdict> {
         sellable: units(7),
         received_total: units(8),
         sold_total: units(9),
+        in_transit: units(0),
+        expected: units(0),
+        expected_date: None,
     };
     let of_line = LineView {
         pool: pool.clone(),
@@ -135,7 +138,7 @@ fn every_verdict() -> Vec<Verdict> {
         revision: 3,
         settled: true,
     };
-    let got = LineGot { pool: pool.clone(), asked: units(2), got: units(1) };
+    let got = LineGot { pool: pool.clone(), asked: units(2), got: units(1), policy: None };
     let since = TimeMs(BASE.0 + 5);
     let done = [
         Done::Reserved(Reserved { id, lines: vec![got], all: false, deadline: BASE }),
@@ -157,12 +160,12 @@ fn every_verdict() -> Vec<Verdict> {
         Refusal::ReservationState { state: ReservationState::Released, since },
         Refusal::ExtensionLimit { latest: since },
         Refusal::VersionStale { on_hand: units(4) },
-        Refusal::SkuFrozen,
+        Refusal::SkuFrozen { reason: Reason::default() },
         Refusal::SaleNotOpen { opens: since },
         Refusal::SaleClosed,
-        Refusal::LimitExceeded,
+        Refusal::LimitExceeded(LimitExceeded::default()),
         Refusal::PolicyUnsatisfiable,
-        Refusal::InsufficientStock(vec![Shortage { line: 1, asked: units(3), sellable: units(2) }]),
+        Refusal::InsufficientStock(vec![Shortage { line: 1, asked: units(3), sellable: units(2), earliest: None }]),
         Refusal::Contended,
     ];
     done.into_iter().map(Verdict::Done).chain(refused.into_iter().map(Verdict::Refused)).collect()

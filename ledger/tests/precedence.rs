@@ -3,7 +3,7 @@
 
 mod support;
 
-use earmark_ledger::{Ledger, command::*, outcome::*, types::*};
+use earmark_ledger::{Ledger, command::*, outcome::*, settings::*, types::*};
 use support::*;
 
 const LATER: TimeMs = TimeMs(BASE.0 + 1_000);
@@ -19,11 +19,11 @@ fn place(refusal: &Refusal) -> u32 {
         Refusal::ReservationExpired { .. } => 7,
         Refusal::ReservationState { .. } => 8,
         Refusal::ExtensionLimit { .. } => 9,
-        Refusal::VersionStale { .. } => 10,
-        Refusal::SkuFrozen => 11,
+        Refusal::VersionStale { .. } | Refusal::SettingsStale { .. } => 10,
+        Refusal::SkuFrozen { .. } => 11,
         Refusal::SaleNotOpen { .. } => 12,
         Refusal::SaleClosed => 13,
-        Refusal::LimitExceeded => 14,
+        Refusal::LimitExceeded(_) => 14,
         Refusal::PolicyUnsatisfiable => 15,
         Refusal::InsufficientStock(_) => 16,
         Refusal::Contended => 17,
@@ -192,4 +192,116 @@ fn reasons_of_an_adjust() {
         ],
     );
     assert_eq!(told, [1, 2, 3, 4, 5, 6, 10, 16]);
+}
+
+/// Settings that refuse for every reason there is.
+fn every_rule() -> Settings {
+    let berlin = "berlin".parse().expect("a location");
+    Settings {
+        owner_units: Some(UnitLimit { units: units(1), window: DurationMs::days(1) }),
+        frozen: Some("recall".parse().expect("a reason")),
+        opens: Some(TimeMs(LATER.0 + 1)),
+        closes: Some(TimeMs(LATER.0 + 2)),
+        allocation: Some(Allocation { strategy: Strategy::Priority(vec![berlin]), places: 1 }),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn reasons_of_the_rules_of_a_sale() {
+    let prepare = |settings: Settings| {
+        move || {
+            let mut shard = Shard::new();
+            shard.one(BASE, command(receive(operation_id(BASE, 1), &pool("shoe", "berlin"), 2)));
+            shard.one(BASE, command(receive(operation_id(BASE, 2), &pool("shoe", "paris"), 2)));
+            shard.one(BASE, command(receive(operation_id(BASE, 3), &pool("sock", "paris"), 2)));
+            shard.one(BASE, command(configure(operation_id(BASE, 4), "shoe", 0, settings.clone())));
+            shard
+        }
+    };
+    let ttl = DurationMs::seconds(60);
+    let id = reservation_id(BASE, 9);
+    let lines = |hat: bool, sock: u64, shoe: u64| {
+        let hat = hat.then(|| line(&pool("hat", "berlin"), 1));
+        let others = [line(&pool("sock", "paris"), sock), open_line("shoe", shoe)];
+        hat.into_iter().chain(others).collect::<Vec<Line>>()
+    };
+    let ask = |lines| (SHARD, command(Body::Reserve(reserve(id, lines, ttl))));
+    let nobody = |lines| {
+        let reserve = Reserve { owner: Owner::default(), ..reserve(id, lines, ttl) };
+        (SHARD, command(Body::Reserve(reserve)))
+    };
+    let all = every_rule();
+    let with = |settings: Settings, asked| places(&prepare(settings), vec![asked])[0];
+    assert_eq!(with(all.clone(), nobody(lines(true, 9, 4))), 3);
+    assert_eq!(with(all.clone(), ask(lines(true, 9, 4))), 6);
+    assert_eq!(with(all.clone(), ask(lines(false, 9, 4))), 11);
+    let thawed = Settings { frozen: None, ..all };
+    assert_eq!(with(thawed.clone(), ask(lines(false, 9, 4))), 12);
+    let (opens, closes) = (Some(BASE), Some(LATER));
+    let closed = Settings { opens, closes, ..thawed };
+    assert_eq!(with(closed.clone(), ask(lines(false, 9, 4))), 13);
+    let open = Settings { closes: None, ..closed };
+    assert_eq!(with(open.clone(), ask(lines(false, 9, 4))), 14);
+    let free = Settings { owner_units: None, ..open };
+    assert_eq!(with(free.clone(), ask(lines(false, 9, 4))), 15);
+    assert_eq!(with(free, ask(lines(false, 9, 2))), 16);
+}
+
+#[test]
+fn reasons_of_what_the_keepers_of_the_stock_ask() {
+    let prepare = || {
+        let mut shard = Shard::new();
+        shard.one(BASE, command(receive(operation_id(BASE, 1), &pool("shoe", "berlin"), 3)));
+        shard
+    };
+    let (known, fresh) = (operation_id(BASE, 1), operation_id(BASE, 2));
+    let old = operation_id(TimeMs(BASE.0 - 8 * 24 * 3_600_000), 2);
+    type Ask<'a> = &'a dyn Fn(OperationId, &str, bool) -> Stockkeeping;
+    // Each with its bad value, and without it.
+    let set = |operation, sku: &str, good: bool| {
+        let (pool, on_hand, reason) = (pool(sku, "berlin"), units(1), Reason::default());
+        let expected_on_hand = good.then(|| units(9));
+        Stockkeeping::Set(SetOnHand { operation, pool, on_hand, expected_on_hand, overriding: false, reason })
+    };
+    let quarantine = |operation, sku: &str, good: bool| {
+        let reason = if good { "damaged".parse().expect("a reason") } else { Reason::default() };
+        let (pool, quantity, step) = (pool(sku, "berlin"), units(9), QuarantineStep::SetApart);
+        Stockkeeping::Quarantine(Quarantine { operation, pool, step, quantity, reason })
+    };
+    let transfer = |operation, sku: &str, good: bool| {
+        let to = if good { "paris" } else { "berlin" }.parse().expect("a location");
+        let (from, quantity, immediate) = (pool(sku, "berlin"), units(9), false);
+        let (document, reason) = (Document::default(), Reason::default());
+        Stockkeeping::Transfer(Transfer { operation, from, to, quantity, immediate, document, reason })
+    };
+    let asks: [(Ask<'_>, u32); 3] = [(&set, 10), (&quarantine, 16), (&transfer, 16)];
+    for (ask, last) in asks {
+        let body = |operation, sku, good| Body::Stockkeeping(ask(operation, sku, good));
+        let told = places(
+            &prepare,
+            vec![
+                (SHARD, late(body(known, "hat", false))),
+                (ShardId::META, late(body(old, "hat", false))),
+                (ShardId::META, late(body(fresh, "hat", false))),
+                (ShardId::META, late(body(fresh, "hat", true))),
+                (SHARD, late(body(fresh, "hat", true))),
+                (SHARD, command(body(fresh, "hat", true))),
+                (SHARD, command(body(fresh, "shoe", true))),
+            ],
+        );
+        assert_eq!(told, [1, 2, 3, 4, 5, 6, last]);
+    }
+    let mut held = prepare();
+    let reserve = reserve(reservation_id(BASE, 3), vec![line(&pool("shoe", "berlin"), 1)], DurationMs::seconds(60));
+    held.one(BASE, command(Body::Reserve(reserve)));
+    let on_ship = Settings { deduct: Deduct::OnShip, ..Settings::default() };
+    let mut told = |settings: Settings, number| match held
+        .one(LATER, command(configure(operation_id(BASE, number), "shoe", 7, settings)))
+        .verdict
+    {
+        Verdict::Refused(refusal) => place(&refusal),
+        Verdict::Done(done) => panic!("was to be refused: {done:?}"),
+    };
+    assert_eq!([told(on_ship, 5), told(Settings::default(), 6)], [3, 10]);
 }

@@ -18,8 +18,19 @@
 //! tick | restart | evict                   (the last two must change nothing)
 //! show r1 | stock shoe
 //! ```
+//! set 3 shoe@berlin expect=5 | set 3 shoe@berlin override
+//! count 3 shoe@berlin [seen=10s books=5]
+//! quarantine | unquarantine | writeoff 1 shoe@berlin [why=damaged]
+//! transfer 3 shoe@berlin to=paris op=t1 [now]
+//! arrive shoe of=t1 got=2 lost=1 [why=lost]
+//! expect 9 shoe@berlin doc=d1 on=90s
+//! configure shoe version=0 [safety=1] [units=2 window=60s] [holds=1] [frozen=why] [opens=1s] [policy=list/a,b] ...
+//! shortages | in-transit shoe | expected shoe | settings shoe | hold-time shoe | expiring 0s 60s | owned ann
+//! dry reserve ...                          what a reserve would be answered
 //! Any command takes `try=2` and `until=30s` (its `not_after`).
 
+#[path = "scenario/stock.rs"]
+mod stock_words;
 mod support;
 
 use earmark_ledger::{Fresh, Lookup, command::*, outcome::*, types::*};
@@ -123,8 +134,10 @@ impl Story {
         let operation = |story: &mut Self| words.named.get("op").map(|name| story.operation(Some(name)));
         let body = match words.plain[0] {
             "receive" => {
-                let (units, pool) = words.pairs().remove(0);
-                receive(self.operation(words.named.get("op")), &pool, units)
+                let (quantity, pool) = words.pairs().remove(0);
+                let document = words.named.get("doc").unwrap_or(&"note").parse().expect("a document");
+                let operation = self.operation(words.named.get("op"));
+                Body::Receive(Receive { operation, pool, quantity: units(quantity), document })
             }
             "adjust" => Body::Adjust(Adjust {
                 operation: self.operation(words.named.get("op")),
@@ -135,14 +148,19 @@ impl Story {
             }),
             "reserve" => {
                 let minimum = words.named.get("min").map_or(0, |units| units.parse().expect("units"));
-                let lines = words
-                    .pairs()
-                    .into_iter()
-                    .map(|(quantity, pool)| Line { minimum: units(minimum), ..line(&pool, quantity) });
+                let lines = words.pairs().into_iter().map(|(quantity, pool)| {
+                    // `shoe@ANY` lets the policy choose.
+                    let line = Line { minimum: units(minimum), ..line(&pool, quantity) };
+                    match line.location.as_ref().is_some_and(|location| location.as_str() == "ANY") {
+                        true => Line { location: None, ..line },
+                        false => line,
+                    }
+                });
                 let owner = words.named.get("owner").map_or(Owner::default(), |owner| owner.parse().expect("an owner"));
                 let reserve = reserve(self.reservation(words.plain[1]), lines.collect(), ttl);
                 let (best_effort, ttl_chosen) = (words.has("best"), words.has("chosen"));
-                Body::Reserve(Reserve { owner, best_effort, ttl_chosen, ..reserve })
+                let zone = words.named.get("zone").map_or(0, |zone| zone.parse().expect("a zone"));
+                Body::Reserve(Reserve { owner, best_effort, ttl_chosen, zone, ..reserve })
             }
             "commit" => Body::Commit(Commit {
                 id: self.reservation(words.plain[1]),
@@ -160,7 +178,10 @@ impl Story {
                 reservations: words.plain[1..].iter().map(|name| self.reservation(name)).collect(),
                 operations: operation(self).into_iter().collect(),
             }),
-            other => panic!("no such command: {other}"),
+            other => match self.stockkeeping(words) {
+                Some(body) => body,
+                None => panic!("no such command: {other}"),
+            },
         };
         let not_after =
             words.named.get("until").map_or(self.now.plus(DurationMs::seconds(10)), |until| BASE.plus(duration(until)));
@@ -220,7 +241,19 @@ impl Story {
                     Fresh::Refuse(refusal) => format!("refused {}\n", self.refusal(&refusal)),
                 }
             }
+            "dry" => {
+                let rest = Words { plain: words.plain[1..].to_vec(), named: words.named };
+                let command = self.command(&rest);
+                let digest = self.shard.ledger.digest();
+                let verdict = self.shard.ledger.dry_run(&command);
+                assert_eq!(self.shard.ledger.digest(), digest, "a dry run changes nothing");
+                let position = Position::default();
+                self.tell(&Outcome { verdict, replayed: false, position, time: self.now })
+            }
             _ => {
+                if let Some(told) = self.read_stock(&words) {
+                    return told;
+                }
                 let command = self.command(&words);
                 let outcome = self.apply(vec![command]).remove(0);
                 self.tell(&outcome)
@@ -245,13 +278,18 @@ impl Story {
         let told = match &outcome.verdict {
             Verdict::Refused(refusal) => format!("refused {}", self.refusal(refusal)),
             Verdict::Done(Done::Noted) => "noted".into(),
+            Verdict::Done(Done::Stock(change)) => return format!("{again}{}", self.change(change)),
+            Verdict::Done(Done::Transfer(told)) => return format!("{again}{}", stock_words::transferred(told)),
+            Verdict::Done(Done::Settings(view)) => return format!("{again}{}", stock_words::settings(view)),
             Verdict::Done(done @ (Done::Pending(_) | Done::Answered(_) | Done::Asked(_))) => format!("{done:?}"),
             Verdict::Done(Done::Pool(view)) => return format!("{again}{}\n", pool_line(view)),
             Verdict::Done(Done::Reservation(view)) => return format!("{again}{}", reservation_lines(view)),
             Verdict::Done(Done::Reserved(reserved)) => {
                 let extent = if reserved.all { "all" } else { "some" };
-                let got =
-                    reserved.lines.iter().map(|got| format!("{} of {} {}", got.got, got.asked, pool_name(&got.pool)));
+                let got = reserved.lines.iter().map(|got| {
+                    let by = got.policy.map_or(String::new(), |version| format!(" by policy {version}"));
+                    format!("{} of {} {}{by}", got.got, got.asked, pool_name(&got.pool))
+                });
                 let got = got.collect::<Vec<_>>().join(", ");
                 format!("held {extent} until {}: {got}", moment(reserved.deadline))
             }
@@ -268,6 +306,7 @@ impl Story {
             Refusal::NotFound(Missing::Sku(sku)) => format!("NOT_FOUND sku {sku}"),
             Refusal::NotFound(Missing::Pool(pool)) => format!("NOT_FOUND pool {}", pool_name(pool)),
             Refusal::NotFound(Missing::Line(pool)) => format!("NOT_FOUND line {}", pool_name(pool)),
+            Refusal::NotFound(Missing::Transfer(_)) => "NOT_FOUND transfer".into(),
             Refusal::NotFound(Missing::Reservation(_)) => "NOT_FOUND reservation".into(),
             Refusal::ReservationExpired { since } => format!("RESERVATION_EXPIRED since {}", moment(*since)),
             Refusal::ReservationState { state, since } => {
@@ -275,10 +314,18 @@ impl Story {
             }
             Refusal::ExtensionLimit { latest } => format!("EXTENSION_LIMIT latest {}", moment(*latest)),
             Refusal::VersionStale { on_hand } => format!("VERSION_STALE on_hand {on_hand}"),
+            Refusal::SettingsStale { version } => format!("VERSION_STALE version {version}"),
+            Refusal::SkuFrozen { reason } => format!("SKU_FROZEN {reason}"),
+            Refusal::SaleNotOpen { opens } => format!("SALE_NOT_OPEN opens {}", moment(*opens)),
+            Refusal::LimitExceeded(exceeded) => {
+                let LimitExceeded { line, kind, limit, window, used } = exceeded;
+                format!("LIMIT_EXCEEDED line {line} {kind:?} limit {limit} window {}s used {used}", window.0 / 1_000)
+            }
             Refusal::InsufficientStock(shortages) => {
-                let lines = shortages
-                    .iter()
-                    .map(|short| format!("line {} asked {} sellable {}", short.line, short.asked, short.sellable));
+                let lines = shortages.iter().map(|short| {
+                    let date = short.earliest.map_or(String::new(), |date| format!(" earliest {}", moment(date)));
+                    format!("line {} asked {} sellable {}{date}", short.line, short.asked, short.sellable)
+                });
                 format!("INSUFFICIENT_STOCK {}", lines.collect::<Vec<_>>().join(", "))
             }
             other => format!("{other:?}"),
@@ -311,10 +358,21 @@ impl Story {
 fn pool_line(view: &PoolView) -> String {
     let mut told =
         format!("{}: on_hand {} available {} held {}", pool_name(&view.key), view.on_hand, view.available, view.held);
-    for (name, units) in [("short", view.short), ("sold", view.sold_total)] {
+    let more = [
+        ("short", view.short),
+        ("committed", view.committed),
+        ("unavailable", view.unavailable),
+        ("sold", view.sold_total),
+        ("in transit", view.in_transit),
+        ("expected", view.expected),
+    ];
+    for (name, units) in more {
         if !units.is_zero() {
             write!(told, " {name} {units}").expect("a string takes all");
         }
+    }
+    if view.sellable != view.available {
+        write!(told, " sellable {}", view.sellable).expect("a string takes all");
     }
     told
 }

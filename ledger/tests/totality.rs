@@ -3,7 +3,14 @@
 mod support;
 
 use bytes::Bytes;
-use earmark_ledger::{Ledger, codec::*, command::*, journal::Block, types::*};
+use earmark_ledger::{
+    Ledger,
+    codec::*,
+    command::*,
+    journal::Block,
+    settings::{Allocation, Deduct, Settings, Strategy as Rule, UnitLimit},
+    types::*,
+};
 use proptest::{collection::vec, option, prelude::*};
 use support::*;
 
@@ -43,7 +50,7 @@ fn any_line() -> impl Strategy<Value = Line> {
     (text(&["a", "b"]), text(&["x", "y"]), 1..5_u8, text(&["", "lot"]), quantity(), quantity()).prop_map(
         |(sku, location, kind, lot, quantity, minimum)| Line {
             sku,
-            location,
+            location: Some(location),
             kind: PoolKind::from_tag(kind).expect("1 to 4"),
             lot,
             quantity,
@@ -53,20 +60,122 @@ fn any_line() -> impl Strategy<Value = Line> {
 }
 
 fn any_part() -> impl Strategy<Value = Part> {
-    any_line().prop_map(|Line { sku, location, kind, lot, quantity, .. }| Part { sku, location, kind, lot, quantity })
-}
-
-fn any_pool() -> impl Strategy<Value = PoolKey> {
-    any_line().prop_map(|Line { sku, location, kind, lot, .. }| PoolKey {
-        namespace: Namespace::default(),
-        sku,
-        location,
-        kind,
-        lot,
+    any_line().prop_map(|Line { sku, location, kind, lot, quantity, .. }| {
+        let location = location.expect("is named");
+        Part { sku, location, kind, lot, quantity }
     })
 }
 
-fn body() -> impl Strategy<Value = Body> {
+fn any_pool() -> BoxedStrategy<PoolKey> {
+    any_line()
+        .prop_map(|Line { sku, location, kind, lot, .. }| PoolKey {
+            namespace: Namespace::default(),
+            sku,
+            location: location.expect("is named"),
+            kind,
+            lot,
+        })
+        .boxed()
+}
+
+fn any_settings() -> BoxedStrategy<Settings> {
+    let place = || text::<Location>(&["x", "y", "z"]);
+    let rule = prop_oneof![
+        vec(place(), 0..3).prop_map(Rule::Priority),
+        Just(Rule::MostStock),
+        Just(Rule::FewestSplits),
+        vec((place(), any::<u32>()), 0..3).prop_map(Rule::NearestZone),
+    ];
+    let allocation = (rule, prop_oneof![0..4_u32, Just(16), any::<u32>()])
+        .prop_map(|(strategy, places)| Allocation { strategy, places });
+    let limit = (quantity(), ttl()).prop_map(|(units, window)| UnitLimit { units, window });
+    let holds = prop_oneof![0..3_u32, any::<u32>()];
+    let times = (option::of(ttl()), option::of(ttl()), option::of(ttl()));
+    let moments = (option::weighted(0.2, moment()), option::weighted(0.2, moment()));
+    let limits = (option::weighted(0.3, limit), option::weighted(0.3, holds));
+    let frozen = option::weighted(0.1, text(&["", "recall"]));
+    (any::<bool>(), quantity(), times, limits, frozen, moments, option::of(allocation))
+        .prop_map(
+            |(
+                on_ship,
+                safety_stock,
+                (hold_time, cancel, back),
+                (owner_units, owner_holds),
+                frozen,
+                moments,
+                allocation,
+            )| {
+                Settings {
+                    deduct: if on_ship { Deduct::OnShip } else { Deduct::OnCommit },
+                    safety_stock,
+                    hold_time: hold_time.filter(|time| time.0 > 0),
+                    owner_units,
+                    owner_holds,
+                    frozen,
+                    opens: moments.0,
+                    closes: moments.1,
+                    cancel_window: cancel.filter(|time| time.0 < 1 << 33),
+                    return_window: back.filter(|time| time.0 < 1 << 33),
+                    allocation,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn stockkeeping() -> BoxedStrategy<Stockkeeping> {
+    let reason = || text::<Reason>(&["", "damaged"]);
+    let document = || text::<Document>(&["", "d"]);
+    let place = || text::<Location>(&["x", "y", "z"]);
+    let at = prop_oneof![
+        moment().prop_map(ObservedAt::Time),
+        any::<u64>().prop_map(|at| ObservedAt::Position(LogIndex(at)))
+    ];
+    let observed = (at, quantity()).prop_map(|(at, on_hand)| Observed { at, on_hand });
+    prop_oneof![
+        (operation(), any_pool(), quantity(), option::of(quantity()), any::<bool>(), reason())
+            .prop_map(|(operation, pool, on_hand, expected_on_hand, overriding, reason)| {
+                Stockkeeping::Set(SetOnHand { operation, pool, on_hand, expected_on_hand, overriding, reason })
+            })
+            .boxed(),
+        (operation(), any_pool(), quantity(), option::of(observed), document(), reason())
+            .prop_map(|(operation, pool, counted, observed, document, reason)| {
+                Stockkeeping::Count(Count { operation, pool, counted, observed, document, reason })
+            })
+            .boxed(),
+        (operation(), any_pool(), 1..4_u8, quantity(), reason())
+            .prop_map(|(operation, pool, step, quantity, reason)| {
+                let step = QuarantineStep::from_tag(step).expect("1 to 3");
+                Stockkeeping::Quarantine(Quarantine { operation, pool, step, quantity, reason })
+            })
+            .boxed(),
+        (operation(), any_pool(), place(), quantity(), any::<bool>(), document(), reason())
+            .prop_map(|(operation, from, to, quantity, immediate, document, reason)| {
+                Stockkeeping::Transfer(Transfer { operation, from, to, quantity, immediate, document, reason })
+            })
+            .boxed(),
+        (operation(), any_pool(), operation(), quantity(), quantity(), document(), reason())
+            .prop_map(|(operation, pool, transfer, received, lost, document, reason)| {
+                let PoolKey { namespace, sku, .. } = pool;
+                Stockkeeping::Arrive(Arrive { operation, namespace, sku, transfer, received, lost, document, reason })
+            })
+            .boxed(),
+        (operation(), any_pool(), document(), moment(), quantity())
+            .prop_map(|(operation, pool, document, date, quantity)| {
+                Stockkeeping::Expect(Expect { operation, pool, document, date, quantity })
+            })
+            .boxed(),
+        (operation(), any_pool(), prop_oneof![4 => 0..3_u64, 1 => any::<u64>()], any_settings())
+            .prop_map(|(operation, pool, expected_version, settings)| {
+                let (PoolKey { namespace, sku, .. }, settings) = (pool, Box::new(settings));
+                Stockkeeping::Configure(Configure { operation, namespace, sku, expected_version, settings })
+            })
+            .boxed(),
+    ]
+    .boxed()
+}
+
+fn body() -> BoxedStrategy<Body> {
     let node = (any::<u32>(), "[a-z]{0,3}").prop_map(|(node, text)| MetaNode {
         node,
         client_endpoint: text.clone(),
@@ -78,7 +187,9 @@ fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         (id(), vec(any_line(), 0..4), ttl(), any::<bool>(), any::<bool>()).prop_map(
             |(id, lines, ttl, best, chosen)| {
-                let base = reserve(id, lines, ttl);
+                let mut base = reserve(id, lines, ttl);
+                // Some lines leave the location to the policy.
+                base.lines.iter_mut().filter(|line| line.lot.is_empty()).for_each(|line| line.location = None);
                 Body::Reserve(Reserve { best_effort: best, ttl_chosen: chosen, ..base })
             }
         ),
@@ -101,8 +212,11 @@ fn body() -> impl Strategy<Value = Body> {
             }),
         (vec(id(), 0..3), vec(operation(), 0..3))
             .prop_map(|(reservations, operations)| Body::Forget(Forget { reservations, operations })),
+        stockkeeping().prop_map(Body::Stockkeeping),
+        stockkeeping().prop_map(Body::Stockkeeping),
         meta.prop_map(|(cluster, shards, nodes)| Body::Meta(Meta::Form(Form { cluster, shards, nodes }))),
     ]
+    .boxed()
 }
 
 fn any_batch() -> impl Strategy<Value = Batch> {
@@ -134,8 +248,12 @@ proptest! {
             prop_assert_eq!(applied.digest.is_some(), batch.digest);
             prop_assert_eq!(ledger.violations(), Vec::new());
             prop_assert_eq!(ledger.oversold_units(), 0);
+            let namespace = Namespace::default();
+            ledger.shortages(&namespace, None, 100);
+            ledger.expiring(batch.time, TimeMs::MAX, 100);
             for command in &batch.commands {
                 ledger.judge_fresh(command, batch.time);
+                ledger.dry_run(command);
             }
             for outcome in &applied.outcomes {
                 prop_assert_eq!(&decode_outcome(encode_outcome(outcome)).expect("was encoded here"), outcome);
@@ -164,7 +282,7 @@ proptest! {
     }
 
     #[test]
-    fn any_record_is_answered(kind in 0..12_u8, rest in vec(any::<u8>(), 0..40), value in vec(any::<u8>(), 0..60)) {
+    fn any_record_is_answered(kind in 0..24_u8, rest in vec(any::<u8>(), 0..40), value in vec(any::<u8>(), 0..60)) {
         let key = [&[kind], &rest[..]].concat();
         let framed = [&[1], &value[..]].concat();
         for value in [value, framed] {

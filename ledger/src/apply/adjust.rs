@@ -31,7 +31,12 @@ impl Entry<'_> {
         if adjust.delta < 0 && units > on_hand.units() {
             // What is there can be counted, so it is never below nothing.
             let asked = Quantity::new(units).expect("validated: at most 2^53");
-            return Err(Refusal::InsufficientStock(vec![Shortage { line: 0, asked, sellable: on_hand }]));
+            return Err(Refusal::InsufficientStock(vec![Shortage {
+                line: 0,
+                asked,
+                sellable: on_hand,
+                earliest: None,
+            }]));
         }
         // Nothing can fail from here on. Units that only overdue holds keep are no shortage.
         if adjust.delta < 0 {

@@ -141,6 +141,7 @@ impl Entry<'_> {
                 line: *first,
                 asked: Quantity::new(*units).expect("500 parts of 10^9 are below 2^53"),
                 sellable: Quantity::new(u64::from(held)).expect("32 bits are below 2^53"),
+                earliest: None,
             })
             .collect();
         if !shortages.is_empty() {

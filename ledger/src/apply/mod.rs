@@ -5,23 +5,32 @@
 //! outcome; only a broken equation of our own stops the shard.
 
 mod adjust;
+pub(crate) mod allocate;
 pub(crate) mod cart;
 mod commit;
+mod count;
+mod expected;
 mod expiry;
 mod extend;
 mod forget;
 mod meta;
+mod quarantine;
 mod receive;
 mod release;
 pub(crate) mod reserve;
+pub(crate) mod rules;
+mod set;
 mod settle;
+mod sku;
+mod stockkeeping;
+mod transfer;
 
 use crate::{
     command::{Batch, Body, Command, Meta},
     digest::Digest,
     idempotency::Known,
     journal::{BlockHash, Writer},
-    limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY},
+    limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY, USES_DROPPED_PER_ENTRY},
     movement::Spot,
     outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
     records::{may_be_forgotten, reservation_too_old},
@@ -72,6 +81,7 @@ impl Ledger {
         let news = News::default();
         let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, news, ledger: self };
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
+        entry.ledger.drop_uses(USES_DROPPED_PER_ENTRY);
         entry.give_up_overdue();
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
@@ -110,6 +120,9 @@ impl Entry<'_> {
             Body::Adjust(adjust) => self.once(adjust.operation, command, |entry| entry.adjust(command, adjust)),
             Body::Forget(forget) => self.forget(forget),
             Body::Meta(Meta::Form(form)) => self.form(command, form),
+            Body::Stockkeeping(asked) => {
+                self.once(asked.operation(), command, |entry| entry.keep_stock(command, asked))
+            }
             Body::Cart(message) => self.cart(command, message),
         }
     }

@@ -32,6 +32,7 @@ impl Entry<'_> {
             owner: Bytes::new(),
         };
         let spot = self.ledger.stock.post(&mut self.block, pool, posting);
+        self.arrived(pool, &receive.document, receive.quantity);
         Ok((self.told_pool(pool), Some(spot)))
     }
 

@@ -1,6 +1,11 @@
 //! Reserve: available -> held, all or nothing, or what is there.
 
-use super::{Effect, Entry};
+use super::{
+    Effect, Entry,
+    allocate::{self, Lacking, Open},
+    cart::own_lines,
+    rules,
+};
 use crate::{
     command::{self, Command, Reserve},
     idempotency::{Known, fingerprint_in},
@@ -8,65 +13,115 @@ use crate::{
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
     records::reservation_too_old,
-    state::{Due, Intent, Line, Lines, Map, Mark, PoolRef, Reservation, Stock},
-    types::{Namespace, Quantity, TimeMs},
+    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, Policies, PoolRef, Reservation, Stock},
+    types::{Namespace, Owner, Quantity, TimeMs},
 };
 use bytes::Bytes;
 
 /// What one line wants, after lines of the same pool were summed.
 pub(crate) struct Want {
-    pub(super) pool: PoolRef,
+    pub(crate) pool: PoolRef,
     /// Index in the request of the first line of that pool.
-    pub(super) line: u32,
-    pub(super) asked: u32,
+    pub(crate) line: u32,
+    pub(crate) asked: u32,
     /// All of it, or the minimum with best effort.
-    required: u32,
+    pub(crate) required: u32,
     /// What it gets, once that is known.
-    pub(super) grant: u32,
+    pub(crate) grant: u32,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    pub(crate) policy: u64,
 }
 
 /// How lines are granted.
 #[derive(Clone, Copy)]
 pub(crate) struct Granting<'a> {
     pub(crate) namespace: &'a Namespace,
+    /// Whose limits are asked.
+    pub(crate) owner: &'a Owner,
     /// What is there, as long as it is the minimum; else all of it.
     pub(crate) best_effort: bool,
     /// These are all lines there are, so that nothing at all is no success.
     pub(crate) whole: bool,
+    /// Zone of whoever asks, for policies that go by it.
+    pub(crate) zone: u32,
 }
 
 impl<'a> Granting<'a> {
     /// For a reserve.
     pub(crate) fn of(reserve: &'a Reserve, whole: bool) -> Self {
-        Self { namespace: &reserve.namespace, best_effort: reserve.best_effort, whole }
+        let Reserve { namespace, owner, best_effort, zone, .. } = reserve;
+        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone }
     }
 }
 
-/// The pools of all lines, in the order of their first mention, into `wants`. The request must be valid.
-pub(crate) fn find<'a>(
+/// What these lines would get at `now`, into `wants`, or why they would be refused: the lines of a cart that live in
+/// one shard, each with its index in the request. The request must be valid. Units of holds that are overdue by then
+/// count as free.
+///
+/// # Errors
+/// Any refusal of a reserve; [`Refusal::Contended`] if units that another shard may give back any moment would do.
+pub(crate) fn plan<'a>(
+    ledger: &Ledger,
+    granting: &Granting<'_>,
+    lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
+    wants: &mut Vec<Want>,
+    now: TimeMs,
+) -> Result<(), Refusal> {
+    let stock = &ledger.stock;
+    rules::owner_is_named(stock, granting, lines.clone())?;
+    let open = find(stock, granting, lines, wants).map_err(Refusal::NotFound)?;
+    rules::check(ledger, granting, wants, &open, now, None)?;
+    let lacking = match open.is_empty() {
+        true => Lacking::default(),
+        false => allocate::place(stock, wants, &open, granting.zone, now)?,
+    };
+    grant(stock, wants, granting.whole, now, lacking)
+}
+
+/// The first answer to a reserve that got what `wants` says.
+pub(crate) fn told(stock: &Stock, reserve: &Reserve, wants: &[Want], deadline: TimeMs) -> Reserved {
+    let line = |want: &Want| LineGot {
+        pool: stock.pool(want.pool).key.clone(),
+        asked: quantity(want.asked),
+        got: quantity(want.grant),
+        policy: want.policy.checked_sub(1),
+    };
+    let all = wants.iter().all(|want| want.asked == want.grant);
+    Reserved { id: reserve.id, lines: wants.iter().map(line).collect(), all, deadline }
+}
+
+/// The pools of all lines that name a location, in the order of their first mention, into `wants`; returns the lines
+/// that name none.
+fn find<'a>(
     stock: &Stock,
     granting: &Granting<'_>,
     lines: impl Iterator<Item = (u32, &'a command::Line)>,
     wants: &mut Vec<Want>,
-) -> Result<(), Missing> {
+) -> Result<Vec<Open>, Missing> {
+    let namespace = granting.namespace;
     wants.clear();
+    let mut open = Vec::new();
     // Looking back over all lines before is quickest for a few.
     let mut places: Option<Map<PoolRef, usize>> = None;
     for (at, line) in lines {
-        let Some(pool) = stock.find(granting.namespace, &line.sku, &line.location, line.kind, &line.lot) else {
-            return Err(if stock.find_sku(granting.namespace, &line.sku).is_none() {
+        // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
+        let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
+        let asked = units(line.quantity);
+        let required = if granting.best_effort { units(line.minimum) } else { asked };
+        let Some(location) = &line.location else {
+            allocate::note(stock, namespace, &mut open, (at, line), (asked, required))?;
+            continue;
+        };
+        let Some(pool) = stock.find(namespace, &line.sku, location, line.kind, &line.lot) else {
+            return Err(if stock.find_sku(namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
-                Missing::Pool(pool_of(granting.namespace, &line.sku, &line.location, line.kind, &line.lot).detached())
+                Missing::Pool(pool_of(namespace, &line.sku, location, line.kind, &line.lot).detached())
             });
         };
         if wants.len() == 16 && places.is_none() {
             places = Some(wants.iter().enumerate().map(|(place, want)| (want.pool, place)).collect());
         }
-        // A line, and the sum of the lines of a pool, is at most 10^9: validated before.
-        let units = |quantity: Quantity| u32::try_from(quantity.units()).unwrap_or(u32::MAX);
-        let asked = units(line.quantity);
-        let required = if granting.best_effort { units(line.minimum) } else { asked };
         let before = match &mut places {
             Some(places) => {
                 let place = *places.entry(pool).or_insert(wants.len());
@@ -79,18 +134,15 @@ pub(crate) fn find<'a>(
                 wants[place].asked = wants[place].asked.saturating_add(asked);
                 wants[place].required = wants[place].required.saturating_add(required);
             }
-            None => wants.push(Want { pool, line: at, asked, required, grant: 0 }),
+            None => wants.push(Want { pool, line: at, asked, required, grant: 0, policy: 0 }),
         }
     }
-    Ok(())
+    Ok(open)
 }
 
-/// Notes how many units each line would get at `now`, or tells what is lacking. Units of overdue holds count as free.
-///
-/// # Errors
-/// [`Refusal::InsufficientStock`]; [`Refusal::Contended`] if units that another shard may give back any moment would do.
-pub(crate) fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs) -> Result<(), Refusal> {
-    let mut short = false;
+/// Notes how many units each line would get at `now`, or tells what is lacking, beside what was `lacking` before.
+fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs, mut lacking: Lacking) -> Result<(), Refusal> {
+    let mut short = lacking.any();
     let mut any = !whole;
     for want in &mut *wants {
         want.grant = sellable(stock, want, now).min(want.asked);
@@ -101,19 +153,27 @@ pub(crate) fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs)
         return Ok(());
     }
     let could = |want: &Want| stock.sellable_with_loose(want.pool, now);
-    let enough = wants.iter().all(|want| could(want) >= u64::from(want.required));
-    if enough && (!whole || wants.iter().any(|want| could(want) > 0)) {
+    let enough = lacking.would_do && wants.iter().all(|want| could(want) >= u64::from(want.required));
+    let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, now);
+    if enough && (!whole || lacking.any() || wants.iter().any(some)) {
         return Err(Refusal::Contended);
+    }
+    if lacking.policy {
+        return Err(Refusal::PolicyUnsatisfiable);
     }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
     let needs = |want: &Want| want.required.max(u32::from(!any));
-    let lacking = || wants.iter().filter(|want| sellable(stock, want, now) < needs(want));
+    let lacks = |want: &&Want| sellable(stock, want, now) < needs(want);
     let shortage = |want: &Want| Shortage {
         line: want.line,
         asked: quantity(want.asked),
         sellable: quantity(sellable(stock, want, now)),
+        earliest: stock.earliest(want.pool, u64::from(want.asked), stock.sellable_at(want.pool, now), now),
     };
-    Err(Refusal::InsufficientStock(lacking().map(shortage).collect()))
+    let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).collect();
+    shortages.append(&mut lacking.shortages);
+    shortages.sort_by_key(|short| short.line);
+    Err(Refusal::InsufficientStock(shortages))
 }
 
 /// Units a pool can give, as far as they matter to a line.
@@ -121,8 +181,13 @@ fn sellable(stock: &Stock, want: &Want, now: TimeMs) -> u32 {
     u32::try_from(stock.sellable_at(want.pool, now)).unwrap_or(u32::MAX)
 }
 
-fn quantity(units: u32) -> Quantity {
+pub(crate) fn quantity(units: u32) -> Quantity {
     Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
+}
+
+/// Which of them a policy chose; none if none.
+pub(super) fn policies(wants: &[Want]) -> Option<Policies> {
+    wants.iter().any(|want| want.policy > 0).then(|| Box::new(wants.iter().map(|want| want.policy).collect()))
 }
 
 impl Entry<'_> {
@@ -168,16 +233,14 @@ impl Entry<'_> {
 
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        let lines = reserve.lines.iter().enumerate();
-        let lines = lines.map(|(at, line)| (u32::try_from(at).unwrap_or(u32::MAX), line));
-        self.grant_into(&Granting::of(reserve, true), lines, wants)
+        self.grant_into(&Granting::of(reserve, true), own_lines(reserve, self.ledger.shard), wants)
     }
 
     /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.
     pub(super) fn grant_lines<'a>(
         &mut self,
         granting: &Granting<'_>,
-        lines: impl Iterator<Item = (u32, &'a command::Line)>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
     ) -> Result<Vec<Want>, Refusal> {
         let mut wants = Vec::new();
         self.grant_into(granting, lines, &mut wants).map(|()| wants)
@@ -186,11 +249,10 @@ impl Entry<'_> {
     fn grant_into<'a>(
         &mut self,
         granting: &Granting<'_>,
-        lines: impl Iterator<Item = (u32, &'a command::Line)>,
+        lines: impl Iterator<Item = (u32, &'a command::Line)> + Clone,
         wants: &mut Vec<Want>,
     ) -> Result<(), Refusal> {
-        find(&self.ledger.stock, granting, lines, wants).map_err(Refusal::NotFound)?;
-        grant(&self.ledger.stock, wants, granting.whole, self.clock())?;
+        plan(self.ledger, granting, lines, wants, self.clock())?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for want in wants.iter() {
             let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
@@ -207,8 +269,8 @@ impl Entry<'_> {
         let deadline = clock.plus(reserve.ttl);
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
+        let reserved = told(&ledger.stock, reserve, wants, deadline);
         let mut last: Option<Spot> = None;
-        let mut told = Vec::with_capacity(wants.len());
         for want in wants {
             if want.grant > 0 {
                 let units = i64::from(want.grant);
@@ -224,13 +286,11 @@ impl Entry<'_> {
                     owner: reserve.owner.to_shared(),
                 };
                 last = Some(ledger.stock.post(&mut self.block, want.pool, posting));
-                ledger.stock.pool_mut(want.pool).add_hold(due, u64::from(want.grant));
+                let units = u64::from(want.grant);
+                ledger.stock.pool_mut(want.pool).add_hold(due, units);
+                let owner = reserve.owner.as_bytes();
+                ledger.stock.use_held(&mut ledger.dirty, clock, reserve.id, owner, want.pool, units);
             }
-            told.push(LineGot {
-                pool: ledger.stock.pool(want.pool).key.clone(),
-                asked: quantity(want.asked),
-                got: quantity(want.grant),
-            });
         }
         let last = last.expect("at least one line got a unit");
         let lines = wants.iter().map(|want| Line { held: want.grant, ..Line::new(want.pool, want.asked) });
@@ -246,13 +306,14 @@ impl Entry<'_> {
             last,
             revision: 1,
             ended: None,
+            policies: policies(wants),
             cart: None,
             mark: Mark::default(),
         });
         ledger.dirty.reservation(reserve.id, &mut reservation);
         ledger.deadlines.insert(due);
+        ledger.owners.add(reserve.owner.as_bytes(), reserve.id);
         ledger.reservations.insert(reserve.id, reservation);
-        let all = wants.iter().all(|want| want.asked == want.grant);
-        (Done::Reserved(Reserved { id: reserve.id, lines: told, all, deadline }), Some(last))
+        (Done::Reserved(reserved), Some(last))
     }
 }

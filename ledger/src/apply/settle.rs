@@ -5,7 +5,7 @@ use crate::{
     cart::message::Truth,
     journal::{By, Posting, Writer},
     movement::{Delta, MovementKind, Spot},
-    state::{Due, EndedBy, Reservation, Stock, stop},
+    state::{Dirty, Due, EndedBy, Reservation, Stock, stop},
     types::ReservationId,
 };
 use bytes::Bytes;
@@ -48,7 +48,8 @@ impl Entry<'_> {
         };
         let due = Due::new(reservation.deadline, id);
         let committed_before = reservation.committed();
-        let (last, mut left) = settle_own(&mut ledger.stock, &mut self.block, (id, reservation), why, &split);
+        let (last, mut left) =
+            settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &split);
         if reservation.cart.is_some() {
             left += self.settle_cart(id, why, &split);
             ledger = &mut *self.ledger;
@@ -67,6 +68,7 @@ impl Entry<'_> {
         if !ledger.deadlines.remove(&due) {
             stop(format_args!("reservation {id} is not among the deadlines"));
         }
+        ledger.owners.remove(&reservation.owner, id);
         if !reservation.passing() {
             ledger.cold.ended.push(Reverse(id));
         }
@@ -105,7 +107,7 @@ impl Entry<'_> {
 
 /// Ends units of the lines that live here. Gives the last movement, and how many units are still held.
 fn settle_own(
-    stock: &mut Stock,
+    (stock, dirty): (&mut Stock, &mut Dirty),
     block: &mut Writer,
     (id, reservation): (ReservationId, &mut Reservation),
     why: Why<'_>,
@@ -125,16 +127,17 @@ fn settle_own(
             continue;
         }
         stock.pool_mut(line.pool).take_hold(due, u64::from(units), u64::from(rest));
+        let (ended, sold) = (u64::from(units), u64::from(split.commit));
+        stock.use_ended(dirty, block.time(), id, &reservation.owner, line.pool, ended, sold);
         let kinds = [
             (MovementKind::Commit, split.commit),
             (MovementKind::Release, split.release),
             (MovementKind::Expire, split.expire),
         ];
         for (kind, units) in kinds.into_iter().filter(|(_, units)| *units > 0) {
-            let books = &stock.pool(line.pool).books;
             let (delta, sold_short): (Delta, u64) = match kind {
-                MovementKind::Commit => books.sell(u64::from(units)),
-                _ => (books.give_back(u64::from(units)), 0),
+                MovementKind::Commit => stock.sell(line.pool, u64::from(units)),
+                _ => (stock.pool(line.pool).books.give_back(u64::from(units)), 0),
             };
             let posting = Posting {
                 kind,

@@ -87,6 +87,8 @@ pub struct Prepare {
     pub owner: Owner,
     /// Take what is there, as long as it is the minimum.
     pub best_effort: bool,
+    /// Zone of whoever asks, for policies that go by it.
+    pub zone: u32,
     /// The whole new set of lines at this participant.
     pub wanted: Vec<Wanted>,
     /// Lines that are valid whatever comes of this.
@@ -132,6 +134,18 @@ pub struct Granted {
     pub units: u32,
     /// Fewer than wanted, and units that another shard may give back any moment stood in the way.
     pub contended: bool,
+    /// The SKU's policy chose the pool; the request named it if there is none.
+    pub chosen: Option<Chosen>,
+}
+
+/// What a policy made of a line that names no location. One such line may be granted from several pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Units that are asked of that pool: what it gives, and of the line's last pool also what nobody could give. Where
+    /// another line names the same pool, what that one asks is part of it.
+    pub asked: u32,
+    /// Version of the settings that had the policy.
+    pub policy: u64,
 }
 
 /// Is this still to be decided?

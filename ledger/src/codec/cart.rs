@@ -10,7 +10,8 @@ use crate::{
     cart::{
         Number,
         message::{
-            Answer, Ask, Asked, Decide, Floor, From as Sent, Gone, Granted, LineTruth, Message, Prepare, Truth, Wanted,
+            Answer, Ask, Asked, Chosen, Decide, Floor, From as Sent, Gone, Granted, LineTruth, Message, Prepare, Truth,
+            Wanted,
         },
     },
     command::Line,
@@ -225,6 +226,8 @@ struct PrepareMsg {
     wanted: Vec<WantedMsg>,
     #[prost(message, repeated, tag = "6")]
     base: Vec<LineTruthMsg>,
+    #[prost(uint32, tag = "7")]
+    zone: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -249,11 +252,25 @@ pub(crate) struct GrantedMsg {
     units: u32,
     #[prost(bool, tag = "4")]
     contended: bool,
+    /// With a policy alone.
+    #[prost(uint32, tag = "5")]
+    asked: u32,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    #[prost(uint64, tag = "6")]
+    policy: u64,
 }
 
 impl From<&Granted> for GrantedMsg {
     fn from(granted: &Granted) -> Self {
-        Self { at: granted.at, pool: pool_key_bytes(&granted.pool), units: granted.units, contended: granted.contended }
+        let (asked, policy) = put_chosen(granted.chosen);
+        Self {
+            at: granted.at,
+            pool: pool_key_bytes(&granted.pool),
+            units: granted.units,
+            contended: granted.contended,
+            asked,
+            policy,
+        }
     }
 }
 
@@ -266,8 +283,18 @@ impl TryFrom<GrantedMsg> for Granted {
             pool: read_pool_key(message.pool)?,
             units: message.units,
             contended: message.contended,
+            chosen: read_chosen(message.asked, message.policy),
         })
     }
+}
+
+/// Units asked, and the version of the settings and one more; both 0 if no policy chose.
+pub(super) fn put_chosen(chosen: Option<Chosen>) -> (u32, u64) {
+    chosen.map_or((0, 0), |chosen| (chosen.asked, chosen.policy.saturating_add(1)))
+}
+
+pub(super) fn read_chosen(asked: u32, policy: u64) -> Option<Chosen> {
+    policy.checked_sub(1).map(|policy| Chosen { asked, policy })
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -358,6 +385,7 @@ impl From<&Message> for CartMsg {
                 namespace: prepare.namespace.to_shared(),
                 owner: prepare.owner.to_shared(),
                 best_effort: prepare.best_effort,
+                zone: prepare.zone,
                 wanted: prepare
                     .wanted
                     .iter()
@@ -391,6 +419,7 @@ impl TryFrom<CartMsg> for Message {
                 namespace: Namespace::new(message.namespace).map_err(|bad| Corrupt::new("namespace", bad))?,
                 owner: Owner::new(message.owner).map_err(|bad| Corrupt::new("owner", bad))?,
                 best_effort: message.best_effort,
+                zone: message.zone,
                 wanted: message
                     .wanted
                     .into_iter()

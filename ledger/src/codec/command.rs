@@ -7,6 +7,7 @@ use super::{
     cart::CartMsg,
     frame,
     pool::{halves, kind, operation_id, quantity, reservation_id},
+    stockkeeping::StockkeepingMsg,
     unframe,
 };
 use crate::{
@@ -85,7 +86,7 @@ struct CommandMsg {
     not_after: u64,
     #[prost(uint32, tag = "6")]
     attempt: u32,
-    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 40")]
     body: Option<BodyMsg>,
 }
 
@@ -109,6 +110,8 @@ enum BodyMsg {
     Form(FormMsg),
     #[prost(message, tag = "18")]
     Cart(CartMsg),
+    #[prost(message, tag = "40")]
+    Stockkeeping(StockkeepingMsg),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -132,6 +135,8 @@ struct ReserveMsg {
     /// The shard of each line; absent: all at home.
     #[prost(uint32, repeated, tag = "9")]
     shards: Vec<u32>,
+    #[prost(uint32, tag = "40")]
+    zone: u32,
 }
 
 /// A line of a reserve, or a part of a commit or release (then without a minimum).
@@ -139,6 +144,7 @@ struct ReserveMsg {
 pub(super) struct LineMsg {
     #[prost(bytes = "bytes", tag = "1")]
     sku: Bytes,
+    /// Empty: none.
     #[prost(bytes = "bytes", tag = "2")]
     location: Bytes,
     #[prost(uint32, tag = "3")]
@@ -225,7 +231,7 @@ struct ForgetMsg {
 
 /// Sixteen bytes that name something.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct OperationMsg {
+pub(super) struct OperationMsg {
     #[prost(fixed64, tag = "1")]
     high: u64,
     #[prost(fixed64, tag = "2")]
@@ -293,11 +299,11 @@ fn optional_operation(message: Option<OperationMsg>) -> Result<Option<OperationI
     message.map(|id| operation_id(id.high, id.low)).transpose()
 }
 
-fn required_operation(message: Option<OperationMsg>) -> Result<OperationId, Corrupt> {
+pub(super) fn required_operation(message: Option<OperationMsg>) -> Result<OperationId, Corrupt> {
     optional_operation(message)?.ok_or_else(|| Corrupt::new("operation id", "is absent"))
 }
 
-fn text<T>(what: &'static str, made: Result<T, BadText>) -> Result<T, Corrupt> {
+pub(super) fn text<T>(what: &'static str, made: Result<T, BadText>) -> Result<T, Corrupt> {
     made.map_err(|bad| Corrupt::new(what, bad))
 }
 
@@ -340,7 +346,7 @@ impl From<&Line> for LineMsg {
     fn from(line: &Line) -> Self {
         Self {
             sku: line.sku.to_shared(),
-            location: line.location.to_shared(),
+            location: line.location.as_ref().map(Location::to_shared).unwrap_or_default(),
             kind: u32::from(line.kind.tag()),
             lot: line.lot.to_shared(),
             quantity: line.quantity.units(),
@@ -368,7 +374,10 @@ impl TryFrom<LineMsg> for Line {
     fn try_from(message: LineMsg) -> Result<Self, Corrupt> {
         Ok(Self {
             sku: text("sku", Sku::new(message.sku))?,
-            location: text("location", Location::new(message.location))?,
+            location: match message.location.is_empty() {
+                true => None,
+                false => Some(text("location", Location::new(message.location))?),
+            },
             kind: kind(message.kind)?,
             lot: text("lot", Lot::new(message.lot))?,
             quantity: quantity(message.quantity)?,
@@ -382,6 +391,7 @@ impl TryFrom<LineMsg> for Part {
 
     fn try_from(message: LineMsg) -> Result<Self, Corrupt> {
         let Line { sku, location, kind, lot, quantity, .. } = message.try_into()?;
+        let location = location.ok_or_else(|| Corrupt::new("location", "is absent"))?;
         Ok(Self { sku, location, kind, lot, quantity })
     }
 }
@@ -434,6 +444,7 @@ impl From<&Body> for BodyMsg {
                     best_effort: reserve.best_effort,
                     ttl_chosen: reserve.ttl_chosen,
                     shards: reserve.shards.iter().map(|shard| shard.0).collect(),
+                    zone: reserve.zone,
                 })
             }
             Body::Commit(commit) => {
@@ -483,6 +494,7 @@ impl From<&Body> for BodyMsg {
                 Self::Form(FormMsg { cluster_high, cluster_low, shards: form.shards, nodes })
             }
             Body::Cart(message) => Self::Cart(CartMsg::from(message)),
+            Body::Stockkeeping(asked) => Self::Stockkeeping(asked.into()),
         }
     }
 }
@@ -501,6 +513,7 @@ impl TryFrom<BodyMsg> for Body {
                 ttl_chosen: message.ttl_chosen,
                 shards: message.shards.into_iter().map(ShardId).collect(),
                 best_effort: message.best_effort,
+                zone: message.zone,
             }),
             BodyMsg::Commit(message) => Self::Commit(Commit {
                 id: reservation_id(message.id_high, message.id_low)?,
@@ -549,6 +562,7 @@ impl TryFrom<BodyMsg> for Body {
                 nodes: message.nodes.into_iter().map(MetaNode::from).collect(),
             })),
             BodyMsg::Cart(message) => Self::Cart(message.try_into()?),
+            BodyMsg::Stockkeeping(message) => Self::Stockkeeping(message.try_into()?),
         })
     }
 }

@@ -9,6 +9,9 @@ mod outcome;
 mod part;
 mod pool;
 pub(crate) mod record;
+mod settings;
+mod stockkeeping;
+mod told;
 
 use bytes::Bytes;
 use prost::Message;
@@ -16,6 +19,7 @@ use std::fmt;
 
 pub use command::{decode_batch, decode_command, encode_batch, encode_command};
 pub use outcome::{decode_outcome, encode_outcome};
+pub(crate) use stockkeeping::put_stockkeeping;
 
 /// Version of every frame this build writes.
 pub(crate) const FRAME_VERSION: u8 = 1;

@@ -5,16 +5,17 @@ use super::{
     cart::{AnswerMsg, NumberMsg, asked},
     frame,
     pool::{PoolViewMsg, halves, quantity, reservation_id},
+    told::{LimitExceededMsg, SettingsViewMsg, StockChangeMsg, TransferredMsg},
     unframe,
 };
 use crate::{
     cart::message::Answer,
     outcome::{
-        BadField, Done, LineGot, LineView, Missing, Outcome, Pending, Refusal, ReservationState, ReservationView,
-        Reserved, Shortage, Verdict,
+        BadField, Done, LimitExceeded, LineGot, LineView, Missing, Outcome, Pending, Refusal, ReservationState,
+        ReservationView, Reserved, Shortage, Verdict,
     },
     records::{pool_key_bytes, read_pool_key},
-    types::{Epoch, LogIndex, Namespace, Owner, Position, ReservationId, ShardId, Sku, TimeMs},
+    types::{Epoch, LogIndex, Namespace, OperationId, Owner, Position, Reason, ReservationId, ShardId, Sku, TimeMs},
 };
 use bytes::Bytes;
 
@@ -33,6 +34,9 @@ pub fn encode_outcome(outcome: &Outcome) -> Bytes {
             VerdictMsg::Answered(AnsweredMsg { answer: answer.as_deref().map(AnswerMsg::from) })
         }
         Verdict::Done(Done::Asked(asked)) => VerdictMsg::Asked(AskedMsg { asked: *asked as u32 }),
+        Verdict::Done(Done::Stock(change)) => VerdictMsg::Stock((&**change).into()),
+        Verdict::Done(Done::Transfer(told)) => VerdictMsg::Transfer((&**told).into()),
+        Verdict::Done(Done::Settings(view)) => VerdictMsg::Settings((&**view).into()),
         Verdict::Refused(refusal) => VerdictMsg::Refused(RefusalMsg::from(refusal)),
     };
     frame(&OutcomeMsg {
@@ -66,6 +70,9 @@ pub fn decode_outcome(bytes: Bytes) -> Result<Outcome, Corrupt> {
             Verdict::Done(Done::Answered(answer.map(Box::new)))
         }
         VerdictMsg::Asked(message) => Verdict::Done(Done::Asked(asked(message.asked)?)),
+        VerdictMsg::Stock(message) => Verdict::Done(Done::Stock(Box::new(message.try_into()?))),
+        VerdictMsg::Transfer(message) => Verdict::Done(Done::Transfer(Box::new(message.try_into()?))),
+        VerdictMsg::Settings(message) => Verdict::Done(Done::Settings(Box::new(message.try_into()?))),
         VerdictMsg::Refused(message) => Verdict::Refused(message.try_into()?),
     };
     Ok(Outcome {
@@ -95,7 +102,7 @@ struct OutcomeMsg {
     ordinal: u32,
     #[prost(uint64, tag = "6")]
     time: u64,
-    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(oneof = "VerdictMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42")]
     verdict: Option<VerdictMsg>,
 }
 
@@ -117,6 +124,12 @@ enum VerdictMsg {
     Answered(AnsweredMsg),
     #[prost(message, tag = "17")]
     Asked(AskedMsg),
+    #[prost(message, tag = "40")]
+    Stock(StockChangeMsg),
+    #[prost(message, tag = "41")]
+    Transfer(TransferredMsg),
+    #[prost(message, tag = "42")]
+    Settings(SettingsViewMsg),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -174,6 +187,8 @@ struct LineMsg {
     released: u64,
     #[prost(uint64, tag = "6")]
     expired: u64,
+    #[prost(uint64, optional, tag = "40")]
+    policy: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -222,6 +237,12 @@ pub(super) struct RefusalMsg {
     on_hand: u64,
     #[prost(message, repeated, tag = "7")]
     shortages: Vec<ShortageMsg>,
+    #[prost(uint64, tag = "40")]
+    version: u64,
+    #[prost(bytes = "bytes", tag = "41")]
+    reason: Bytes,
+    #[prost(message, optional, tag = "42")]
+    limit: Option<LimitExceededMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -240,6 +261,8 @@ struct ShortageMsg {
     asked: u64,
     #[prost(uint64, tag = "3")]
     sellable: u64,
+    #[prost(uint64, optional, tag = "40")]
+    earliest: Option<u64>,
 }
 
 impl From<&Reserved> for ReservedMsg {
@@ -252,6 +275,7 @@ impl From<&Reserved> for ReservedMsg {
                 pool: pool_key_bytes(&line.pool),
                 asked: line.asked.units(),
                 held: line.got.units(),
+                policy: line.policy,
                 ..LineMsg::default()
             })
             .collect();
@@ -264,7 +288,12 @@ impl TryFrom<ReservedMsg> for Reserved {
 
     fn try_from(message: ReservedMsg) -> Result<Self, Corrupt> {
         let line = |line: LineMsg| {
-            Ok(LineGot { pool: read_pool_key(line.pool)?, asked: quantity(line.asked)?, got: quantity(line.held)? })
+            Ok(LineGot {
+                pool: read_pool_key(line.pool)?,
+                asked: quantity(line.asked)?,
+                got: quantity(line.held)?,
+                policy: line.policy,
+            })
         };
         Ok(Self {
             id: reservation_id(message.id_high, message.id_low)?,
@@ -288,6 +317,7 @@ impl From<&ReservationView> for ReservationMsg {
                 committed: line.committed.units(),
                 released: line.released.units(),
                 expired: line.expired.units(),
+                policy: None,
             })
             .collect();
         Self {
@@ -362,6 +392,9 @@ impl From<&Refusal> for RefusalMsg {
                 Self { missing: Bytes::copy_from_slice(&id.to_bytes()), ..code(7) }
             }
             Refusal::NotFound(Missing::Line(pool)) => Self { missing: pool_key_bytes(pool), ..code(8) },
+            Refusal::NotFound(Missing::Transfer(id)) => {
+                Self { missing: Bytes::copy_from_slice(&id.to_bytes()), ..code(41) }
+            }
             Refusal::WrongShard => code(9),
             Refusal::ReservationExpired { since } => Self { time: since.0, ..code(10) },
             Refusal::ReservationState { state, since } => {
@@ -369,10 +402,15 @@ impl From<&Refusal> for RefusalMsg {
             }
             Refusal::ExtensionLimit { latest } => Self { time: latest.0, ..code(12) },
             Refusal::VersionStale { on_hand } => Self { on_hand: on_hand.units(), ..code(13) },
-            Refusal::SkuFrozen => code(14),
+            Refusal::SettingsStale { version } => Self { version: *version, ..code(40) },
+            Refusal::SkuFrozen { reason } => Self { reason: reason.to_shared(), ..code(14) },
             Refusal::SaleNotOpen { opens } => Self { time: opens.0, ..code(15) },
             Refusal::SaleClosed => code(16),
-            Refusal::LimitExceeded => code(17),
+            Refusal::LimitExceeded(exceeded) => Self {
+                // Of nothing but defaults there is no message, as before there was one.
+                limit: (*exceeded != LimitExceeded::default()).then(|| exceeded.into()),
+                ..code(17)
+            },
             Refusal::PolicyUnsatisfiable => code(18),
             Refusal::Contended => code(19),
             Refusal::InsufficientStock(shortages) => Self {
@@ -382,6 +420,7 @@ impl From<&Refusal> for RefusalMsg {
                         line: short.line,
                         asked: short.asked.units(),
                         sellable: short.sellable.units(),
+                        earliest: short.earliest.map(|date| date.0),
                     })
                     .collect(),
                 ..code(20)
@@ -413,10 +452,10 @@ impl TryFrom<RefusalMsg> for Refusal {
             11 => Self::ReservationState { state: state(message.state)?, since: time },
             12 => Self::ExtensionLimit { latest: time },
             13 => Self::VersionStale { on_hand: quantity(message.on_hand)? },
-            14 => Self::SkuFrozen,
+            14 => Self::SkuFrozen { reason: Reason::new(message.reason).map_err(|bad| Corrupt::new("reason", bad))? },
             15 => Self::SaleNotOpen { opens: time },
             16 => Self::SaleClosed,
-            17 => Self::LimitExceeded,
+            17 => Self::LimitExceeded(message.limit.map(LimitExceeded::try_from).transpose()?.unwrap_or_default()),
             18 => Self::PolicyUnsatisfiable,
             19 => Self::Contended,
             20 => Self::InsufficientStock(
@@ -428,10 +467,15 @@ impl TryFrom<RefusalMsg> for Refusal {
                             line: short.line,
                             asked: quantity(short.asked)?,
                             sellable: quantity(short.sellable)?,
+                            earliest: short.earliest.map(TimeMs),
                         })
                     })
                     .collect::<Result<_, Corrupt>>()?,
             ),
+            40 => Self::SettingsStale { version: message.version },
+            41 => Self::NotFound(Missing::Transfer(
+                OperationId::from_slice(&message.missing).map_err(|bad| Corrupt::new("operation id", bad))?,
+            )),
             other => return Err(Corrupt::new("refusal", format_args!("code {other} is not known to this build"))),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Corrupt,
-    cart::{GrantedMsg, NumberMsg, PositionMsg, TruthMsg},
+    cart::{GrantedMsg, NumberMsg, PositionMsg, TruthMsg, put_chosen, read_chosen},
     command::{ContextMsg, LineMsg},
     outcome::RefusalMsg,
     pool::{halves, operation_id, reservation_id},
@@ -53,6 +53,9 @@ struct RemoteLineMsg {
     now: TruthMsg,
     #[prost(message, required, tag = "6")]
     was: TruthMsg,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    #[prost(uint64, tag = "7")]
+    policy: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -101,6 +104,8 @@ struct RoundMsg {
     context: Option<ContextMsg>,
     #[prost(uint32, repeated, tag = "13")]
     own_at: Vec<u32>,
+    #[prost(uint32, tag = "14")]
+    zone: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -129,6 +134,7 @@ impl From<&Cart> for CartMsg {
                     asked: line.asked,
                     now: line.now.into(),
                     was: line.was.into(),
+                    policy: line.policy,
                 })
                 .collect(),
             participants: cart
@@ -177,6 +183,7 @@ impl From<&Round> for RoundMsg {
             granted: round.granted.iter().map(GrantedMsg::from).collect(),
             context: round.context.as_deref().map(ContextMsg::from),
             own_at: round.own_at.clone(),
+            zone: round.zone,
         }
     }
 }
@@ -231,6 +238,7 @@ impl CartMsg {
                 asked: line.asked,
                 now: line.now.into(),
                 was: line.was.into(),
+                policy: line.policy,
             })
         };
         let participant = |participant: ParticipantMsg| {
@@ -296,6 +304,7 @@ impl RoundMsg {
             granted: self.granted.into_iter().map(Granted::try_from).collect::<Result<_, _>>()?,
             context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
             own_at: self.own_at,
+            zone: self.zone,
         })
     }
 }
@@ -338,10 +347,17 @@ struct PartLineMsg {
     granted_units: u32,
     #[prost(bool, tag = "6")]
     granted_contended: bool,
+    /// With a policy alone.
+    #[prost(uint32, tag = "7")]
+    granted_asked: u32,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    #[prost(uint64, tag = "8")]
+    granted_policy: u64,
 }
 
 pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &[Pool]) {
     let (id_high, id_low) = halves(id.to_bytes());
+    let chosen = |line: &PartLine| put_chosen(line.granted.and_then(|granted| granted.chosen));
     let line = |line: &PartLine| PartLineMsg {
         pool: pools[line.pool.index()].bytes.clone(),
         truth: line.truth.into(),
@@ -349,6 +365,8 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
         granted_at: line.granted.map(|granted| granted.at),
         granted_units: line.granted.map_or(0, |granted| granted.units),
         granted_contended: line.granted.is_some_and(|granted| granted.contended),
+        granted_asked: chosen(line).0,
+        granted_policy: chosen(line).1,
     };
     put_frame(
         out,
@@ -389,7 +407,8 @@ impl PartMsg {
                 return Err(bad("has counts beyond 2^32"));
             }
             let (units, contended) = (line.granted_units, line.granted_contended);
-            let granted = line.granted_at.map(|at| PartGranted { at, units, contended });
+            let chosen = read_chosen(line.granted_asked, line.granted_policy);
+            let granted = line.granted_at.map(|at| PartGranted { at, units, contended, chosen });
             Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, granted })
         };
         let lines = self.lines.into_iter().map(line).collect::<Result<Vec<_>, Corrupt>>()?;

@@ -4,7 +4,7 @@ use super::Corrupt;
 use crate::{
     outcome::PoolView,
     records::{pool_key_bytes, read_pool_key},
-    types::{OperationId, PoolKind, Quantity, ReservationId},
+    types::{OperationId, PoolKind, Quantity, ReservationId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -59,6 +59,12 @@ pub(super) struct PoolViewMsg {
     received_total: u64,
     #[prost(uint64, tag = "10")]
     sold_total: u64,
+    #[prost(uint64, tag = "40")]
+    in_transit: u64,
+    #[prost(uint64, tag = "41")]
+    expected: u64,
+    #[prost(uint64, optional, tag = "42")]
+    expected_date: Option<u64>,
 }
 
 impl From<&PoolView> for PoolViewMsg {
@@ -74,6 +80,9 @@ impl From<&PoolView> for PoolViewMsg {
             sellable: view.sellable.units(),
             received_total: view.received_total.units(),
             sold_total: view.sold_total.units(),
+            in_transit: view.in_transit.units(),
+            expected: view.expected.units(),
+            expected_date: view.expected_date.map(|date| date.0),
         }
     }
 }
@@ -93,6 +102,9 @@ impl TryFrom<PoolViewMsg> for PoolView {
             sellable: quantity(message.sellable)?,
             received_total: quantity(message.received_total)?,
             sold_total: quantity(message.sold_total)?,
+            in_transit: quantity(message.in_transit)?,
+            expected: quantity(message.expected)?,
+            expected_date: message.expected_date.map(TimeMs),
         })
     }
 }

@@ -15,11 +15,14 @@ pub(crate) struct Books {
     pub(crate) committed: u64,
     pub(crate) unavailable: u64,
     pub(crate) short: u64,
+    /// Under way from other locations: in no other account, and no part of on hand.
+    pub(crate) in_transit: u64,
 }
 
 /// Sums of all movements there ever were, by kind: the other side of conservation.
 ///
-/// on_hand = received + adjusted_up - adjusted_down - sold. What comes in in all is bounded by
+/// on_hand = received + adjusted_up + moved_in - adjusted_down - sold - moved_out, where adjusted is whatever people set,
+/// counted or wrote off; in_transit = sent_here - moved_in - lost. What comes in in all is bounded by
 /// [`POOL_QUANTITY_MAX`]; every unit that goes out came in before, so no sum can be beyond it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totaled {
@@ -30,6 +33,14 @@ pub(crate) struct Totaled {
     pub(crate) sold: u64,
     /// Sold beyond on hand.
     pub(crate) sold_short: u64,
+    /// Sent here from other locations.
+    pub(crate) sent_here: u64,
+    /// Arrived from other locations.
+    pub(crate) moved_in: u64,
+    /// Lost on the way here.
+    pub(crate) lost: u64,
+    /// Left for other locations.
+    pub(crate) moved_out: u64,
 }
 
 impl Books {
@@ -51,12 +62,38 @@ impl Books {
         Delta { on_hand: -signed(units), available: -signed(taken), short: signed(units - taken), ..Delta::default() }
     }
 
-    /// What a sale of `units` held does, and how many of them are beyond on hand.
+    /// What a sale of `units` held does, and how many of them are beyond what is on hand and fit for sale.
     pub(crate) fn sell(&self, units: u64) -> (Delta, u64) {
-        let there = self.on_hand.min(units);
+        let there = self.on_hand.saturating_sub(self.unavailable).min(units);
         let beyond = units - there;
         let delta = Delta { on_hand: -signed(there), short: -signed(beyond), held: -signed(units), ..Delta::default() };
         (delta, beyond)
+    }
+
+    /// What the arrival of `units` that were in transit does.
+    pub(crate) fn land(&self, units: u64) -> Delta {
+        Delta { in_transit: -signed(units), ..self.arrive(units) }
+    }
+
+    /// What setting `units` apart does: what is not available any more is a shortage.
+    pub(crate) fn set_apart(&self, units: u64) -> Delta {
+        let taken = self.available.min(units);
+        let short = signed(units - taken);
+        Delta { available: -signed(taken), unavailable: signed(units), short, ..Delta::default() }
+    }
+
+    /// What the return of `units` set apart does: what the pool is short of is paid off first.
+    pub(crate) fn put_back(&self, units: u64) -> Delta {
+        let paid = self.short.min(units);
+        let available = signed(units - paid);
+        Delta { unavailable: -signed(units), short: -signed(paid), available, ..Delta::default() }
+    }
+
+    /// What writing off `units` set apart does. If they are no longer on hand, the shortage of them ends.
+    pub(crate) fn write_off(&self, units: u64) -> Delta {
+        let there = self.on_hand.min(units);
+        let short = -signed(units - there);
+        Delta { on_hand: -signed(there), unavailable: -signed(units), short, ..Delta::default() }
     }
 
     /// Changes the accounts, and stops the shard if an equation would break.
@@ -73,11 +110,16 @@ impl Books {
             committed: moved(self.committed, delta.committed),
             unavailable: moved(self.unavailable, delta.unavailable),
             short: moved(self.short, delta.short),
+            in_transit: moved(self.in_transit, delta.in_transit),
         };
         match kind {
             MovementKind::Receive => totals.received += delta.on_hand.unsigned_abs(),
-            MovementKind::Adjust if delta.on_hand >= 0 => totals.adjusted_up += delta.on_hand.unsigned_abs(),
-            MovementKind::Adjust => totals.adjusted_down += delta.on_hand.unsigned_abs(),
+            MovementKind::Adjust | MovementKind::Set | MovementKind::Count if delta.on_hand >= 0 => {
+                totals.adjusted_up += delta.on_hand.unsigned_abs();
+            }
+            MovementKind::Adjust | MovementKind::Set | MovementKind::Count | MovementKind::WriteOff => {
+                totals.adjusted_down += delta.on_hand.unsigned_abs();
+            }
             MovementKind::Commit => {
                 totals.sold += delta.on_hand.unsigned_abs();
                 totals.sold_short += sold_short;
@@ -88,6 +130,15 @@ impl Books {
             | MovementKind::Extend
             | MovementKind::Prepare
             | MovementKind::Withdraw => {}
+            MovementKind::TransferOut => totals.moved_out += delta.on_hand.unsigned_abs(),
+            MovementKind::TransferSent => totals.sent_here += delta.in_transit.unsigned_abs(),
+            MovementKind::TransferIn => {
+                totals.moved_in += delta.on_hand.unsigned_abs();
+                // What was never in transit was sent at the same moment.
+                totals.sent_here += delta.on_hand.unsigned_abs() - delta.in_transit.unsigned_abs();
+            }
+            MovementKind::TransferLost => totals.lost += delta.in_transit.unsigned_abs(),
+            MovementKind::Quarantine | MovementKind::Unquarantine | MovementKind::Expect => {}
         }
         if let Some(problem) = next.problem(totals) {
             stop(format_args!("a {kind:?} breaks the books ({problem}): {self:?}, {delta:?}"));
@@ -98,7 +149,8 @@ impl Books {
     /// Which equation is broken, if one is.
     pub(crate) fn problem(&self, totals: &Totaled) -> Option<&'static str> {
         // Each account is below 2^53 or the sums would be refused here: no sum of four can wrap.
-        let accounts = [self.on_hand, self.available, self.held, self.committed, self.unavailable, self.short];
+        let accounts =
+            [self.on_hand, self.available, self.held, self.committed, self.unavailable, self.short, self.in_transit];
         if accounts.iter().any(|account| *account > POOL_QUANTITY_MAX) {
             return Some("an account is beyond 2^53");
         }
@@ -108,24 +160,30 @@ impl Books {
         if self.available > 0 && self.short > 0 {
             return Some("available and short are both above 0");
         }
-        let sums = [totals.received, totals.adjusted_up, totals.adjusted_down, totals.sold, totals.sold_short];
-        if sums.iter().any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
+        let in_and_out = [totals.received, totals.adjusted_up, totals.adjusted_down, totals.sold, totals.sold_short];
+        let moved = [totals.sent_here, totals.moved_in, totals.lost, totals.moved_out];
+        let mut sums = in_and_out.iter().chain(&moved);
+        if sums.any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
             return Some("a sum of movements is beyond 2^53");
         }
-        if self.on_hand + totals.adjusted_down + totals.sold != totals.came_in() {
+        let there = totals.received + totals.adjusted_up + totals.moved_in;
+        if self.on_hand + totals.adjusted_down + totals.sold + totals.moved_out != there {
             return Some("on_hand is not the sum of its movements");
+        }
+        if self.in_transit + totals.moved_in + totals.lost != totals.sent_here {
+            return Some("in_transit is not the sum of its movements");
         }
         None
     }
 }
 
 impl Totaled {
-    /// Units that ever came in.
+    /// Units that ever came in, or were sent here.
     pub(crate) fn came_in(&self) -> u64 {
-        self.received + self.adjusted_up
+        self.received + self.adjusted_up + self.sent_here
     }
 }
 
-fn signed(units: u64) -> i64 {
+pub(crate) fn signed(units: u64) -> i64 {
     i64::try_from(units).unwrap_or_else(|_| stop(format_args!("{units} units are beyond 2^53")))
 }

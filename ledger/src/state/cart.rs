@@ -39,6 +39,8 @@ pub(crate) struct RemoteLine {
     pub(crate) now: Truth,
     /// As the participant last acknowledged.
     pub(crate) was: Truth,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    pub(crate) policy: u64,
 }
 
 /// What one participant was told.
@@ -82,6 +84,7 @@ pub(crate) struct Round {
     pub(crate) until: TimeMs,
     pub(crate) ttl: DurationMs,
     pub(crate) best_effort: bool,
+    pub(crate) zone: u32,
     /// Of the request, for the memory of its outcome.
     pub(crate) not_after: TimeMs,
     pub(crate) attempt: u32,
@@ -102,7 +105,7 @@ pub(crate) struct RoundLine {
     pub(crate) shard: ShardId,
     /// Index in the request, of the first line of that pool.
     pub(crate) at: u32,
-    /// Its place in the cart.
+    /// Its place in the cart, if every line gets one pool.
     pub(crate) place: u32,
     pub(crate) line: Line,
 }
@@ -220,6 +223,7 @@ fn prepare(reservation: &Reservation, cart: &Cart, from: From, participant: Shar
         namespace: cart.namespace.clone(),
         owner: owner(reservation),
         best_effort: round.best_effort,
+        zone: round.zone,
         wanted: wanted.map(|line| Wanted { at: line.at, line: line.line.clone() }).collect(),
         base: cart.truths(participant),
     }))

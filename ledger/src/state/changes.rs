@@ -7,7 +7,10 @@ use super::{Ledger, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
-    records::{ENDED, FLOOR, HEADER, LIVE, META, OPERATION, PART, POOL, RecordKey, SKU, UNSETTLED, floor_key, id_key},
+    records::{
+        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, RecordKey, SKU, TRANSFER, UNSETTLED,
+        floor_key, id_key,
+    },
     state::{Intent, Part, Set},
     types::{OperationId, ReservationId, ShardId},
 };
@@ -145,6 +148,12 @@ impl Dirty {
         }
     }
 
+    /// A record is no more, whose key is not an id; whether it is to be deleted from the store.
+    pub(crate) fn uncounted(&mut self, mark: &Mark) -> bool {
+        self.sum = self.sum.wrapping_sub(mark.contribution());
+        mark.stored != 0
+    }
+
     /// A record is no more.
     pub(crate) fn dropped(&mut self, mark: &Mark, id: [u8; 16]) {
         self.sum = self.sum.wrapping_sub(mark.contribution());
@@ -193,6 +202,8 @@ impl Ledger {
     pub fn dirty_bytes(&self) -> usize {
         self.stock.dirty_pools.bytes
             + self.stock.dirty_skus.bytes
+            + self.stock.dirty_transit.bytes
+            + self.stock.uses.dirty_bytes()
             + self.dirty.reservations.bytes
             + self.dirty.operations.bytes
             + self.dirty.refusals.bytes
@@ -220,8 +231,9 @@ impl Ledger {
         let deletes = std::mem::take(&mut self.dirty.deletes);
         let mut deletes: Vec<_> = deletes.into_iter().collect();
         deletes.sort_unstable();
-        let deletes: Vec<Bytes> =
+        let mut deletes: Vec<Bytes> =
             deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&id_key(kind, id))).collect();
+        deletes.extend(self.stock.uses.take_deletes());
         // Until they are deleted from the store, too, what is found there under these keys is no more.
         let cold = deletes.iter().filter(|key| key[0] == ENDED || key[0] == OPERATION);
         self.cold.absent.extend(cold.cloned().map(RecordKey));
@@ -245,6 +257,7 @@ impl Ledger {
             self.dirty.meta = !out.checkpoint;
         }
         self.settle_stock(out);
+        self.settle_uses(out);
         self.settle_reservations(out);
         self.settle_memory(out);
         self.settle_parts(out);
@@ -262,9 +275,32 @@ impl Ledger {
             out.put(&mut dirty.sum, &mut mark, POOL, &pool.bytes, |bytes| record::put_pool(bytes, pool));
             pool.mark = mark;
         }
+        for (sku, id) in &stock.dirty_transit.list {
+            let entry = &stock.skus[sku.index()];
+            let Some(transit) = entry.transit.get(id).filter(|found| found.mark.dirty) else { continue };
+            let (mut mark, key) = (transit.mark, id.to_bytes());
+            out.put(&mut dirty.sum, &mut mark, TRANSFER, &key, |bytes| record::put_transit(bytes, *id, transit, stock));
+            if let Some(transit) = stock.skus[sku.index()].transit.get_mut(id) {
+                transit.mark = mark;
+            }
+        }
         if out.checkpoint {
+            stock.dirty_transit = DirtyList::default();
             stock.dirty_skus = DirtyList::default();
             stock.dirty_pools = DirtyList::default();
+        }
+    }
+
+    fn settle_uses(&mut self, out: &mut Output) {
+        let Self { stock, dirty, .. } = self;
+        for key in stock.uses.changed(out.checkpoint) {
+            let Some(owner) = stock.uses.get_dirty(&key) else { continue };
+            let mut mark = owner.mark;
+            out.put(&mut dirty.sum, &mut mark, OWNER_USE, &key, |bytes| record::put_owner_uses(bytes, owner));
+            owner.mark = mark;
+            if out.checkpoint {
+                stock.uses.written(&key);
+            }
         }
     }
 

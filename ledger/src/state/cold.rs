@@ -77,6 +77,7 @@ impl Ledger {
                 Body::Cart(Message::Ask(ask)) => self.note_reservation(&mut keys, ask.id),
                 // All other messages are about what is open, and that is in memory.
                 Body::Meta(_) | Body::Cart(_) => {}
+                Body::Stockkeeping(asked) => self.note_operation(&mut keys, asked.operation()),
             }
         }
         keys.sort_unstable();

@@ -20,6 +20,11 @@ impl Due {
         Self { deadline: deadline.0, id: ((id >> 64) as u64, id as u64) }
     }
 
+    /// The first there can be with that deadline.
+    pub(crate) fn first_at(deadline: TimeMs) -> Self {
+        Self { deadline: deadline.0, id: (0, 0) }
+    }
+
     pub(crate) fn deadline(self) -> TimeMs {
         TimeMs(self.deadline)
     }
@@ -110,6 +115,15 @@ impl Dues {
             Self::Few(list) => list.first().map(|(due, _)| *due),
             Self::Many(many) => many.holds.first().copied(),
         }
+    }
+
+    /// The holds from the one that is due last.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = Due> + '_ {
+        let (few, many) = match self {
+            Self::Few(list) => (list.as_slice(), None),
+            Self::Many(many) => (&[][..], Some(&many.holds)),
+        };
+        few.iter().rev().map(|(due, _)| *due).chain(many.into_iter().flat_map(|holds| holds.iter().rev().copied()))
     }
 
     /// Units of all holds with a deadline at or before `now`.

@@ -1,12 +1,12 @@
 //! Making a state from its records: at restart, and from a snapshot.
 
-use super::{Due, Ledger, Line, Lines, Mark, Operation, Part, Reservation, stock::check_sku_key};
+use super::{Due, Ledger, Line, Lines, Mark, Operation, OwnerUses, Part, Reservation, stock::check_sku_key};
 use crate::{
     codec::{Corrupt, record},
     limits::HOT_WINDOW,
     records::{
-        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE, SKU,
-        UNSETTLED, read_pool_key,
+        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
+        SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
     },
     state::{EndedBy, Intent},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -51,6 +51,11 @@ impl Loader {
             }
             Some(&OPERATION) => self.operation(key, value),
             Some(&(REFUSED_RESERVE | REFUSED_OPERATION)) => self.refusal(key, value),
+            Some(&(TRANSFER | OWNER_USE)) => {
+                // They name pools, SKUs and reservations, and there are few of them.
+                self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                Ok(())
+            }
             Some(&FLOOR) => self.floor(key, value),
             Some(kind) => Err(Corrupt::new("record key", format_args!("kind {kind} is not known to this build"))),
             None => Err(Corrupt::new("record key", "is empty")),
@@ -78,6 +83,9 @@ impl Loader {
                 let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
                 return Err(Corrupt::new("state", problem));
             }
+        }
+        if let Some(problem) = self.ledger.stock.transit_problem() {
+            return Err(Corrupt::new("state", problem));
         }
         self.ledger.cold.horizon = self.ledger.header.clock.minus(HOT_WINDOW);
         Ok(self.ledger)
@@ -107,8 +115,11 @@ impl Loader {
 
     /// Whether what the record names was there, so that it could be put in its place.
     fn place(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
-        if key[0] == PART {
-            return self.part(key, value);
+        match key[0] {
+            TRANSFER => return self.transfer(key, value),
+            OWNER_USE => return self.owner_use(key, value),
+            PART => return self.part(key, value),
+            _ => {}
         }
         if key[0] != POOL {
             let id = records::reservation_id(key)?;
@@ -132,9 +143,38 @@ impl Loader {
         if self.ledger.stock.find_sku(&name.namespace, &name.sku).is_none() {
             return Ok(false);
         }
-        let (books, totals, last) = record::decode_pool(value)?;
-        self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value));
+        let (books, totals, last, aside) = record::decode_pool(value)?;
+        self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value), aside);
         Ok(true)
+    }
+
+    fn transfer(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        let id = records::operation_id(key)?;
+        let message = record::decode_transit(value)?;
+        let stock = &mut self.ledger.stock;
+        let (Some(from), Some(to)) = (stock.find_bytes(&message.from), stock.find_bytes(&message.to)) else {
+            return Ok(false);
+        };
+        let sku = stock.pool(from).sku;
+        if sku != stock.pool(to).sku || message.id()? != id {
+            return Err(Corrupt::new("transfer record", "is of two SKUs, or stands under the key of another"));
+        }
+        let transit = message.transit(from, to, Mark::stored(key, value))?;
+        match stock.skus[sku.index()].transit.insert(id, transit) {
+            None => Ok(true),
+            Some(_) => Err(twice()),
+        }
+    }
+
+    fn owner_use(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        let bytes = Bytes::copy_from_slice(&key[1..]);
+        let (of_sku, _) = read_owner_key(bytes.clone())?;
+        if !self.ledger.stock.knows_sku(&bytes[..of_sku]) {
+            return Ok(false);
+        }
+        let parts = record::decode_owner_uses(value)?;
+        let owner = OwnerUses { parts, mark: Mark::stored(key, value) };
+        if self.ledger.stock.uses.load(bytes, owner) { Ok(true) } else { Err(twice()) }
     }
 
     /// Whether the pools of the part were there, so that it could be put in its place.
@@ -230,6 +270,7 @@ impl Ledger {
             last: message.last.into(),
             revision: message.revision,
             ended: EndedBy::from_tag(message.ended_by),
+            policies: (!message.policies.is_empty()).then(|| Box::new(message.policies)),
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };
@@ -267,6 +308,7 @@ impl Ledger {
         }
         let due = Due::new(reservation.deadline, id);
         self.deadlines.insert(due);
+        self.owners.add(&reservation.owner, id);
         for line in reservation.lines.iter().filter(|line| line.held > 0) {
             self.stock.pool_mut(line.pool).add_hold(due, u64::from(line.held));
         }

@@ -3,6 +3,7 @@
 //! Only `apply` changes it. Hash maps have a fixed seed and their order is never seen: whatever is told, written or
 //! decided goes by keys or by ordered sets.
 
+mod aside;
 mod books;
 mod cart;
 mod changes;
@@ -11,9 +12,12 @@ mod dues;
 mod load;
 mod memory;
 mod meta;
+mod owners;
 mod part;
 mod reservation;
 mod stock;
+mod transit;
+mod uses;
 
 use crate::{
     cart::{Number, outbox::Outbox},
@@ -25,6 +29,7 @@ use crate::{
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+pub(crate) use aside::{Announced, Aside, Opened};
 pub(crate) use books::{Books, Totaled};
 pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, Row, units};
 pub use changes::Changes;
@@ -35,9 +40,12 @@ pub use load::Loader;
 pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
+pub(crate) use owners::Owners;
 pub(crate) use part::{Part, PartGranted, PartLine};
-pub(crate) use reservation::{EndedBy, Line, Lines, Reservation, ReservationLook};
-pub(crate) use stock::{Deduct, Pool, PoolRef, SkuSettings, Stock};
+pub(crate) use reservation::{EndedBy, Line, Lines, Policies, Reservation, ReservationLook};
+pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
+pub(crate) use transit::Transit;
+pub(crate) use uses::{OwnerUses, Use, Used};
 
 /// A hash map whose seed is fixed.
 pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
@@ -64,6 +72,8 @@ pub struct Ledger {
     pub(crate) reservations: Map<ReservationId, Box<Reservation>>,
     /// Live reservations by deadline.
     pub(crate) deadlines: BTreeSet<Due>,
+    /// Live reservations by owner.
+    pub(crate) owners: Owners,
     pub(crate) operations: Map<OperationId, Operation>,
     pub(crate) refusals: Map<Intent, Refused>,
     /// Remembered refusals by the end of their time.
@@ -105,6 +115,7 @@ impl Ledger {
             stock: Stock::default(),
             reservations: Map::default(),
             deadlines: BTreeSet::new(),
+            owners: Owners::default(),
             operations: Map::default(),
             refusals: Map::default(),
             refusal_ends: BTreeSet::new(),

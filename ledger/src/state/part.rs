@@ -2,7 +2,10 @@
 
 use super::{Due, Ledger, Mark, PoolRef};
 use crate::{
-    cart::{Number, message::Truth},
+    cart::{
+        Number,
+        message::{Chosen, Truth},
+    },
     movement::Spot,
     outcome::Refusal,
     types::{ReservationId, ShardId, TimeMs},
@@ -45,6 +48,7 @@ pub(crate) struct PartGranted {
     pub(crate) at: u32,
     pub(crate) units: u32,
     pub(crate) contended: bool,
+    pub(crate) chosen: Option<Chosen>,
 }
 
 impl Part {

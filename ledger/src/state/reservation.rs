@@ -118,10 +118,17 @@ pub(crate) struct Reservation {
     pub(crate) last: Spot,
     pub(crate) revision: u32,
     pub(crate) ended: Option<EndedBy>,
+    /// For each line the version of the settings whose policy chose its pool, and one more; 0: the request named it.
+    /// None if all were named.
+    pub(crate) policies: Option<Policies>,
     /// Its lines in other shards, if it has or had any.
     pub(crate) cart: Option<Box<Cart>>,
     pub(crate) mark: Mark,
 }
+
+/// Boxed twice: it is rare, and must be small where it is not.
+#[allow(clippy::box_collection, reason = "one word where there is none, which is nearly always")]
+pub(crate) type Policies = Box<Vec<u64>>;
 
 impl Reservation {
     /// Whether it holds units in the books that are over at `clock`.
@@ -169,10 +176,10 @@ impl Reservation {
     }
 
     /// Each line once, in the order of their places in the request, made by one function or the other.
-    fn in_order<T>(&self, local: impl Fn(&Line) -> T, remote: impl Fn(&RemoteLine) -> T) -> Vec<T> {
-        let Some(cart) = &self.cart else { return self.lines.iter().map(local).collect() };
+    fn in_order<T>(&self, local: impl Fn((usize, &Line)) -> T, remote: impl Fn(&RemoteLine) -> T) -> Vec<T> {
+        let Some(cart) = &self.cart else { return self.lines.iter().enumerate().map(local).collect() };
         let mut all = Vec::with_capacity(self.lines.as_slice().len() + cart.remote.len());
-        let mut own = self.lines.iter();
+        let mut own = self.lines.iter().enumerate();
         for line in &cart.remote {
             while all.len() < line.place as usize
                 && let Some(line) = own.next()
@@ -187,13 +194,18 @@ impl Reservation {
 
     /// The first answer to its reserve.
     pub(crate) fn reserved(&self, id: ReservationId, stock: &Stock) -> Reserved {
-        let line = |line: &Line| LineGot {
+        let line = |(at, line): (usize, &Line)| LineGot {
             pool: stock.pool(line.pool).key.clone(),
             asked: units(line.asked),
             got: units(line.got()),
+            policy: self.policies.as_ref().and_then(|policies| policies.get(at)?.checked_sub(1)),
         };
-        let remote =
-            |line: &RemoteLine| LineGot { pool: pool_key(line), asked: units(line.asked), got: units(line.got()) };
+        let remote = |line: &RemoteLine| LineGot {
+            pool: pool_key(line),
+            asked: units(line.asked),
+            got: units(line.got()),
+            policy: line.policy.checked_sub(1),
+        };
         let lines = self.in_order(line, remote);
         let all = lines.iter().all(|line| line.got == line.asked);
         Reserved { id, lines, all, deadline: self.first_deadline }
@@ -202,7 +214,7 @@ impl Reservation {
     /// As it is told at `clock`: a hold that is over is expired, swept or not.
     pub(crate) fn view(&self, id: ReservationId, stock: &Stock, clock: TimeMs) -> ReservationView {
         let overdue = self.overdue(clock);
-        let line = |line: &Line| LineView {
+        let line = |(_, line): (usize, &Line)| LineView {
             pool: stock.pool(line.pool).key.clone(),
             asked: units(line.asked),
             held: units(if overdue { 0 } else { line.held }),

@@ -1,13 +1,17 @@
 //! SKUs and pools, and how they are found.
 
-use super::{Books, Due, Dues, Map, Mark, Totaled, changes::DirtyList};
+use super::{
+    Books, Due, Dues, Map, Mark, Totaled, aside::Aside, books::signed, changes::DirtyList, transit::Transit, uses::Uses,
+};
 use crate::{
     journal::{Posting, Writer},
-    movement::Spot,
+    movement::{Delta, Spot},
     records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key},
-    types::{Location, Lot, Namespace, PoolKey, PoolKind, Sku, TimeMs},
+    settings::{Deduct, Settings},
+    types::{Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
 };
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pool's place in this process. Never told or stored: another replica may have another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,10 +21,14 @@ impl PoolRef {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
+
+    pub(crate) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 pools fit in memory"))
+    }
 }
 
 /// A SKU's place in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SkuRef(u32);
 
 impl SkuRef {
@@ -29,20 +37,43 @@ impl SkuRef {
     }
 }
 
-/// When units leave the books.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Deduct {
-    /// A commit takes them off on hand, and the sale is over.
-    #[default]
-    OnCommit,
-}
-
-/// How a SKU is sold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a SKU is sold. What every reserve needs stands here; the rest is apart, and there is none for most SKUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SkuSettings {
     pub(crate) deduct: Deduct,
+    /// A reserve has to ask `rest`.
+    pub(crate) gated: bool,
     /// Units of each pool that are not sold.
     pub(crate) safety_stock: u64,
+    /// Counts changes; 0: nothing was ever set.
+    pub(crate) version: u64,
+    /// Everything that is set, unless it is nothing but what stands above.
+    pub(crate) rest: Option<Box<Settings>>,
+}
+
+impl SkuSettings {
+    pub(crate) fn new(version: u64, settings: Settings) -> Self {
+        let (deduct, safety_stock) = (settings.deduct, settings.safety_stock.units());
+        let plain = Settings { deduct, safety_stock: settings.safety_stock, ..Settings::default() } == settings;
+        let gated = settings.gates();
+        Self { deduct, gated, safety_stock, version, rest: (!plain).then(|| Box::new(settings)) }
+    }
+
+    pub(crate) fn limits_owners(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.limits_owners())
+    }
+
+    /// All of it.
+    pub(crate) fn told(&self) -> Settings {
+        match &self.rest {
+            Some(rest) => (**rest).clone(),
+            None => Settings {
+                deduct: self.deduct,
+                safety_stock: Quantity::new(self.safety_stock).expect("was a quantity when it was kept"),
+                ..Settings::default()
+            },
+        }
+    }
 }
 
 pub(crate) struct SkuEntry {
@@ -51,6 +82,8 @@ pub(crate) struct SkuEntry {
     pub(crate) settings: SkuSettings,
     /// In the order of their keys.
     pub(crate) pools: Vec<PoolRef>,
+    /// Transfers between its locations that are under way.
+    pub(crate) transit: BTreeMap<OperationId, Transit>,
     pub(crate) mark: Mark,
 }
 
@@ -72,6 +105,8 @@ pub(crate) struct Pool {
     pub(crate) mark: Mark,
     /// Place in the pool dictionary of the journal block with that serial.
     pub(crate) place: (u64, u32),
+    /// What most pools never have.
+    pub(crate) aside: Option<Box<Aside>>,
 }
 
 impl Pool {
@@ -123,10 +158,20 @@ pub(crate) struct Stock {
     pool_refs: Map<Bytes, PoolRef>,
     pub(crate) dirty_skus: DirtyList<SkuRef>,
     pub(crate) dirty_pools: DirtyList<PoolRef>,
+    pub(crate) dirty_transit: DirtyList<(SkuRef, OperationId)>,
+    /// Keys of the pools that are short.
+    pub(crate) shorts: BTreeSet<Bytes>,
+    /// What owners hold and bought of SKUs with a limit.
+    pub(crate) uses: Uses,
+    /// How many SKUs limit what an owner may have.
+    pub(crate) limited: u64,
 }
 
 /// Bytes a pool's record takes in a checkpoint, about.
 const POOL_RECORD_BYTES: usize = 120;
+
+/// Bytes a SKU's record takes in a checkpoint once something is set, about.
+const SKU_RECORD_BYTES: usize = 100;
 
 impl Stock {
     pub(crate) fn pool(&self, at: PoolRef) -> &Pool {
@@ -147,6 +192,17 @@ impl Stock {
     pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs) -> u64 {
         let pool = self.pool(at);
         pool.available_with_loose(now).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
+    pub(crate) fn loose_for(&self, at: PoolRef, chosen: bool, now: TimeMs) -> bool {
+        let pool = self.pool(at);
+        if !chosen {
+            return pool.loose(now) > 0;
+        }
+        let of = |other: &Pool| other.key.kind == pool.key.kind && other.key.lot == pool.key.lot;
+        let others = self.sku(pool.sku).pools.iter().map(|other| self.pool(*other));
+        others.filter(|other| of(other)).any(|other| other.loose(now) > 0)
     }
 
     /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.
@@ -184,9 +240,42 @@ impl Stock {
     }
 
     pub(crate) fn find_sku(&self, namespace: &Namespace, sku: &Sku) -> Option<&SkuEntry> {
+        self.find_sku_ref(namespace, sku).map(|at| &self.skus[at.index()])
+    }
+
+    pub(crate) fn find_sku_ref(&self, namespace: &Namespace, sku: &Sku) -> Option<SkuRef> {
         let mut key = Vec::with_capacity(64);
         put_sku_key(&mut key, namespace, sku);
-        self.sku_refs.get(key.as_slice()).map(|at| &self.skus[at.index()])
+        self.sku_refs.get(key.as_slice()).copied()
+    }
+
+    pub(crate) fn sku(&self, at: SkuRef) -> &SkuEntry {
+        &self.skus[at.index()]
+    }
+
+    /// The SKU of that name; made with the defaults if it is new.
+    pub(crate) fn find_or_make_sku(&mut self, namespace: &Namespace, sku: &Sku) -> SkuRef {
+        let mut key = Vec::with_capacity(64);
+        put_sku_key(&mut key, namespace, sku);
+        self.sku_or_make(&key)
+    }
+
+    pub(crate) fn configure(&mut self, at: SkuRef, settings: SkuSettings) {
+        let sku = &mut self.skus[at.index()];
+        self.limited -= u64::from(sku.settings.limits_owners());
+        self.limited += u64::from(settings.limits_owners());
+        sku.settings = settings;
+        let bytes = SKU_RECORD_BYTES + sku.bytes.len();
+        self.dirty_skus.note(&mut sku.mark, at, bytes);
+    }
+
+    /// What a commit of `units` held does, and how many of them are beyond on hand.
+    pub(crate) fn sell(&self, at: PoolRef, units: u64) -> (Delta, u64) {
+        let pool = self.pool(at);
+        match self.settings(pool).deduct {
+            Deduct::OnCommit => pool.books.sell(units),
+            Deduct::OnShip => (Delta { held: -signed(units), committed: signed(units), ..Delta::default() }, 0),
+        }
     }
 
     /// The pool with that key; it and its SKU are made if they are new.
@@ -195,7 +284,7 @@ impl Stock {
         if let Some(found) = self.find_bytes(&bytes) {
             return found;
         }
-        let at = self.insert_pool(bytes, Books::default(), Totaled::default(), None, Mark::default());
+        let at = self.insert_pool(bytes, Books::default(), Totaled::default(), None, Mark::default(), None);
         self.touch_pool(at);
         at
     }
@@ -214,7 +303,8 @@ impl Stock {
     pub(crate) fn insert_sku(&mut self, bytes: Bytes, settings: SkuSettings, mark: Mark) -> SkuRef {
         let at = SkuRef(u32::try_from(self.skus.len()).expect("fewer than 2^32 SKUs fit in memory"));
         self.sku_refs.insert(bytes.clone(), at);
-        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), mark });
+        self.limited += u64::from(settings.limits_owners());
+        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), transit: BTreeMap::new(), mark });
         at
     }
 
@@ -226,6 +316,7 @@ impl Stock {
         totals: Totaled,
         last: Option<Spot>,
         mark: Mark,
+        aside: Option<Box<Aside>>,
     ) -> PoolRef {
         let key = read_pool_key(bytes.clone()).expect("a key that was checked before");
         let sku_len = 2 + key.namespace.as_bytes().len() + key.sku.as_bytes().len();
@@ -244,7 +335,11 @@ impl Stock {
             told: Dues::default(),
             mark,
             place: (0, 0),
+            aside,
         });
+        if books.short > 0 {
+            self.shorts.insert(self.pool(at).bytes.clone());
+        }
         let siblings = &mut self.skus[sku.index()].pools;
         let place = siblings.partition_point(|other| self.pools[other.index()].bytes < self.pools[at.index()].bytes);
         siblings.insert(place, at);
@@ -264,9 +359,13 @@ impl Stock {
     /// The only way an account changes: as a movement in the journal.
     pub(crate) fn post(&mut self, block: &mut Writer, at: PoolRef, posting: Posting<'_>) -> Spot {
         let pool = &mut self.pools[at.index()];
+        let short = pool.books.short > 0;
         pool.books.post(&mut pool.totals, posting.kind, &posting.delta, posting.sold_short);
         let spot = block.write(pool, posting);
         pool.last = Some(spot);
+        if short != (pool.books.short > 0) {
+            self.shortage_turns(at, block.time(), spot);
+        }
         self.touch_pool(at);
         spot
     }

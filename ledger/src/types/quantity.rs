@@ -25,6 +25,11 @@ impl Quantity {
         (units <= POOL_QUANTITY_MAX).then_some(Self(units))
     }
 
+    /// That many, or as many as there can be. For sums that are only told, never for the books.
+    pub fn most(units: u64) -> Self {
+        Self(units.min(POOL_QUANTITY_MAX))
+    }
+
     /// The number of units.
     pub fn units(self) -> u64 {
         self.0

@@ -435,7 +435,8 @@ fn done_now(outcome: &Outcome) -> bool {
 fn check_lines(reserve: &Reserve, reserved: &Reserved) {
     let mut asked: Vec<(PoolKey, u64, u64)> = Vec::new();
     for line in &reserve.lines {
-        let key = pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot);
+        let location = line.location.as_ref().expect("names its location");
+        let key = pool_of(&reserve.namespace, &line.sku, location, line.kind, &line.lot);
         match asked.iter_mut().find(|(pool, ..)| *pool == key) {
             Some((_, units, minimum)) => {
                 *units += line.quantity.units();

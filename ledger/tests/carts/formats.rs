@@ -52,10 +52,10 @@ fn answers() -> [Answer; 2] {
     let id = cart_id(ShardId(1), BASE, 7);
     let number = Number { epoch: 3, counter: 300 };
     let granted = vec![
-        Granted { at: 1, pool: sock(), units: 2, contended: false },
-        Granted { at: 3, pool: shoe(), units: 0, contended: true },
+        Granted { at: 1, pool: sock(), units: 2, contended: false, chosen: None },
+        Granted { at: 3, pool: shoe(), units: 0, contended: true, chosen: None },
     ];
-    let short = Shortage { line: 3, asked: units(2), sellable: units(1) };
+    let short = Shortage { line: 3, asked: units(2), sellable: units(1), earliest: None };
     [
         Answer { id, number, from: ShardId(2), result: Ok(granted), last: at(5) },
         Answer { id, number, from: ShardId(2), result: Err(Refusal::InsufficientStock(vec![short])), last: None },
@@ -81,6 +81,7 @@ fn every_body() -> Vec<Body> {
             namespace: Namespace::default(),
             owner: owner.clone(),
             best_effort: true,
+            zone: 0,
             wanted: vec![wanted],
             base: vec![truth.clone()],
         }),
@@ -101,6 +102,23 @@ fn commands() {
     for (at, body) in every_body().into_iter().enumerate() {
         let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, body };
         let saved = sample(&format!("command-1-cart-{at}"), &encode_command(&command));
+        assert_eq!(decode_command(saved), Ok(command));
+    }
+}
+
+/// What lines that name no location added to the messages.
+#[test]
+fn messages_of_lines_without_a_location() {
+    let [granted, _] = answers();
+    let chosen = Some(Chosen { asked: 5, policy: 0 });
+    let result = Ok(vec![Granted { at: 1, pool: sock(), units: 2, contended: true, chosen }]);
+    let Some(Body::Cart(Message::Prepare(prepare))) = every_body().into_iter().nth(1) else { panic!("is a prepare") };
+    let wanted = vec![Wanted { at: 1, line: open_line("a2", 5) }];
+    let messages =
+        [Message::Prepare(Prepare { zone: 7, wanted, ..prepare }), Message::Answer(Answer { result, ..granted })];
+    for (at, message) in messages.into_iter().enumerate() {
+        let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, body: Body::Cart(message) };
+        let saved = sample(&format!("command-2-cart-{at}"), &encode_command(&command));
         assert_eq!(decode_command(saved), Ok(command));
     }
 }

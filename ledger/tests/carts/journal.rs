@@ -33,9 +33,11 @@ impl Journal {
                 let anew = movement.previous_of_reservation.is_none() && begins;
                 assert!(movement.previous_of_reservation == before || anew, "{before:?} is skipped: {movement:#?}");
             }
-            let Delta { on_hand, available, held, committed, unavailable, short } = movement.delta;
+            let Delta { on_hand, available, held, committed, unavailable, short, in_transit } = movement.delta;
             let sum = self.sums.entry(movement.pool.clone()).or_default();
-            for (sum, delta) in sum.iter_mut().zip([on_hand, available, held, committed, unavailable, short]) {
+            for (sum, delta) in
+                sum.iter_mut().zip([on_hand, available, held, committed, unavailable, short, in_transit])
+            {
                 *sum += delta;
             }
             self.movements.push(movement);

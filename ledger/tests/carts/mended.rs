@@ -250,7 +250,7 @@ fn a_best_effort_cart_that_finds_nothing_is_told_every_line() {
     assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
     let none = cart(id(&world, 2), &[(&sock(), 2), (&shoe(), 3), (&hat(), 4), (&shoe(), 1)], TTL);
     let none = told(&mut world, &Reserve { best_effort: true, ..none });
-    let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0) };
+    let line = |line, asked| Shortage { line, asked: units(asked), sellable: units(0), earliest: None };
     assert_eq!(refusal(&none), &Refusal::InsufficientStock(vec![line(0, 2), line(1, 4), line(2, 4)]));
 }
 

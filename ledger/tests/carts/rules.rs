@@ -145,7 +145,7 @@ fn only_a_refusal_that_other_shards_may_lift_is_contended() {
     for (home, pool) in [(2, sock()), (3, sock()), (1, shoe()), (3, shoe())] {
         let short = ask(&mut world, home, &pool, 6, false);
         let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
-        assert_eq!(lines, &[Shortage { line: 0, asked: units(6), sellable: units(2) }]);
+        assert_eq!(lines, &[Shortage { line: 0, asked: units(6), sellable: units(2), earliest: None }]);
         assert_eq!(refusal(&ask(&mut world, home, &pool, 5, false)), &Refusal::Contended);
         assert_eq!(refusal(&ask(&mut world, home, &pool, 3, false)), &Refusal::Contended);
     }
@@ -163,7 +163,7 @@ fn only_a_refusal_that_other_shards_may_lift_is_contended() {
         for best in [true, false] {
             let short = ask(&mut world, home, &pool, 1, best);
             let Refusal::InsufficientStock(lines) = refusal(&short) else { panic!("{short:?}") };
-            assert_eq!(lines, &[Shortage { line: 0, asked: units(1), sellable: units(0) }]);
+            assert_eq!(lines, &[Shortage { line: 0, asked: units(1), sellable: units(0), earliest: None }]);
         }
     }
     // Overdue by what home told, and not heard of since. At home itself it is simply over.
@@ -361,7 +361,7 @@ fn what_one_entry_cannot_give_up_is_over_all_the_same() {
     let Some(Body::Cart(Message::Prepare(prepare))) = home.message(last, ShardId(2)).map(|message| message.body) else {
         panic!("is being prepared");
     };
-    let granted = Granted { at: 1, pool: sock(), units: 1, contended: false };
+    let granted = Granted { at: 1, pool: sock(), units: 1, contended: false, chosen: None };
     let (number, from) = (prepare.from.number, ShardId(2));
     let answer = Message::Answer(Answer { id: last, number, from, result: Ok(vec![granted]), last: None });
     let over = BASE.plus(limits::PREPARE_TIMEOUT);

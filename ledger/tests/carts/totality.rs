@@ -37,8 +37,10 @@ fn shard() -> impl Strategy<Value = ShardId> + Clone {
 
 fn a_line() -> impl Strategy<Value = Line> {
     let quantity = prop_oneof![8 => 0..4_u64, 1 => Just(1_000_000_000), 1 => Just(1 << 53)];
-    (a_pool(), quantity, 0..3_u64)
-        .prop_map(|(pool, quantity, minimum)| Line { minimum: units(minimum), ..line(&pool, quantity) })
+    (a_pool(), quantity, 0..3_u64, any::<bool>()).prop_map(|(pool, quantity, minimum, named)| {
+        let line = line(&pool, quantity);
+        Line { minimum: units(minimum), location: line.location.clone().filter(|_| named), ..line }
+    })
 }
 
 fn moment() -> impl Strategy<Value = TimeMs> {
@@ -56,7 +58,7 @@ fn message() -> BoxedStrategy<Message> {
     prop_oneof![
         4 => (from.clone(), any::<bool>(), vec(wanted, 0..4)).prop_map(|(from, best_effort, wanted)| {
             let (namespace, owner) = (Namespace::default(), Owner::default());
-            Message::Prepare(Prepare { from, namespace, owner, best_effort, wanted, base: Vec::new() })
+            Message::Prepare(Prepare { from, namespace, owner, best_effort, zone: 3, wanted, base: Vec::new() })
         }),
         2 => (from, moment()).prop_map(|(from, deadline)| {
             Message::Decide(Decide { from, owner: Owner::default(), deadline, lines: Vec::new() })

@@ -1,7 +1,11 @@
 //! A ledger as plain as can be: lists that are searched from the front. It was written from the semantics and shares
 //! only plain values with the real one. It knows no memory, no disk, no bytes and no bound on sweeping.
 
-use earmark_ledger::{command::*, outcome::*, types::*};
+#[path = "naive_stock.rs"]
+mod stock;
+
+use earmark_ledger::{command::*, outcome::*, settings::*, types::*};
+use stock::Wanted;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -14,8 +18,27 @@ pub struct Pool {
     pub short: i128,
     pub received: i128,
     pub sold: i128,
-    /// Units that ever came in.
+    /// Units that ever came in, or were sent here.
     pub inflow: i128,
+    pub committed: i128,
+    pub unavailable: i128,
+    pub in_transit: i128,
+    pub expected: Vec<(Document, u64, i128)>,
+    /// When the pool became short, and by what.
+    pub short_since: Option<(u64, Position)>,
+}
+
+/// Units on their way.
+#[derive(Clone, Debug)]
+pub struct Transit {
+    pub id: OperationId,
+    pub from: PoolKey,
+    pub to: PoolKey,
+    pub sent: i128,
+    pub received: i128,
+    pub lost: i128,
+    pub since: u64,
+    pub document: Document,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +55,9 @@ pub struct Hold {
     /// Some units are committed and the rest is still held.
     partly: bool,
     last: Position,
+    reserved_at: Position,
+    /// SKUs whose limits it counts for: units sold, and until when they count.
+    counted: Vec<(Sku, i128, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,17 +70,22 @@ struct HoldLine {
     expired: i128,
 }
 
+#[derive(Clone)]
 struct Refused {
     body: Body,
     outcome: Outcome,
     until: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Naive {
     pub clock: u64,
     pub pools: Vec<Pool>,
     pub holds: Vec<Hold>,
+    pub transits: Vec<Transit>,
+    pub settings: Vec<(Sku, u64, Settings)>,
+    /// SKUs of which units were ever sold beyond on hand.
+    sold_short: Vec<Sku>,
     operations: Vec<(OperationId, Body, Outcome)>,
     refused: Vec<Refused>,
     index: u64,
@@ -71,6 +102,10 @@ fn canonical(body: &Body) -> Body {
         Body::Reserve(reserve) if reserve.ttl_chosen => {
             Body::Reserve(Reserve { ttl: DurationMs(0), ..reserve.clone() })
         }
+        Body::Stockkeeping(Stockkeeping::Count(count)) => {
+            let observed = count.observed.map(|observed| Observed { on_hand: Quantity::ZERO, ..observed });
+            Body::Stockkeeping(Stockkeeping::Count(Count { observed, ..count.clone() }))
+        }
         other => other.clone(),
     }
 }
@@ -80,6 +115,7 @@ fn operation_of(body: &Body) -> Option<OperationId> {
         Body::Receive(receive) => Some(receive.operation),
         Body::Adjust(adjust) => Some(adjust.operation),
         Body::Extend(extend) => Some(extend.operation),
+        Body::Stockkeeping(asked) => Some(asked.operation()),
         Body::Commit(commit) if !commit.parts.is_empty() => commit.operation,
         Body::Release(release) if !release.parts.is_empty() => release.operation,
         _ => None,
@@ -132,6 +168,40 @@ impl Naive {
         position
     }
 
+    /// A movement of that pool, after its accounts changed.
+    fn moved_in(&mut self, at: usize) -> Position {
+        let position = self.moved();
+        let clock = self.clock;
+        let pool = &mut self.pools[at];
+        if pool.short == 0 {
+            pool.short_since = None;
+        } else if pool.short_since.is_none() {
+            pool.short_since = Some((clock, position));
+        }
+        position
+    }
+
+    fn pool_or_new(&mut self, key: &PoolKey) -> usize {
+        self.pool(key).unwrap_or_else(|| {
+            self.pools.push(Pool {
+                key: key.clone(),
+                on_hand: 0,
+                available: 0,
+                held: 0,
+                short: 0,
+                received: 0,
+                sold: 0,
+                inflow: 0,
+                committed: 0,
+                unavailable: 0,
+                in_transit: 0,
+                expected: Vec::new(),
+                short_since: None,
+            });
+            self.pools.len() - 1
+        })
+    }
+
     fn answer(&self, result: Result<(Done, Option<Position>), Refusal>) -> Outcome {
         let time = TimeMs(self.clock);
         let (verdict, position) = match result {
@@ -162,7 +232,7 @@ impl Naive {
             }
             (Verdict::Done(_), body) => {
                 if let Some(id) = operation_of(body) {
-                    self.operations.push((id, body.clone(), outcome.clone()));
+                    self.operations.push((id, canonical(body), outcome.clone()));
                     self.drop_refused(&command.body);
                 }
             }
@@ -229,7 +299,7 @@ impl Naive {
         id_time.0 + 7 * DAY < self.clock
     }
 
-    fn judge(&mut self, command: &Command) -> Result<(Done, Option<Position>), Refusal> {
+    pub fn judge(&mut self, command: &Command) -> Result<(Done, Option<Position>), Refusal> {
         if let Some(id) = operation_of(&command.body)
             && self.too_old(id.time())
         {
@@ -260,24 +330,19 @@ impl Naive {
         match &command.body {
             Body::Reserve(reserve) => self.reserve(command, reserve),
             Body::Receive(receive) => {
-                let at = self.pool(&receive.pool).unwrap_or_else(|| {
-                    self.pools.push(Pool {
-                        key: receive.pool.clone(),
-                        on_hand: 0,
-                        available: 0,
-                        held: 0,
-                        short: 0,
-                        received: 0,
-                        sold: 0,
-                        inflow: 0,
-                    });
-                    self.pools.len() - 1
-                });
+                let at = self.pool_or_new(&receive.pool);
                 self.pools[at].received += i128::from(receive.quantity.units());
                 let position = self.arrive(at, i128::from(receive.quantity.units()));
+                for (document, _, units) in &mut self.pools[at].expected {
+                    if *document == receive.document {
+                        *units -= i128::from(receive.quantity.units());
+                    }
+                }
+                self.pools[at].expected.retain(|(.., units)| *units > 0);
                 Ok((Done::Pool(Box::new(self.pool_view(&self.pools[at]))), Some(position)))
             }
             Body::Adjust(adjust) => self.adjust(adjust),
+            Body::Stockkeeping(asked) => self.stockkeeping(asked),
             _ => {
                 let at = match absent {
                     Some(id) => return Err(Refusal::NotFound(Missing::Reservation(id))),
@@ -295,18 +360,11 @@ impl Naive {
         let paid = pool.short.min(units);
         pool.short -= paid;
         pool.available += units - paid;
-        self.moved()
+        self.moved_in(at)
     }
 
     fn adjust(&mut self, adjust: &Adjust) -> Result<(Done, Option<Position>), Refusal> {
-        let Some(at) = self.pool(&adjust.pool) else {
-            let known = self.pools.iter().any(|pool| pool.key.sku == adjust.pool.sku);
-            return Err(Refusal::NotFound(if known {
-                Missing::Pool(adjust.pool.clone())
-            } else {
-                Missing::Sku(adjust.pool.sku.clone())
-            }));
-        };
+        let at = self.stocked(&adjust.pool)?;
         let on_hand = self.pools[at].on_hand;
         if adjust.expected_on_hand.is_some_and(|expected| i128::from(expected.units()) != on_hand) {
             return Err(Refusal::VersionStale { on_hand: q(on_hand) });
@@ -316,69 +374,33 @@ impl Naive {
             self.arrive(at, delta)
         } else {
             if -delta > on_hand {
-                let shortage = Shortage { line: 0, asked: q(-delta), sellable: q(on_hand) };
+                let shortage = Shortage { line: 0, asked: q(-delta), sellable: q(on_hand), earliest: None };
                 return Err(Refusal::InsufficientStock(vec![shortage]));
             }
-            let pool = &mut self.pools[at];
-            pool.on_hand += delta;
-            let taken = pool.available.min(-delta);
-            pool.available -= taken;
-            pool.short += -delta - taken;
-            self.moved()
+            self.vanish(at, -delta)
         };
         Ok((Done::Pool(Box::new(self.pool_view(&self.pools[at]))), Some(position)))
     }
 
     fn reserve(&mut self, _: &Command, reserve: &Reserve) -> Result<(Done, Option<Position>), Refusal> {
-        let mut wanted: Vec<(PoolKey, u32, i128, i128)> = Vec::new();
-        for (index, line) in (0_u32..).zip(&reserve.lines) {
-            let key = pool_of(&reserve.namespace, &line.sku, &line.location, line.kind, &line.lot);
-            if self.pool(&key).is_none() {
-                let known = self.pools.iter().any(|pool| pool.key.sku == line.sku);
-                let missing = if known { Missing::Pool(key) } else { Missing::Sku(line.sku.clone()) };
-                return Err(Refusal::NotFound(missing));
-            }
-            let (asked, minimum) = (i128::from(line.quantity.units()), i128::from(line.minimum.units()));
-            match wanted.iter_mut().find(|(other, ..)| *other == key) {
-                Some(before) => {
-                    before.2 += asked;
-                    before.3 += minimum;
-                }
-                None => wanted.push((key, index, asked, minimum)),
-            }
-        }
-        let free = |key: &PoolKey| self.pools[self.pool(key).expect("was found before")].available;
-        let nothing = wanted.iter().all(|(key, ..)| free(key) == 0);
-        let short: Vec<Shortage> = wanted
-            .iter()
-            .filter(|(key, _, asked, minimum)| {
-                let needed = if reserve.best_effort { (*minimum).max(i128::from(nothing)) } else { *asked };
-                free(key) < needed
-            })
-            .map(|(key, line, asked, _)| Shortage { line: *line, asked: q(*asked), sellable: q(free(key)) })
-            .collect();
-        if !short.is_empty() {
-            return Err(Refusal::InsufficientStock(short));
-        }
+        let wanted = self.wanted(reserve)?;
         let deadline = self.clock + reserve.ttl.0;
         let mut lines = Vec::new();
         let mut last = self.entry_position();
-        for (key, _, asked, _) in wanted {
+        let told = self.lines_told(&wanted);
+        for Wanted { pool: key, asked, .. } in wanted {
             let at = self.pool(&key).expect("was found before");
-            let got = self.pools[at].available.min(asked);
+            let got = self.free(&self.pools[at]).min(asked);
             self.pools[at].available -= got;
             self.pools[at].held += got;
             if got > 0 {
-                last = self.moved();
+                last = self.moved_in(at);
             }
             lines.push(HoldLine { pool: key, asked, held: got, committed: 0, released: 0, expired: 0 });
         }
         let told = Reserved {
             id: reserve.id,
-            lines: lines
-                .iter()
-                .map(|line| LineGot { pool: line.pool.clone(), asked: q(line.asked), got: q(line.held) })
-                .collect(),
+            lines: told,
             all: lines.iter().all(|line| line.asked == line.held),
             deadline: TimeMs(deadline),
         };
@@ -393,6 +415,8 @@ impl Naive {
             ended: None,
             partly: false,
             last,
+            reserved_at: last,
+            counted: self.counted_skus(reserve),
         });
         Ok((Done::Reserved(told), Some(last)))
     }
@@ -477,7 +501,12 @@ impl Naive {
         for (line, held) in hold.lines.iter().enumerate() {
             if named[line] > held.held {
                 let line_of_request = first[line].expect("more than nothing was named");
-                short.push(Shortage { line: line_of_request, asked: q(named[line]), sellable: q(held.held) });
+                short.push(Shortage {
+                    line: line_of_request,
+                    asked: q(named[line]),
+                    sellable: q(held.held),
+                    earliest: None,
+                });
             }
         }
         if short.is_empty() { Ok(Some(named)) } else { Err(Refusal::InsufficientStock(short)) }
@@ -491,14 +520,30 @@ impl Naive {
         held.held -= units;
         held.committed += units;
         let key = held.pool.clone();
-        let pool = self.pool(&key).expect("holds are of pools");
-        let pool = &mut self.pools[pool];
+        let settings = self.settings_of(&key.sku);
+        let clock = self.clock;
+        for (sku, sold, until) in &mut self.holds[at].counted {
+            if *sku == key.sku {
+                *sold += units;
+                *until = settings.owner_units.map_or(*until, |limit| (*until).max(clock + limit.window.0));
+            }
+        }
+        let at = self.pool(&key).expect("holds are of pools");
+        let pool = &mut self.pools[at];
         pool.held -= units;
-        let there = pool.on_hand.min(units);
-        pool.on_hand -= there;
-        pool.sold += there;
-        pool.short -= units - there;
-        Some(self.moved())
+        if settings.deduct == Deduct::OnShip {
+            pool.committed += units;
+        } else {
+            // What is set apart stays on hand.
+            let there = (pool.on_hand - pool.unavailable).max(0).min(units);
+            pool.on_hand -= there;
+            pool.sold += there;
+            pool.short -= units - there;
+            if units > there {
+                self.sold_short.push(key.sku.clone());
+            }
+        }
+        Some(self.moved_in(at))
     }
 
     fn give_back(&mut self, at: usize, line: usize, units: i128, why: char) -> Option<Position> {
@@ -513,13 +558,13 @@ impl Naive {
             held.released += units;
         }
         let key = held.pool.clone();
-        let pool = self.pool(&key).expect("holds are of pools");
-        let pool = &mut self.pools[pool];
+        let at = self.pool(&key).expect("holds are of pools");
+        let pool = &mut self.pools[at];
         pool.held -= units;
         let paid = pool.short.min(units);
         pool.short -= paid;
         pool.available += units - paid;
-        Some(self.moved())
+        Some(self.moved_in(at))
     }
 
     fn close(&mut self, at: usize, by: char, last: Option<Position>) {
@@ -554,6 +599,22 @@ impl Naive {
         });
         self.operations.retain(|(id, ..)| !(id.time().0 + 7 * DAY < clock && forget.operations.contains(id)));
         self.answer(Ok((Done::Noted, None)))
+    }
+
+    /// Live reservations of an owner, by id. Nobody has none.
+    pub fn live_of(&self, owner: &Owner) -> Vec<ReservationView> {
+        let live = self.holds.iter().filter(|hold| hold.ended.is_none() && hold.request.owner == *owner);
+        let mut live: Vec<_> = live.map(|hold| self.view(hold)).collect();
+        live.sort_by_key(|view| view.id);
+        if owner.is_empty() { Vec::new() } else { live }
+    }
+
+    /// Live holds by deadline.
+    pub fn due(&self) -> Vec<(TimeMs, ReservationId)> {
+        let live = self.holds.iter().filter(|hold| hold.ended.is_none());
+        let mut due: Vec<_> = live.map(|hold| (TimeMs(hold.deadline), hold.id)).collect();
+        due.sort();
+        due
     }
 
     fn told(&self, at: usize) -> Done {
@@ -601,12 +662,15 @@ impl Naive {
             on_hand: q(pool.on_hand),
             available: q(pool.available),
             held: q(pool.held),
-            committed: q(0),
-            unavailable: q(0),
+            committed: q(pool.committed),
+            unavailable: q(pool.unavailable),
             short: q(pool.short),
-            sellable: q(pool.available),
+            sellable: q(self.free(pool)),
             received_total: q(pool.received),
             sold_total: q(pool.sold),
+            in_transit: q(pool.in_transit),
+            expected: q(pool.expected.iter().map(|(.., units)| units).sum()),
+            expected_date: pool.expected.iter().map(|(_, date, _)| TimeMs(*date)).min(),
         }
     }
 }

@@ -4,11 +4,13 @@
 use earmark_ledger::{
     Applied, Ledger, Loader,
     command::{
-        Adjust, Batch, Body, Command, Commit, Context, Extend, Line, Part, RULES_NEWEST, Receive, Release, Reserve,
+        Adjust, Batch, Body, Command, Commit, Configure, Context, Count, Extend, Line, Observed, Part, RULES_NEWEST,
+        Receive, Release, Reserve, Stockkeeping,
     },
     digest::Accumulator,
     outcome::Outcome,
     records,
+    settings::Settings,
     types::*,
 };
 use std::collections::BTreeMap;
@@ -35,7 +37,7 @@ pub fn units(units: u64) -> Quantity {
 pub fn line(pool: &PoolKey, quantity: u64) -> Line {
     Line {
         sku: pool.sku.clone(),
-        location: pool.location.clone(),
+        location: Some(pool.location.clone()),
         kind: pool.kind,
         lot: pool.lot.clone(),
         quantity: units(quantity),
@@ -67,7 +69,7 @@ pub fn operation_id(time: TimeMs, number: u64) -> OperationId {
 pub fn reserve(id: ReservationId, lines: Vec<Line>, ttl: DurationMs) -> Reserve {
     let owner = "ann".parse().expect("an owner");
     let namespace = Namespace::default();
-    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false, shards: Vec::new() }
+    Reserve { id, namespace, lines, owner, ttl, ttl_chosen: false, best_effort: false, zone: 0, shards: Vec::new() }
 }
 
 pub fn receive(operation: OperationId, pool: &PoolKey, quantity: u64) -> Body {
@@ -78,6 +80,29 @@ pub fn receive(operation: OperationId, pool: &PoolKey, quantity: u64) -> Body {
 pub fn adjust(operation: OperationId, pool: &PoolKey, delta: i64) -> Body {
     let reason = "count".parse().expect("a reason");
     Body::Adjust(Adjust { operation, pool: pool.clone(), delta, reason, expected_on_hand: None })
+}
+
+/// A line whose SKU's policy chooses the location.
+pub fn open_line(sku: &str, quantity: u64) -> Line {
+    Line { location: None, ..line(&pool(sku, "nowhere"), quantity) }
+}
+
+pub fn configure(operation: OperationId, sku: &str, version: u64, settings: Settings) -> Body {
+    let (namespace, sku) = (Namespace::default(), sku.parse().expect("a sku"));
+    let settings = Box::new(settings);
+    let configure = Configure { operation, namespace, sku, expected_version: version, settings };
+    Body::Stockkeeping(Stockkeeping::Configure(configure))
+}
+
+pub fn count(operation: OperationId, pool: &PoolKey, counted: u64, observed: Option<Observed>) -> Body {
+    Body::Stockkeeping(Stockkeeping::Count(Count {
+        operation,
+        pool: pool.clone(),
+        counted: units(counted),
+        observed,
+        document: Document::default(),
+        reason: Reason::default(),
+    }))
 }
 
 pub fn commit(id: ReservationId) -> Body {

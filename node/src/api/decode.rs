@@ -67,7 +67,7 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
         (Some(id), Some(namespace), Some(owner), Some(lines)) => {
             // The shards are noted by the router.
             let shards = Vec::new();
-            Some(Body::Reserve(Reserve { id, namespace, lines, owner, ttl, ttl_chosen, best_effort, shards }))
+            Some(Body::Reserve(Reserve { id, namespace, lines, owner, ttl, ttl_chosen, best_effort, zone: 0, shards }))
         }
         _ => None,
     };
@@ -92,7 +92,7 @@ impl Check {
             let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
             let place = self.place(&prefix, place);
             if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
-                good.push(Line { sku, location, kind, lot, quantity, minimum });
+                good.push(Line { sku, location: Some(location), kind, lot, quantity, minimum });
             }
         }
         (good.len() == count).then_some(good)

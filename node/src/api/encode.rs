@@ -129,7 +129,11 @@ impl Asked {
             command::Body::Extend(_) => Self::Extend,
             command::Body::Receive(_) => Self::Receive,
             command::Body::Adjust(_) => Self::Adjust,
-            command::Body::Forget(_) | command::Body::Meta(_) | command::Body::Cart(_) => return None,
+            // No wire for what the keepers of the stock ask yet.
+            command::Body::Forget(_)
+            | command::Body::Meta(_)
+            | command::Body::Cart(_)
+            | command::Body::Stockkeeping(_) => return None,
         })
     }
 }
@@ -197,7 +201,8 @@ mod tests {
 
     #[test]
     fn what_is_short_is_told_by_line_where_there_are_lines() {
-        let short = |line| Shortage { line, asked: Quantity::new(5).unwrap(), sellable: Quantity::new(2).unwrap() };
+        let units = |units| Quantity::new(units).unwrap();
+        let short = |line| Shortage { line, asked: units(5), sellable: units(2), earliest: None };
         let told = |asked, lines: &[u32]| {
             let refusal = Refusal::InsufficientStock(lines.iter().map(|line| short(*line)).collect());
             let position = Position { shard: ShardId(1), epoch: Epoch(1), index: LogIndex(1), ordinal: 0 };

@@ -2,7 +2,7 @@
 
 use crate::shard::proposer::Failure;
 use earmark_client::wire::v1;
-use earmark_ledger::outcome::{Missing, Refusal, ReservationState};
+use earmark_ledger::outcome::{LimitKind, Missing, Refusal, ReservationState};
 
 /// When a busy shard should be asked again.
 const OVERLOADED_HINT_MS: u32 = 50;
@@ -96,13 +96,27 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
             plain(v1::Code::ExtensionLimit, format!("the hold can't live beyond {} (Unix ms)", latest.0))
         }
         Refusal::VersionStale { on_hand } => plain(v1::Code::VersionStale, format!("on hand is {on_hand} by now")),
-        Refusal::SkuFrozen => plain(v1::Code::SkuFrozen, "the SKU is frozen".to_owned()),
+        Refusal::SettingsStale { version } => {
+            plain(v1::Code::VersionStale, format!("the settings have version {version} by now"))
+        }
+        Refusal::SkuFrozen { reason } => plain(v1::Code::SkuFrozen, format!("the SKU is frozen: {reason}")),
         Refusal::SaleNotOpen { opens } => {
             plain(v1::Code::SaleNotOpen, format!("the sale opens at {} (Unix ms)", opens.0))
         }
         Refusal::SaleClosed => plain(v1::Code::SaleClosed, "the sale is over".to_owned()),
-        Refusal::LimitExceeded => {
-            plain(v1::Code::LimitExceeded, "the owner has reached the limit of this SKU".to_owned())
+        Refusal::LimitExceeded(exceeded) => {
+            let (line, limit, used) = (exceeded.line, exceeded.limit, exceeded.used);
+            let message = match exceeded.kind {
+                LimitKind::Units => {
+                    let window = exceeded.window;
+                    format!("line {line}: {used} of the {limit} units an owner may hold and buy in {window} are used")
+                }
+                LimitKind::Holds => format!("line {line}: {used} of the {limit} holds an owner may have are used"),
+                LimitKind::Counted => {
+                    format!("line {line}: {used} reservations of the owner are counted, no more can be")
+                }
+            };
+            plain(v1::Code::LimitExceeded, message)
         }
         Refusal::PolicyUnsatisfiable => {
             plain(v1::Code::PolicyUnsatisfiable, "no allocation satisfies the SKU's policy".to_owned())
@@ -135,6 +149,7 @@ fn missing_text(missing: &Missing) -> String {
         Missing::Sku(sku) => format!("SKU `{sku}` was never received"),
         Missing::Pool(pool) => format!("SKU `{}` was never stocked at `{}`", pool.sku, pool.location),
         Missing::Reservation(id) => format!("there is no reservation {id}"),
+        Missing::Transfer(id) => format!("no transfer {id} is under way"),
         Missing::Line(pool) => format!("the reservation has no line of SKU `{}` at `{}`", pool.sku, pool.location),
     }
 }

@@ -16,7 +16,7 @@ use earmark_ledger::{
     Fresh,
     cart::message::Message,
     codec,
-    command::{Batch, Body, Command},
+    command::{Batch, Body, Command, Stockkeeping},
     outcome::{Outcome, Verdict},
     types::TimeMs,
 };
@@ -363,6 +363,9 @@ fn weight(command: &Command) -> usize {
         Body::Cart(Message::Prepare(prepare)) => prepare.wanted.len() + prepare.base.len(),
         Body::Cart(Message::Decide(decide)) => decide.lines.len(),
         Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) | Body::Cart(_) => 1,
+        // A policy may name many locations.
+        Body::Stockkeeping(Stockkeeping::Configure(_)) => 48,
+        Body::Stockkeeping(_) => 4,
     };
     HEAD + LINE * lines
 }

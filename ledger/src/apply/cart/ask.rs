@@ -44,7 +44,9 @@ impl Entry<'_> {
             part.lines[at].granted = None;
             if line.extra > 0 {
                 let extra = u64::from(line.extra);
-                self.ledger.stock.pool_mut(line.pool).undecided -= extra;
+                let (clock, ledger) = (self.clock(), &mut *self.ledger);
+                ledger.stock.pool_mut(line.pool).undecided -= extra;
+                ledger.stock.use_ended(&mut ledger.dirty, clock, id, &part.owner, line.pool, extra, 0);
                 let delta = self.ledger.stock.pool(line.pool).books.give_back(extra);
                 let chain = (id, part.last);
                 let spot = self.post(line.pool, MovementKind::Withdraw, &Context::default(), chain, delta, None);

@@ -1,6 +1,9 @@
 //! Home's side: answers come in, and one decision is made. `open` has how it begins.
 
-use super::super::{Effect, Entry};
+use super::{
+    super::{Effect, Entry},
+    open::index,
+};
 use crate::{
     cart::{
         Number,
@@ -8,6 +11,7 @@ use crate::{
     },
     command::Context,
     journal::{By, Posting},
+    limits::LINES_MAX,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
@@ -15,7 +19,7 @@ use crate::{
     types::{Quantity, ReservationId, ShardId},
 };
 use bytes::Bytes;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 impl Entry<'_> {
     /// Takes the next number of this shard. No decision has the number of another (rule 1).
@@ -136,6 +140,12 @@ impl Entry<'_> {
             reservation.cart = Some(cart);
             return self.reject(id, reservation, refusal);
         }
+        if reservation.lines.as_slice().len() + round.granted.len() > LINES_MAX {
+            // Each shard kept to it, but policies split the lines of several.
+            cart.round = Some(round);
+            reservation.cart = Some(cart);
+            return self.reject(id, reservation, Refusal::PolicyUnsatisfiable);
+        }
         self.ledger.rounds.remove(&Due::new(round.until, id));
         let deadline = clock.plus(round.ttl);
         let due = Due::new(deadline, id);
@@ -152,8 +162,7 @@ impl Entry<'_> {
             reservation.last = self.post(line.pool, MovementKind::Reserve, &context, chain, Delta::default(), told);
             reservation.reserved_at = reservation.last;
         }
-        cart.remote = round.granted.iter().map(|granted| remote_line(&round, granted)).collect();
-        cart.remote.sort_by_key(|line| line.place);
+        cart.remote = remote_lines(id, &round);
         let shards: Vec<ShardId> = round.wanted.iter().map(|line| line.shard).collect();
         reservation.cart = Some(cart);
         reservation.deadline = deadline;
@@ -162,6 +171,7 @@ impl Entry<'_> {
         reservation.since = clock;
         self.tell(id, reservation, &shards, By::Request(&context));
         self.ledger.deadlines.insert(due);
+        self.ledger.owners.add(&reservation.owner, id);
         self.ledger.drop_refusal(Intent::Reserve(id));
         let done = Done::Reserved(reservation.reserved(id, &self.ledger.stock));
         let outcome = self.outcome(Ok((done, Some(reservation.reserved_at))));
@@ -171,14 +181,19 @@ impl Entry<'_> {
     /// Why a cart that got nothing at all is refused: there is nothing, or it may come back any moment.
     fn nothing(&self, reservation: &Reservation, round: &Round) -> Refusal {
         let stock = &self.ledger.stock;
-        let loose = |line: &Line| stock.pool(line.pool).loose(self.clock()) > 0;
-        if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().any(loose) {
+        let clock = self.clock();
+        let chosen =
+            |at: usize| reservation.policies.as_ref().is_some_and(|all| all.get(at).is_some_and(|policy| *policy > 0));
+        let loose = |(at, line): (usize, &Line)| stock.loose_for(line.pool, chosen(at), clock);
+        if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().enumerate().any(loose) {
             return Refusal::Contended;
         }
-        let shortage = |at, asked| Shortage { line: at, asked, sellable: Quantity::ZERO };
+        let shortage = |at, asked, earliest| Shortage { line: at, asked, sellable: Quantity::ZERO, earliest };
+        let earliest = |line: &Line| stock.earliest(line.pool, u64::from(line.asked), 0, clock);
         let own = round.own_at.iter().zip(reservation.lines.iter());
-        let own = own.map(|(at, line)| shortage(*at, units(line.asked)));
-        let wanted = round.wanted.iter().map(|line| shortage(line.at, line.line.quantity));
+        let own = own.map(|(at, line)| shortage(*at, units(line.asked), earliest(line)));
+        // What is announced in other shards is not known here.
+        let wanted = round.wanted.iter().map(|line| shortage(line.at, line.line.quantity, None));
         let mut shortages: Vec<Shortage> = own.chain(wanted).collect();
         shortages.sort_by_key(|shortage| shortage.line);
         Refusal::InsufficientStock(shortages)
@@ -192,7 +207,9 @@ impl Entry<'_> {
         let context = round.context.as_deref().cloned().unwrap_or_default();
         for line in reservation.lines.as_mut_slice().iter_mut().filter(|line| line.held > 0) {
             let held = u64::from(line.held);
-            self.ledger.stock.pool_mut(line.pool).undecided -= held;
+            let ledger = &mut *self.ledger;
+            ledger.stock.pool_mut(line.pool).undecided -= held;
+            ledger.stock.use_ended(&mut ledger.dirty, clock, id, &reservation.owner, line.pool, held, 0);
             let delta = self.ledger.stock.pool(line.pool).books.give_back(held);
             let chain = (id, Some(reservation.last));
             reservation.last = self.post(line.pool, MovementKind::Withdraw, &context, chain, delta, None);
@@ -295,19 +312,49 @@ fn detached(granted: &Granted) -> Granted {
     Granted { pool: granted.pool.detached(), ..*granted }
 }
 
-fn remote_line(round: &Round, granted: &Granted) -> RemoteLine {
+/// The lines in other shards, each with its place among all lines. A line that names no location may have got several
+/// pools: its participant says what is asked of each.
+fn remote_lines(id: ReservationId, round: &Round) -> Vec<RemoteLine> {
+    let mut granted: Vec<&Granted> = round.granted.iter().collect();
+    // Several of one line stay in the order in which they were answered.
+    granted.sort_by_key(|granted| granted.at);
+    let mut own = round.own_at.iter().peekable();
+    let mut before = 0;
+    let mut lines = Vec::with_capacity(granted.len());
+    let mut asked = BTreeMap::<ShardId, u64>::new();
+    for granted in granted {
+        while own.next_if(|at| **at < granted.at).is_some() {
+            before += 1;
+        }
+        let line = remote_line(round, granted, index(before + lines.len()));
+        *asked.entry(line.shard).or_default() += u64::from(line.asked);
+        lines.push(line);
+    }
+    let mut wanted = BTreeMap::<ShardId, u64>::new();
+    for line in &round.wanted {
+        *wanted.entry(line.shard).or_default() += line.line.quantity.units();
+    }
+    if asked != wanted {
+        stop(format_args!("of cart {id} participants judged {asked:?}, and were asked for {wanted:?}"));
+    }
+    lines
+}
+
+fn remote_line(round: &Round, granted: &Granted, place: u32) -> RemoteLine {
     let wanted = round.wanted.iter().find(|line| line.at == granted.at);
-    let asked = wanted.map_or(Quantity::ZERO, |wanted| wanted.line.quantity);
-    let asked = u32::try_from(asked.units()).unwrap_or(u32::MAX);
+    let of_line = wanted.map_or(Quantity::ZERO, |wanted| wanted.line.quantity);
+    let of_line = u32::try_from(of_line.units()).unwrap_or(u32::MAX);
+    let asked = granted.chosen.map_or(of_line, |chosen| chosen.asked);
     let Some(wanted) = wanted.filter(|_| granted.units <= asked) else {
         stop(format_args!("a participant granted what was not asked for: {granted:?}"));
     };
     RemoteLine {
-        place: wanted.place,
+        place,
         shard: wanted.shard,
         pool: pool_key_bytes(&granted.pool),
         asked,
         now: Truth { held: granted.units, ..Truth::default() },
         was: Truth::default(),
+        policy: granted.chosen.map_or(0, |chosen| chosen.policy.saturating_add(1)),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         Entry,
-        reserve::{Granting, Want},
+        reserve::{Granting, Want, policies},
     },
     home::{Sending, kept, taken},
 };
@@ -34,8 +34,7 @@ impl Entry<'_> {
     /// The lines that live here, with what each is granted.
     fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
         self.admit(command)?;
-        let granting = Granting { namespace: &reserve.namespace, best_effort: reserve.best_effort, whole: false };
-        let wants = self.grant_lines(&granting, own_lines(reserve, self.ledger.shard))?;
+        let wants = self.grant_lines(&Granting::of(reserve, false), own_lines(reserve, self.ledger.shard))?;
         // A shard that does not answer must not make its homes keep ever more for it.
         let silent = |shard: &&ShardId| self.ledger.outbox.count(**shard) >= UNANSWERED_MAX;
         if reserve.shards.iter().any(|shard| silent(&shard)) {
@@ -59,7 +58,10 @@ impl Entry<'_> {
         for want in wants.iter().filter(|want| want.grant > 0) {
             let delta = taken(want.grant);
             last = Some(self.post(want.pool, MovementKind::Prepare, &command.context, (id, last), delta, None));
-            self.ledger.stock.pool_mut(want.pool).undecided += u64::from(want.grant);
+            let (ledger, units) = (&mut *self.ledger, u64::from(want.grant));
+            ledger.stock.pool_mut(want.pool).undecided += units;
+            // What is being prepared counts for limits, or two carts could exceed one together.
+            ledger.stock.use_held(&mut ledger.dirty, clock, id, reserve.owner.as_bytes(), want.pool, units);
         }
         let spot = last.unwrap_or_else(|| self.spot());
         let shards: Vec<ShardId> = wanted.iter().map(|line| line.shard).collect();
@@ -70,6 +72,7 @@ impl Entry<'_> {
             until,
             ttl: reserve.ttl,
             best_effort: reserve.best_effort,
+            zone: reserve.zone,
             not_after: command.not_after,
             attempt: command.attempt,
             operation: None,
@@ -97,6 +100,7 @@ impl Entry<'_> {
             last: spot,
             revision: 1,
             ended: None,
+            policies: policies(wants),
             cart: Some(Box::new(cart)),
             mark,
         });
@@ -110,7 +114,10 @@ impl Entry<'_> {
 }
 
 /// The lines that live in this shard, each with its index in the request.
-pub(crate) fn own_lines(reserve: &Reserve, home: ShardId) -> impl Iterator<Item = (u32, &crate::command::Line)> {
+pub(crate) fn own_lines(
+    reserve: &Reserve,
+    home: ShardId,
+) -> impl Iterator<Item = (u32, &crate::command::Line)> + Clone {
     let own = move |at: usize| reserve.shards.get(at).is_none_or(|shard| *shard == home);
     reserve.lines.iter().enumerate().filter(move |(at, _)| own(*at)).map(|(at, line)| (index(at), line))
 }
@@ -140,6 +147,6 @@ fn sum(one: Quantity, other: Quantity) -> Quantity {
     Quantity::new(one.units() + other.units()).expect("the sum of the lines of a pool was validated")
 }
 
-fn index(at: usize) -> u32 {
-    u32::try_from(at).expect("a reserve has at most 500 lines")
+pub(super) fn index(at: usize) -> u32 {
+    u32::try_from(at).expect("a cart has at most 500 lines")
 }

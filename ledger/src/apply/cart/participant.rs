@@ -5,7 +5,7 @@ use super::home::taken;
 use crate::{
     cart::{
         Number,
-        message::{Answer, Decide, From, Granted, LineTruth, Prepare, Truth},
+        message::{Answer, Chosen, Decide, From, Granted, LineTruth, Prepare, Truth},
     },
     command::{Command, Context},
     limits::PARTS_FORGOTTEN_PER_ENTRY,
@@ -50,7 +50,8 @@ impl Entry<'_> {
 
     /// Holds what is wanted on top of what is valid, or says why not. Nothing is changed then.
     fn hold_prepared(&mut self, command: &Command, prepare: &Prepare, part: &mut Part) -> Result<(), Refusal> {
-        let granting = Granting { namespace: &prepare.namespace, best_effort: prepare.best_effort, whole: false };
+        let Prepare { namespace, owner, best_effort, zone, .. } = prepare;
+        let granting = Granting { namespace, owner, best_effort: *best_effort, whole: false, zone: *zone };
         let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
         let wants = self.grant_lines(&granting, lines)?;
         let clock = self.clock();
@@ -64,10 +65,21 @@ impl Entry<'_> {
             };
             let line = &mut part.lines[at];
             line.extra = want.grant.saturating_sub(line.truth.held);
-            let contended = want.grant < want.asked && self.ledger.stock.pool(want.pool).loose(clock) > 0;
-            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended });
+            let chosen = want.policy.checked_sub(1).map(|policy| Chosen { asked: want.asked, policy });
+            let contended = want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), clock);
+            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended, chosen });
             if line.extra > 0 {
                 let extra = line.extra;
+                let ledger = &mut *self.ledger;
+                // What is being prepared counts for limits, or two carts could exceed one together.
+                ledger.stock.use_held(
+                    &mut ledger.dirty,
+                    clock,
+                    prepare.from.id,
+                    &part.owner,
+                    want.pool,
+                    u64::from(extra),
+                );
                 let chain = (prepare.from.id, part.last);
                 let spot = self.post(want.pool, MovementKind::Prepare, &command.context, chain, taken(extra), None);
                 part.last = Some(spot);
@@ -182,12 +194,17 @@ impl Entry<'_> {
             let next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
             let steps = Steps::between(id, &line, next);
             part.lines[at] = PartLine { truth: next, extra: 0, granted: None, ..line };
+            let (ended, sold) = (steps.units(), u64::from(steps.commit));
+            if ended > 0 {
+                let (clock, ledger) = (self.clock(), &mut *self.ledger);
+                ledger.stock.use_ended(&mut ledger.dirty, clock, id, &part.owner, line.pool, ended, sold);
+            }
             let mut chain = part.last;
             for (kind, units) in steps.moves() {
-                let books = &self.ledger.stock.pool(line.pool).books;
+                let (stock, units) = (&self.ledger.stock, u64::from(units));
                 let (delta, sold_short) = match kind {
-                    MovementKind::Commit => books.sell(u64::from(units)),
-                    _ => (books.give_back(u64::from(units)), 0),
+                    MovementKind::Commit => stock.sell(line.pool, units),
+                    _ => (stock.pool(line.pool).books.give_back(units), 0),
                 };
                 chain = Some(self.post_sold(line.pool, kind, context, (id, chain), delta, sold_short));
             }
@@ -233,8 +250,8 @@ impl Entry<'_> {
     fn repeated(&self, id: ReservationId) -> Outcome {
         let part = &self.ledger.parts[&id];
         let granted = part.lines.iter().filter_map(|line| {
-            let PartGranted { at, units, contended } = line.granted?;
-            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units, contended })
+            let PartGranted { at, units, contended, chosen } = line.granted?;
+            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units, contended, chosen })
         });
         let result = match &part.refused {
             Some(refusal) => Err((**refusal).clone()),
@@ -290,6 +307,11 @@ impl Steps {
             Some(Self { commit, release, expire, withdraw })
         });
         steps.unwrap_or_else(|| stop(format_args!("cart {id} is to become {next:?}, and holds {line:?}")))
+    }
+
+    /// How many units end.
+    fn units(&self) -> u64 {
+        [self.commit, self.release, self.expire, self.withdraw].into_iter().map(u64::from).sum()
     }
 
     fn moves(self) -> impl Iterator<Item = (MovementKind, u32)> {

@@ -1,0 +1,72 @@
+//! Live reservations by owner, for reading. It is made of what is in memory anyway, and is never told, stored or
+//! decided by. Whoever names no owner is not in it.
+
+use super::{Map, Set};
+use crate::types::ReservationId;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The bytes of an id, which sort as ids do and need no room between.
+type Id = [u8; 16];
+
+/// Ids by the hash of their owner. Two owners of one hash share a list: whoever reads looks at the owner.
+#[derive(Default)]
+pub(crate) struct Owners(Map<u64, Ids>);
+
+/// Most owners have one hold, which needs no list. A list is put in order when it is read, for it changes with every
+/// hold.
+enum Ids {
+    One(Id),
+    Many(Set<Id>),
+}
+
+impl Owners {
+    pub(crate) fn add(&mut self, owner: &[u8], id: ReservationId) {
+        if owner.is_empty() {
+            return;
+        }
+        let id = id.to_bytes();
+        self.0
+            .entry(xxh3_64(owner))
+            .and_modify(|ids| match ids {
+                Ids::One(first) => *ids = Ids::Many([*first, id].into_iter().collect()),
+                Ids::Many(many) => drop(many.insert(id)),
+            })
+            .or_insert(Ids::One(id));
+    }
+
+    pub(crate) fn remove(&mut self, owner: &[u8], id: ReservationId) {
+        if owner.is_empty() {
+            return;
+        }
+        let hash = xxh3_64(owner);
+        let empty = match self.0.get_mut(&hash) {
+            Some(Ids::One(_)) => true,
+            Some(Ids::Many(many)) => {
+                many.remove(&id.to_bytes());
+                many.is_empty()
+            }
+            None => false,
+        };
+        if empty {
+            self.0.remove(&hash);
+        }
+    }
+
+    /// The ids after `after` of reservations that may be this owner's, in their order.
+    pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> {
+        let after = after.map(ReservationId::to_bytes);
+        let mut ids: Vec<Id> = match self.0.get(&xxh3_64(owner)) {
+            Some(Ids::One(id)) => vec![*id],
+            Some(Ids::Many(many)) => many.iter().copied().collect(),
+            None => Vec::new(),
+        };
+        ids.retain(|id| after.is_none_or(|after| *id > after));
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| ReservationId::from_slice(&id).ok())
+    }
+
+    /// How many there are, for checking.
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().map(|ids| if let Ids::Many(many) = ids { many.len() } else { 1 }).sum()
+    }
+}
