@@ -6,9 +6,9 @@
 //!
 //! 1. numbers from a counter: [`Number`], taken by `apply::cart::home`;
 //! 2. whole-truth messages: [`message`], written by `state::cart`;
-//! 3. what home keeps, one outbox row per participant: `state::cart` and [`outbox`];
+//! 3. what home keeps, one outbox row per participant: `state::cart` and `cart::outbox`;
 //! 4. what a participant keeps: `state::part`, changed by `apply::cart::participant` alone;
-//! 5. floors: [`outbox`] on the one side, `state::part` on the other;
+//! 5. floors: `cart::outbox` on the one side, `state::part` on the other;
 //! 6. exact Ask: `apply::cart::ask`;
 //! 7. forgetting: `apply::forget`, `apply::cart::home` for what was rejected.
 
