@@ -17,22 +17,7 @@ use earmark_ledger::{
     records,
     types::*,
 };
-use std::{fs, path::PathBuf};
 use support::*;
-
-/// The sample of that name, after making sure that `bytes` are what it holds.
-fn sample(name: &str, bytes: &[u8]) -> Bytes {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(format!("{name}.bin"));
-    if !path.exists() && std::env::var_os("FORMATS").is_some_and(|how| how == "write") {
-        fs::write(&path, bytes).expect("can be written");
-    }
-    let saved = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(
-        saved, bytes,
-        "{name} is not written as it was: that needs a new rules version, and a sample of its own"
-    );
-    Bytes::from(saved)
-}
 
 fn context() -> Context {
     Context {

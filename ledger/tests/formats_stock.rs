@@ -9,19 +9,7 @@ use earmark_ledger::{
     Ledger, Loader, codec::*, command::*, digest::Accumulator, journal::Block, movement::*, outcome::*, settings::*,
     types::*,
 };
-use std::{fs, path::PathBuf};
 use support::*;
-
-/// The sample of that name, after making sure that `bytes` are what it holds.
-fn sample(name: &str, bytes: &[u8]) -> Bytes {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(format!("{name}.bin"));
-    if !path.exists() && std::env::var_os("FORMATS").is_some_and(|how| how == "write") {
-        fs::write(&path, bytes).expect("can be written");
-    }
-    let saved = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(saved, bytes, "{name} is not written as it was");
-    Bytes::from(saved)
-}
 
 fn reason() -> Reason {
     "damaged".parse().expect("a reason")

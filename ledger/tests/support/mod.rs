@@ -1,6 +1,7 @@
 //! What several tests need: short ways to write commands, and a store of records like a node's.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use bytes::Bytes;
 use earmark_ledger::{
     Applied, Ledger, Loader,
     command::{
@@ -13,7 +14,7 @@ use earmark_ledger::{
     settings::Settings,
     types::*,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// When the tests begin.
 pub const BASE: TimeMs = TimeMs(1_700_000_000_000);
@@ -124,6 +125,20 @@ pub fn command(body: Body) -> Command {
 
 pub fn batch(time: TimeMs, commands: Vec<Command>) -> Batch {
     Batch { rules: RULES_NEWEST, time, digest: false, commands }
+}
+
+/// The sample of that name, after making sure that `bytes` are what it holds.
+pub fn sample(name: &str, bytes: &[u8]) -> Bytes {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(format!("{name}.bin"));
+    if !path.exists() && std::env::var_os("FORMATS").is_some_and(|how| how == "write") {
+        fs::write(&path, bytes).expect("can be written");
+    }
+    let saved = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(
+        saved, bytes,
+        "{name} is not written as it was: that needs a new rules version, and a sample of its own"
+    );
+    Bytes::from(saved)
 }
 
 /// The records of one state, as a node's disk has them.

@@ -266,17 +266,10 @@ impl Entry<'_> {
         delta: Delta,
         told: Option<(crate::types::TimeMs, &[u8])>,
     ) -> Spot {
-        let by = if *context == Context::default() { By::Nobody } else { By::Request(context) };
         let posting = Posting {
-            kind,
-            by,
-            reservation: Some((id, previous)),
-            delta,
-            sold_short: 0,
-            document: Bytes::new(),
-            reason: Bytes::new(),
             deadline: told.map(|(deadline, _)| deadline),
             owner: told.map_or_else(Bytes::new, |(_, owner)| Bytes::copy_from_slice(owner)),
+            ..posting(kind, context, (id, previous), delta)
         };
         self.ledger.stock.post(&mut self.block, pool, posting)
     }
@@ -296,6 +289,26 @@ pub(super) struct Sending<'a> {
     pub(super) shards: &'a [ShardId],
     pub(super) number: Number,
     pub(super) row: Row,
+}
+
+/// What every movement of a cart says. Nobody asked for it if the context is empty: time did it.
+pub(super) fn posting(
+    kind: MovementKind,
+    context: &Context,
+    (id, previous): (ReservationId, Option<Spot>),
+    delta: Delta,
+) -> Posting<'_> {
+    Posting {
+        kind,
+        by: if *context == Context::default() { By::Nobody } else { By::Request(context) },
+        reservation: Some((id, previous)),
+        delta,
+        sold_short: 0,
+        document: Bytes::new(),
+        reason: Bytes::new(),
+        deadline: None,
+        owner: Bytes::new(),
+    }
 }
 
 /// What the holding of so many units does.

@@ -1,13 +1,14 @@
 //! A participant's side: it holds what home asks for, and does what home decides. It decides nothing itself.
 
 use super::super::{Entry, reserve::Granting};
-use super::home::taken;
+use super::home::{posting, taken};
 use crate::{
     cart::{
         Number,
         message::{Answer, Chosen, Decide, From, Granted, LineTruth, Prepare, Truth},
     },
     command::{Command, Context},
+    journal::Posting,
     limits::PARTS_FORGOTTEN_PER_ENTRY,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Refusal},
@@ -206,7 +207,8 @@ impl Entry<'_> {
                     MovementKind::Commit => stock.sell(line.pool, units),
                     _ => (stock.pool(line.pool).books.give_back(units), 0),
                 };
-                chain = Some(self.post_sold(line.pool, kind, context, (id, chain), delta, sold_short));
+                let posting = Posting { sold_short, ..posting(kind, context, (id, chain), delta) };
+                chain = Some(self.ledger.stock.post(&mut self.block, line.pool, posting));
             }
             if next.held > 0 && (decided || extended) {
                 let kind = if decided && line.extra > 0 { MovementKind::Reserve } else { MovementKind::Extend };
@@ -217,33 +219,6 @@ impl Entry<'_> {
         }
         // A hashed id that home has forgotten since begins anew, and so must its counts here.
         part.lines.retain(|line| told.contains_key(&line.pool));
-    }
-
-    fn post_sold(
-        &mut self,
-        pool: PoolRef,
-        kind: MovementKind,
-        context: &Context,
-        (id, previous): (ReservationId, Option<Spot>),
-        delta: Delta,
-        sold_short: u64,
-    ) -> Spot {
-        let posting = crate::journal::Posting {
-            kind,
-            by: if *context == Context::default() {
-                crate::journal::By::Nobody
-            } else {
-                crate::journal::By::Request(context)
-            },
-            reservation: Some((id, previous)),
-            delta,
-            sold_short,
-            document: bytes::Bytes::new(),
-            reason: bytes::Bytes::new(),
-            deadline: None,
-            owner: bytes::Bytes::new(),
-        };
-        self.ledger.stock.post(&mut self.block, pool, posting)
     }
 
     /// The answer to the last message obeyed.
