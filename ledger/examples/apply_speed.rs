@@ -161,7 +161,7 @@ fn shape(name: &str, pools: u64, count: u64) {
     println!("  {} B per open hold", (BYTES.load(Relaxed) - before) as u64 / count);
     run.time("reserve again", now, count / 4, fresh);
     run.time("commit half", now, count / 2, move |n| {
-        Body::Commit(Commit { id: known(n), operation: None, parts: Vec::new(), keep_rest: false })
+        Body::Commit(Commit { id: known(n), operation: None, parts: Vec::new(), keep_rest: false, revive: false })
     });
     run.checkpoint();
     let sold_out = move |n| match fresh(n + count) {
@@ -178,7 +178,7 @@ fn shape(name: &str, pools: u64, count: u64) {
 }
 
 fn commit(n: u64) -> Body {
-    Body::Commit(Commit { id: id(n), operation: None, parts: Vec::new(), keep_rest: false })
+    Body::Commit(Commit { id: id(n), operation: None, parts: Vec::new(), keep_rest: false, revive: false })
 }
 
 fn main() {

@@ -3,6 +3,7 @@
 //! These are the values `apply` works on; `codec` turns them into bytes and back. A field or variant added later is
 //! optional in the encoding, and a tag is never used again.
 
+mod sale;
 mod stock;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     },
 };
 
+pub use sale::*;
 pub use stock::*;
 
 /// The newest version of the rules this build knows. Each entry names the version it is applied under.
@@ -94,6 +96,16 @@ pub enum Body {
     Cart(Message),
     /// What the keepers of the stock ask.
     Stockkeeping(Stockkeeping),
+    /// Other lines for a hold.
+    Replace(Replace),
+    /// A grace while the shopper pays.
+    MarkPaying(MarkPaying),
+    /// committed -> gone.
+    Ship(Ship),
+    /// A sale taken back.
+    Cancel(Cancel),
+    /// Units that came back.
+    Return(Return),
 }
 
 /// Holds units for a time.
@@ -172,6 +184,8 @@ pub struct Commit {
     pub parts: Vec<Part>,
     /// What is not in `parts` stays held instead of going back.
     pub keep_rest: bool,
+    /// If the hold has expired, sell the units all the same if they are there now.
+    pub revive: bool,
 }
 
 /// Gives back what is held.

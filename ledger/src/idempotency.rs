@@ -11,9 +11,10 @@ use crate::{
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Verdict},
     records::RecordKey,
     records::put_pool_key,
-    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, stop},
+    state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, RoundKind, stop},
     types::{Location, OperationId, Quantity, ReservationId, TimeMs},
 };
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Hash of what is asked, without who asks, which sending it is, and until when. A time to live that the policy chose
@@ -46,6 +47,9 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
             out.extend_from_slice(&commit.id.to_bytes());
             out.push(u8::from(commit.keep_rest));
             commit.parts.iter().for_each(|part| put_part(out, part));
+            if commit.revive {
+                out.push(1);
+            }
         }
         Body::Release(release) => {
             out.push(3);
@@ -72,6 +76,37 @@ pub(crate) fn fingerprint_in(out: &mut Vec<u8>, body: &Body) -> u64 {
             out.extend_from_slice(&expected.to_le_bytes());
         }
         Body::Stockkeeping(asked) => put_stockkeeping(out, asked),
+        Body::Replace(replace) => {
+            out.push(7);
+            out.extend_from_slice(&replace.id.to_bytes());
+            put_text(out, replace.namespace.as_bytes());
+            out.push(u8::from(replace.best_effort));
+            out.extend_from_slice(&replace.zone.to_le_bytes());
+            replace.lines.iter().for_each(|line| put_line(out, line));
+        }
+        Body::MarkPaying(paying) => {
+            out.push(8);
+            out.extend_from_slice(&paying.id.to_bytes());
+            out.extend_from_slice(&paying.grace.0.to_le_bytes());
+        }
+        Body::Ship(ship) => {
+            out.push(9);
+            out.extend_from_slice(&ship.id.to_bytes());
+            ship.parts.iter().for_each(|part| put_part(out, part));
+        }
+        Body::Cancel(cancel) => {
+            out.push(10);
+            out.extend_from_slice(&cancel.id.to_bytes());
+            put_text(out, cancel.reason.as_bytes());
+            cancel.parts.iter().for_each(|part| put_part(out, part));
+        }
+        Body::Return(back) => {
+            out.push(11);
+            out.extend_from_slice(&back.id.to_bytes());
+            out.push(back.disposition.tag());
+            put_text(out, back.reason.as_bytes());
+            back.parts.iter().for_each(|part| put_part(out, part));
+        }
         // Neither has an id of its own.
         Body::Forget(_) | Body::Meta(Meta::Form(_)) | Body::Cart(_) => {}
     }
@@ -163,12 +198,18 @@ impl Ledger {
         }
         let position = reservation.reserved_at.at(self.shard);
         let time = reservation.created;
-        if let Some((number, later)) = reservation.join(command) {
+        if let Some((number, later)) = reservation.join(command, RoundKind::Open) {
             if later {
                 self.dirty.reservation(id, reservation);
             }
             let verdict = Verdict::Done(Done::Pending(Pending { id, number }));
             return Known::Outcome(Outcome { verdict, replayed: true, position, time });
+        }
+        if let Some(first) = &reservation.first {
+            return match decode_outcome(Bytes::clone(first)) {
+                Ok(outcome) => Known::Outcome(Outcome { replayed: true, ..outcome }),
+                Err(bad) => stop(format_args!("the first answer of reservation {id} was encoded here, but {bad}")),
+            };
         }
         Known::Outcome(Outcome {
             verdict: Verdict::Done(Done::Reserved(reservation.reserved(id, &self.stock))),

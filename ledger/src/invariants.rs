@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Cart, Due, EndedBy, Ledger, PoolRef},
+    state::{Cart, Due, EndedBy, Ledger, PoolRef, Reservation, RoundKind},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -49,6 +49,9 @@ impl Ledger {
         for reservation in self.reservations.values() {
             for line in reservation.lines.iter() {
                 *held.entry(line.pool.index()).or_default() += u64::from(line.held);
+            }
+            for (pool, extra) in self.prepared_here(reservation) {
+                *held.entry(pool.index()).or_default() += extra;
             }
         }
         for part in self.parts.values() {
@@ -100,7 +103,9 @@ impl Ledger {
             }
             let expired = reservation.lines.iter().any(|line| line.expired > 0)
                 || remote.clone().any(|line| line.now.expired > 0);
-            if expired != (reservation.ended == Some(EndedBy::Expiry)) {
+            // Some of what expired may have been committed late.
+            let late = reservation.ended == Some(EndedBy::Commit) && expired;
+            if expired != (reservation.ended == Some(EndedBy::Expiry)) && !late {
                 wrong(id, "expired, but not by time, or the other way round");
             }
             if expired && reservation.deadline > self.header.clock {
@@ -158,6 +163,8 @@ impl Ledger {
                 let of_sku = |pool: PoolRef| key.starts_with(&self.stock.sku(self.stock.pool(pool).sku).bytes);
                 let own = self.reservations.get(id).into_iter().flat_map(|found| found.lines.iter());
                 let own = own.map(|line| (line.pool, u64::from(line.held)));
+                let prepared = self.reservations.get(id).into_iter().flat_map(|found| self.prepared_here(found));
+                let own = own.chain(prepared);
                 let others = self.parts.get(id).into_iter().flat_map(|found| &found.lines);
                 let others = others.map(|line| (line.pool, u64::from(line.truth.held) + u64::from(line.extra)));
                 let held = own.chain(others).filter(|(pool, _)| of_sku(*pool)).map(|(_, held)| held).sum();
@@ -167,6 +174,13 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Units held in pools of this shard for what is being prepared, a reserve's left out: those stand in its lines.
+    fn prepared_here(&self, reservation: &Reservation) -> Vec<(PoolRef, u64)> {
+        let round = reservation.round().filter(|round| round.kind != RoundKind::Ship);
+        let own = round.into_iter().flat_map(|round| &round.own);
+        own.filter_map(|own| Some((self.stock.find_bytes(&own.pool)?, u64::from(own.extra)))).collect()
     }
 
     /// What home and participants keep of carts is found where they look for it: nothing can be left behind.

@@ -17,6 +17,12 @@ pub const TTL_MAX: DurationMs = DurationMs::days(31);
 /// How long a hold may live in all by extending it, unless its first time to live was longer.
 pub const LIFE_MAX: DurationMs = DurationMs::minutes(60);
 
+/// By how much the deadline of a hold whose shopper is paying moves where nothing else is asked for.
+pub const PAYING_GRACE: DurationMs = DurationMs::seconds(120);
+
+/// The longest such grace.
+pub const PAYING_GRACE_MAX: DurationMs = DurationMs::minutes(30);
+
 /// How far ahead of the ledger an id may be dated: more is a broken clock.
 pub const ID_AHEAD_MAX: DurationMs = DurationMs::minutes(5);
 

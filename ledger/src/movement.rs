@@ -26,10 +26,20 @@ pub enum MovementKind {
     Expire = 6,
     /// A later deadline; no unit moved.
     Extend = 7,
-    /// available -> held for a cart that is not decided yet.
+    /// available -> held, or committed -> gone, for a cart that is not decided yet.
     Prepare = 8,
-    /// held -> available: the cart was decided otherwise.
+    /// held -> available, or gone -> committed: the cart was decided otherwise.
     Withdraw = 9,
+    /// A later deadline while the shopper pays; no unit moved.
+    Paying = 10,
+    /// available -> sold or committed: a hold that had expired was committed all the same.
+    Revive = 11,
+    /// committed -> gone. Of a cart over several shards the units left their accounts with its `Prepare`.
+    Ship = 12,
+    /// sold or committed -> available: taken back before it left the house.
+    Cancel = 13,
+    /// sold or shipped -> available or unavailable: it came back.
+    Return = 14,
     /// On hand was set to a value.
     Set = 20,
     /// Units were counted.
@@ -65,6 +75,11 @@ impl MovementKind {
             7 => Self::Extend,
             8 => Self::Prepare,
             9 => Self::Withdraw,
+            10 => Self::Paying,
+            11 => Self::Revive,
+            12 => Self::Ship,
+            13 => Self::Cancel,
+            14 => Self::Return,
             20 => Self::Set,
             21 => Self::Count,
             22 => Self::Quarantine,

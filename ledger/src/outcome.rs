@@ -39,7 +39,7 @@ pub enum Verdict {
 pub enum Done {
     /// Units are held.
     Reserved(Reserved),
-    /// The reservation after commit, release or extend.
+    /// The reservation after whatever was done with it.
     Reservation(Box<ReservationView>),
     /// The pool after receive or adjust.
     Pool(Box<PoolView>),
@@ -264,6 +264,8 @@ pub struct ReservationView {
     pub revision: u32,
     /// Every shard of the cart has carried out what was last decided.
     pub settled: bool,
+    /// Its deadline was moved by a grace because the shopper is paying.
+    pub paying: bool,
 }
 
 /// One line of a reservation as it is told.
@@ -281,6 +283,14 @@ pub struct LineView {
     pub released: Quantity,
     /// Units given back by time.
     pub expired: Quantity,
+    /// Of those committed, units that left the house.
+    pub shipped: Quantity,
+    /// Of those committed, units taken back before they left it.
+    pub cancelled: Quantity,
+    /// Units that came back and are fit for sale.
+    pub returned: Quantity,
+    /// Units that came back and were set apart.
+    pub returned_unavailable: Quantity,
 }
 
 /// A pool as it is told: on_hand + short = available + held + committed + unavailable.
@@ -306,6 +316,8 @@ pub struct PoolView {
     pub received_total: Quantity,
     /// Units ever sold off on hand.
     pub sold_total: Quantity,
+    /// Units ever back on hand by a cancel or a return.
+    pub returned_total: Quantity,
     /// On their way here from other locations, in no other account.
     pub in_transit: Quantity,
     /// Announced by receipts to come.

@@ -129,10 +129,11 @@ impl Ledger {
             return Fresh::Propose;
         }
         // Of a cart over several shards only what is here can be told; it may still be refused elsewhere.
-        let whole = !spans(reserve, self.shard);
+        let whole = !spans(&reserve.shards, self.shard);
         let mut wants = Vec::with_capacity(reserve.lines.len());
         let granting = Granting::of(reserve, whole);
-        let mut judged = |now| plan(self, &granting, own_lines(reserve, self.shard), &mut wants, now);
+        let lines = || own_lines(&reserve.lines, &reserve.shards, self.shard);
+        let mut judged = |now| plan(self, &granting, lines(), &mut wants, now);
         let Err(refusal) = judged(clock) else { return Fresh::Propose };
         match judged(now.max(clock)) {
             // No answer rests on a time that is not in the log: neither that it may be, nor why it may not.
@@ -161,8 +162,9 @@ impl Ledger {
             return Verdict::Refused(Refusal::Late);
         }
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        let granting = Granting::of(reserve, !spans(reserve, self.shard));
-        match plan(self, &granting, own_lines(reserve, self.shard), &mut wants, clock) {
+        let granting = Granting::of(reserve, !spans(&reserve.shards, self.shard));
+        let lines = own_lines(&reserve.lines, &reserve.shards, self.shard);
+        match plan(self, &granting, lines, &mut wants, clock) {
             Ok(()) => Verdict::Done(Done::Reserved(told(&self.stock, reserve, &wants, clock.plus(reserve.ttl)))),
             Err(refusal) => Verdict::Refused(refusal),
         }
@@ -214,7 +216,8 @@ impl Stock {
             short: units(pool.books.short - pool.books.short.min(overdue)),
             sellable: units(self.sellable_at(at, clock)),
             received_total: units(pool.totals.received),
-            sold_total: units(pool.totals.sold),
+            sold_total: Quantity::most(pool.totals.sold),
+            returned_total: Quantity::most(pool.totals.returned),
             in_transit: units(pool.books.in_transit),
             expected,
             expected_date,

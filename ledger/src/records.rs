@@ -123,7 +123,16 @@ pub(crate) fn reservation_too_old(id: ReservationId, clock: TimeMs) -> bool {
 }
 
 /// Whether an ended reservation may be dropped at `clock`.
-pub(crate) fn reservation_forgettable(id: ReservationId, ended: TimeMs, committed: bool, clock: TimeMs) -> bool {
+pub(crate) fn reservation_forgettable(
+    id: ReservationId,
+    ended: TimeMs,
+    committed: bool,
+    unshipped: bool,
+    clock: TimeMs,
+) -> bool {
+    if unshipped {
+        return false;
+    }
     let stays = if committed { RETURN_WINDOW } else { RETENTION };
     may_be_forgotten(id.time(), clock) && ended.plus(stays) < clock
 }
@@ -134,8 +143,8 @@ pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> bool {
     match key.first() {
         Some(&ENDED) => match (reservation_id(key), record::decode_reservation(value)) {
             (Ok(id), Ok(found)) => {
-                let committed = found.committed();
-                reservation_forgettable(id, TimeMs(found.since), committed, clock)
+                let (committed, unshipped) = (found.committed(), found.unshipped());
+                reservation_forgettable(id, TimeMs(found.since), committed, unshipped, clock)
             }
             _ => false,
         },

@@ -71,6 +71,17 @@ impl Settings {
     }
 }
 
+/// What a line of a reservation was promised when its units were granted: later settings change nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Units leave the books when they are shipped.
+    pub on_ship: bool,
+    /// How long after the commit it can be cancelled, where units leave the books on commit; 0: not at all.
+    pub cancel: DurationMs,
+    /// How long after the commit units can be returned; none: as long as the ledger remembers the reservation.
+    pub returns: Option<DurationMs>,
+}
+
 /// So many units an owner may hold and buy within a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitLimit {

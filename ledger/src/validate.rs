@@ -3,13 +3,14 @@
 //! Asked twice: by the first node at the border, with its own time, and by apply, with the ledger's clock, because what
 //! stands in the log is not trusted to have passed the border.
 
+mod sale;
 mod stock;
 
 use crate::{
     command::{Adjust, Body, Command, Form, Line, Meta, Part, Reserve},
     limits::{ENDPOINT_BYTES_MAX, ID_AHEAD_MAX, LINES_MAX, NODES_MAX, SHARDS_MAX, TTL_MAX, TTL_MIN},
     outcome::BadField,
-    types::{DurationMs, LINE_QUANTITY_MAX, OperationId, POOL_QUANTITY_MAX, Quantity, TimeMs},
+    types::{DurationMs, LINE_QUANTITY_MAX, OperationId, POOL_QUANTITY_MAX, Quantity, ShardId, TimeMs},
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -18,7 +19,7 @@ pub fn validate(command: &Command, server_time: TimeMs) -> Vec<BadField> {
     let mut fields = Fields(Vec::new());
     match &command.body {
         Body::Reserve(reserve) => fields.reserve(reserve, server_time),
-        Body::Commit(commit) => fields.parts(&commit.parts, commit.operation, server_time),
+        Body::Commit(commit) => fields.commit(commit, server_time),
         Body::Release(release) => fields.parts(&release.parts, release.operation, server_time),
         Body::Extend(extend) => {
             fields.operation(extend.operation, server_time);
@@ -34,6 +35,11 @@ pub fn validate(command: &Command, server_time: TimeMs) -> Vec<BadField> {
         Body::Forget(_) | Body::Cart(_) => {}
         Body::Meta(Meta::Form(form)) => fields.form(form),
         Body::Stockkeeping(asked) => fields.stockkeeping(asked, server_time),
+        Body::Replace(replace) => fields.replace(replace, server_time),
+        Body::MarkPaying(paying) => fields.paying(paying, server_time),
+        Body::Ship(ship) => fields.ship(ship, server_time),
+        Body::Cancel(cancel) => fields.cancel(cancel, server_time),
+        Body::Return(back) => fields.take_return(back, server_time),
     }
     fields.0
 }
@@ -70,27 +76,31 @@ impl Fields {
     fn reserve(&mut self, reserve: &Reserve, now: TimeMs) {
         self.id_time("reservation_id", reserve.id.time(), now);
         self.ttl(reserve.ttl);
-        if reserve.lines.is_empty() || reserve.lines.len() > LINES_MAX {
+        self.lines(&reserve.lines, &reserve.shards, reserve.best_effort);
+    }
+
+    fn lines(&mut self, lines: &[Line], shards: &[ShardId], best_effort: bool) {
+        if lines.is_empty() || lines.len() > LINES_MAX {
             self.bad("lines", format_args!("must be 1 to {LINES_MAX}"));
         }
-        if !reserve.shards.is_empty() && reserve.shards.len() != reserve.lines.len() {
+        if !shards.is_empty() && shards.len() != lines.len() {
             self.bad("shards", "must be as many as the lines, or none");
         }
         let mut total = 0_u64;
-        for (at, line) in reserve.lines.iter().enumerate() {
+        for (at, line) in lines.iter().enumerate() {
             let good = self.quantity("lines", at, line.quantity);
             total = total.saturating_add(line.quantity.units());
             if line.minimum.is_zero() {
                 continue;
             }
-            if !reserve.best_effort {
+            if !best_effort {
                 self.bad(format_args!("lines[{at}].minimum"), "needs best_effort");
             } else if good && line.minimum > line.quantity {
                 self.bad(format_args!("lines[{at}].minimum"), "must be at most the quantity");
             }
         }
         if total > LINE_QUANTITY_MAX && self.0.is_empty() {
-            self.sums(&reserve.lines);
+            self.sums(lines);
         }
     }
 
@@ -124,6 +134,10 @@ impl Fields {
             Some(id) => self.operation(id, now),
             None => self.bad("operation_id", "is required where parts are named"),
         }
+        self.named(parts);
+    }
+
+    fn named(&mut self, parts: &[Part]) {
         if parts.len() > LINES_MAX {
             self.bad("parts", format_args!("must be at most {LINES_MAX}"));
         }

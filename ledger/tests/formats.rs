@@ -57,7 +57,13 @@ fn every_body() -> Vec<Body> {
             ttl_chosen: true,
             ..reserve(id, vec![minimum, line(&pool, 1)], DurationMs::seconds(60))
         }),
-        Body::Commit(Commit { id, operation: Some(operation), parts: vec![part(&pool, 1)], keep_rest: true }),
+        Body::Commit(Commit {
+            id,
+            operation: Some(operation),
+            parts: vec![part(&pool, 1)],
+            keep_rest: true,
+            revive: false,
+        }),
         commit(id),
         Body::Release(Release { id, operation: Some(operation), parts: vec![part(&pool, 1)] }),
         extend(id, operation, DurationMs::seconds(61)),
@@ -99,6 +105,7 @@ fn every_verdict() -> Vec<Verdict> {
         sellable: units(7),
         received_total: units(8),
         sold_total: units(9),
+        returned_total: Quantity::ZERO,
         in_transit: units(0),
         expected: units(0),
         expected_date: None,
@@ -110,6 +117,10 @@ fn every_verdict() -> Vec<Verdict> {
         committed: units(2),
         released: units(3),
         expired: units(4),
+        shipped: Quantity::ZERO,
+        cancelled: Quantity::ZERO,
+        returned: Quantity::ZERO,
+        returned_unavailable: Quantity::ZERO,
     };
     let reservation = ReservationView {
         id,
@@ -122,6 +133,7 @@ fn every_verdict() -> Vec<Verdict> {
         since: TimeMs(BASE.0 + 2),
         revision: 3,
         settled: true,
+        paying: false,
     };
     let got = LineGot { pool: pool.clone(), asked: units(2), got: units(1), policy: None };
     let since = TimeMs(BASE.0 + 5);
@@ -180,6 +192,7 @@ fn state() -> (Ledger, Bytes) {
         operation: Some(operation_id(BASE, 9)),
         parts: vec![part(&shoe, 1)],
         keep_rest: true,
+        revive: false,
     });
     let commands = vec![
         asked(receive(operation_id(BASE, 8), &shoe, 10)),

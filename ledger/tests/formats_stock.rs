@@ -131,6 +131,7 @@ fn every_verdict() -> Vec<Verdict> {
         sellable: units(7),
         received_total: units(8),
         sold_total: units(9),
+        returned_total: Quantity::ZERO,
         in_transit: units(10),
         expected: units(11),
         expected_date: Some(TimeMs(12)),

@@ -347,9 +347,13 @@ impl World {
                 let owner = OWNERS[*owner].parse().expect("an owner");
                 Body::Reserve(Reserve { best_effort: *best, ttl_chosen: *chosen, owner, zone: *zone, ..reserve })
             }
-            What::Commit { parts: named, keep_rest, operation: slot } => {
-                Body::Commit(Commit { id, operation: operation(slot), parts: parts(named), keep_rest: *keep_rest })
-            }
+            What::Commit { parts: named, keep_rest, operation: slot } => Body::Commit(Commit {
+                id,
+                operation: operation(slot),
+                parts: parts(named),
+                keep_rest: *keep_rest,
+                revive: false,
+            }),
             What::Release { parts: named, operation: slot } => {
                 Body::Release(Release { id, operation: operation(slot), parts: parts(named) })
             }

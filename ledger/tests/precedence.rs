@@ -127,7 +127,7 @@ fn reasons_of_ending_a_hold() {
     let named = |id, time, quantity, location: &str| {
         let parts = vec![part(&pool("shoe", location), quantity)];
         let operation = Some(operation_id(time, 1));
-        Body::Commit(Commit { id, operation, parts, keep_rest: false })
+        Body::Commit(Commit { id, operation, parts, keep_rest: false, revive: false })
     };
     let told = places(
         &prepare,

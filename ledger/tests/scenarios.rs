@@ -9,9 +9,14 @@
 //! receive 3 shoe@berlin [op=a]             a named operation is the same operation each time
 //! adjust -2 shoe@berlin [expect=3]
 //! reserve r1 2 shoe@berlin 1 sock@paris [ttl=60s] [owner=ann] [best] [min=1] [chosen]
-//! commit r1 [op=c1 1 shoe@berlin] [keep]   no parts: the whole
+//! commit r1 [op=c1 1 shoe@berlin] [keep] [late]   no parts: the whole
 //! release r1 [op=c1 1 shoe@berlin]
 //! extend r1 ttl=60s op=e1
+//! replace r1 1 shoe@berlin op=p1 [best] [in=namespace]
+//! paying r1 op=y1 [grace=120s]
+//! ship r1 [1 shoe@berlin] op=s1
+//! cancel r1 [1 shoe@berlin] [op=x1] [why=changed]
+//! return r1 [1 shoe@berlin] op=b1 [apart] [why=torn]
 //! forget r1 | forget op=a
 //! fresh reserve ... now=61s                what the applied state says without a log entry
 //! flood 1500 shoe@berlin ttl=10s           so many holds of one unit, each its own id
@@ -29,6 +34,8 @@
 //! dry reserve ...                          what a reserve would be answered
 //! Any command takes `try=2` and `until=30s` (its `not_after`).
 
+#[path = "scenario/sale.rs"]
+mod sale_words;
 #[path = "scenario/stock.rs"]
 mod stock_words;
 mod support;
@@ -147,17 +154,8 @@ impl Story {
                 expected_on_hand: words.named.get("expect").map(|units_| units(units_.parse().expect("units"))),
             }),
             "reserve" => {
-                let minimum = words.named.get("min").map_or(0, |units| units.parse().expect("units"));
-                let lines = words.pairs().into_iter().map(|(quantity, pool)| {
-                    // `shoe@ANY` lets the policy choose.
-                    let line = Line { minimum: units(minimum), ..line(&pool, quantity) };
-                    match line.location.as_ref().is_some_and(|location| location.as_str() == "ANY") {
-                        true => Line { location: None, ..line },
-                        false => line,
-                    }
-                });
                 let owner = words.named.get("owner").map_or(Owner::default(), |owner| owner.parse().expect("an owner"));
-                let reserve = reserve(self.reservation(words.plain[1]), lines.collect(), ttl);
+                let reserve = reserve(self.reservation(words.plain[1]), self.lines(words), ttl);
                 let (best_effort, ttl_chosen) = (words.has("best"), words.has("chosen"));
                 let zone = words.named.get("zone").map_or(0, |zone| zone.parse().expect("a zone"));
                 Body::Reserve(Reserve { owner, best_effort, ttl_chosen, zone, ..reserve })
@@ -167,6 +165,7 @@ impl Story {
                 operation: operation(self),
                 parts: parts(),
                 keep_rest: words.has("keep"),
+                revive: words.has("late"),
             }),
             "release" => Body::Release(Release {
                 id: self.reservation(words.plain[1]),
@@ -178,7 +177,7 @@ impl Story {
                 reservations: words.plain[1..].iter().map(|name| self.reservation(name)).collect(),
                 operations: operation(self).into_iter().collect(),
             }),
-            other => match self.stockkeeping(words) {
+            other => match self.stockkeeping(words).or_else(|| self.of_sale(words)) {
                 Some(body) => body,
                 None => panic!("no such command: {other}"),
             },
@@ -363,6 +362,7 @@ fn pool_line(view: &PoolView) -> String {
         ("committed", view.committed),
         ("unavailable", view.unavailable),
         ("sold", view.sold_total),
+        ("returned", view.returned_total),
         ("in transit", view.in_transit),
         ("expected", view.expected),
     ];
@@ -378,12 +378,27 @@ fn pool_line(view: &PoolView) -> String {
 }
 
 fn reservation_lines(view: &ReservationView) -> String {
-    let mut told = format!("{:?} since {}, deadline {}\n", view.state, moment(view.since), moment(view.deadline));
+    let mut told = format!("{:?} since {}, deadline {}", view.state, moment(view.since), moment(view.deadline));
+    if view.paying {
+        told.push_str(", paying");
+    }
+    if view.revision > 1 {
+        write!(told, ", revision {}", view.revision).expect("a string takes all");
+    }
+    told.push('\n');
     for line in &view.lines {
         write!(told, "  {}: asked {}", pool_name(&line.pool), line.asked).expect("a string takes all");
-        for (name, units) in
-            [("held", line.held), ("committed", line.committed), ("released", line.released), ("expired", line.expired)]
-        {
+        let counts = [
+            ("held", line.held),
+            ("committed", line.committed),
+            ("released", line.released),
+            ("expired", line.expired),
+            ("shipped", line.shipped),
+            ("cancelled", line.cancelled),
+            ("returned", line.returned),
+            ("returned unavailable", line.returned_unavailable),
+        ];
+        for (name, units) in counts {
             if !units.is_zero() {
                 write!(told, " {name} {units}").expect("a string takes all");
             }

@@ -193,8 +193,9 @@ fn body() -> BoxedStrategy<Body> {
                 Body::Reserve(Reserve { best_effort: best, ttl_chosen: chosen, ..base })
             }
         ),
-        (id(), option::of(operation()), vec(any_part(), 0..3), any::<bool>())
-            .prop_map(|(id, operation, parts, keep_rest)| Body::Commit(Commit { id, operation, parts, keep_rest })),
+        (id(), option::of(operation()), vec(any_part(), 0..3), any::<bool>()).prop_map(
+            |(id, operation, parts, keep_rest)| Body::Commit(Commit { id, operation, parts, keep_rest, revive: false })
+        ),
         (id(), option::of(operation()), vec(any_part(), 0..3))
             .prop_map(|(id, operation, parts)| Body::Release(Release { id, operation, parts })),
         (id(), operation(), ttl()).prop_map(|(id, operation, ttl)| extend(id, operation, ttl)),

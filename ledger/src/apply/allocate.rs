@@ -1,6 +1,6 @@
 //! Lines that name no location: the SKU's policy puts them on pools, by what the pools can give at that moment.
 
-use super::reserve::{Want, quantity};
+use super::reserve::{Granting, Want, quantity};
 use crate::{
     allocation::{Candidate, Demand, Lack, allocate, default_policy},
     command::Line,
@@ -82,7 +82,7 @@ pub(crate) fn place(
     stock: &Stock,
     wants: &mut Vec<Want>,
     open: &[Open],
-    zone: u32,
+    granting: &Granting<'_>,
     now: TimeMs,
 ) -> Result<Lacking, Refusal> {
     // Lines that name no location never meet each other in a pool: they differ in SKU, kind or lot.
@@ -94,7 +94,9 @@ pub(crate) fn place(
         let candidates = |sellable: fn(&Stock, PoolRef, TimeMs) -> u64| -> Vec<Candidate<'_>> {
             let candidate = |pool: &PoolRef| Candidate {
                 location: &stock.pool(*pool).key.location,
-                free: sellable(stock, *pool, now).saturating_sub(taken(pool)),
+                free: sellable(stock, *pool, now)
+                    .saturating_add(u64::from(granting.mine(*pool)))
+                    .saturating_sub(taken(pool)),
             };
             pools.iter().map(candidate).collect()
         };
@@ -102,7 +104,7 @@ pub(crate) fn place(
         let settings = &stock.sku(line.sku).settings;
         let default = default_policy();
         let policy = settings.rest.as_ref().and_then(|rest| rest.allocation.as_ref()).unwrap_or(&default);
-        let demand = Demand { asked: u64::from(line.asked), required: u64::from(line.required), zone };
+        let demand = Demand { asked: u64::from(line.asked), required: u64::from(line.required), zone: granting.zone };
         match allocate(policy, &free, demand) {
             Err(lack) => {
                 match lack {

@@ -7,36 +7,50 @@ use super::{
     settle::{Split, Why},
 };
 use crate::{
-    command::{Command, Commit, Part},
+    command::{Command, Commit},
+    idempotency::fingerprint,
     journal::By,
-    outcome::{Done, Missing, Outcome, Refusal, Shortage, Verdict, pool_of},
-    records::pool_key_bytes,
-    state::{EndedBy, Reservation, Stock},
-    types::{PoolKey, Quantity, ReservationId},
+    outcome::{Done, Outcome, Refusal, Verdict},
+    state::{EndedBy, Reservation, RoundKind},
+    types::ReservationId,
 };
 
 impl Entry<'_> {
     pub(super) fn commit(&mut self, command: &Command, commit: &Commit) -> Outcome {
         self.ledger.must_know_reservation(commit.id);
-        if let (Some(operation), false) = (commit.operation, commit.parts.is_empty()) {
-            return self.once(operation, command, |entry| entry.commit_anew(command, commit));
+        let named = commit.operation.filter(|_| !commit.parts.is_empty());
+        let mut print = 0;
+        if commit.revive {
+            print = fingerprint(&command.body);
+            if let Some(outcome) = self.joined(commit.id, RoundKind::Revive, named, print, command) {
+                return outcome;
+            }
+        }
+        if let Some(operation) = named {
+            return self.once(operation, command, |entry| entry.commit_anew(command, commit, print));
         }
         if commit.parts.is_empty()
             && let Some(outcome) = self.end_reached(commit.id, EndedBy::Commit)
         {
             return outcome;
         }
-        let result = self.commit_anew(command, commit);
+        let result = self.commit_anew(command, commit, print);
         self.outcome(result)
     }
 
-    fn commit_anew(&mut self, command: &Command, commit: &Commit) -> Result<Effect, Refusal> {
+    fn commit_anew(&mut self, command: &Command, commit: &Commit, print: u64) -> Result<Effect, Refusal> {
         self.may_end(command, commit.id)?;
         if let Some((since, EndedBy::Expiry)) = self.ended(commit.id) {
+            // What is being revived may be committed yet.
+            self.undisturbed(commit.id)?;
+            if commit.revive {
+                return self.revive(command, commit, print);
+            }
             return Err(Refusal::ReservationExpired { since });
         }
         self.must_be_live(commit.id)?;
-        let parts = self.parts(commit.id, &commit.parts)?;
+        self.undisturbed(commit.id)?;
+        let parts = self.held_parts(commit.id, &commit.parts)?;
         // Nothing can fail from here on.
         let why = Why { by: By::Request(&command.context), ended: EndedBy::Commit };
         let last = match parts {
@@ -108,75 +122,5 @@ impl Entry<'_> {
         }
         let (state, since) = reservation.state(self.clock());
         Err(Refusal::ReservationState { state, since })
-    }
-
-    /// For each line how many of its held units are named; none if no parts are given, which means all.
-    pub(super) fn parts(&self, id: ReservationId, parts: &[Part]) -> Result<Option<Vec<u32>>, Refusal> {
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let reservation = &self.ledger.reservations[&id];
-        let lines = Held::of(reservation, &self.ledger.stock);
-        let namespace = lines.namespace.clone();
-        let mut units = vec![0_u64; lines.held.len()];
-        let mut first = vec![0_u32; lines.held.len()];
-        for (index, part) in parts.iter().enumerate() {
-            let pool = pool_of(&namespace, &part.sku, &part.location, part.kind, &part.lot);
-            let Some(at) = lines.position(&pool) else {
-                return Err(Refusal::NotFound(Missing::Line(pool.detached())));
-            };
-            if units[at] == 0 {
-                first[at] = u32::try_from(index).unwrap_or(u32::MAX);
-            }
-            // At most 500 parts of 10^9 each.
-            units[at] += part.quantity.units();
-        }
-        let shortages: Vec<Shortage> = lines
-            .held
-            .iter()
-            .copied()
-            .zip(units.iter().zip(&first))
-            .filter(|(held, (units, _))| **units > u64::from(*held))
-            .map(|(held, (units, first))| Shortage {
-                line: *first,
-                asked: Quantity::new(*units).expect("500 parts of 10^9 are below 2^53"),
-                sellable: Quantity::new(u64::from(held)).expect("32 bits are below 2^53"),
-                earliest: None,
-            })
-            .collect();
-        if !shortages.is_empty() {
-            return Err(Refusal::InsufficientStock(shortages));
-        }
-        Ok(Some(units.into_iter().map(|units| u32::try_from(units).expect("at most what is held")).collect()))
-    }
-}
-
-/// The lines of a reservation as partial operations see them: its own first, then those in other shards.
-struct Held<'a> {
-    namespace: crate::types::Namespace,
-    held: Vec<u32>,
-    reservation: &'a Reservation,
-    stock: &'a Stock,
-}
-
-impl<'a> Held<'a> {
-    fn of(reservation: &'a Reservation, stock: &'a Stock) -> Self {
-        let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
-        let held = reservation.lines.iter().map(|line| line.held).chain(remote.map(|line| line.now.held));
-        let namespace = match &reservation.cart {
-            Some(cart) => cart.namespace.clone(),
-            None => stock.pool(reservation.lines.as_slice()[0].pool).key.namespace.clone(),
-        };
-        Self { namespace, held: held.collect(), reservation, stock }
-    }
-
-    fn position(&self, pool: &PoolKey) -> Option<usize> {
-        let own = self.reservation.lines.as_slice();
-        if let Some(at) = own.iter().position(|line| self.stock.pool(line.pool).key == *pool) {
-            return Some(at);
-        }
-        let cart = self.reservation.cart.as_ref()?;
-        let key = pool_key_bytes(pool);
-        cart.remote.iter().position(|line| line.pool == key).map(|at| own.len() + at)
     }
 }

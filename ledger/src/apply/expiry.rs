@@ -9,6 +9,7 @@ use super::{
     settle::{Split, Why},
 };
 use crate::{
+    outcome::Refusal,
     state::{EndedBy, PoolRef},
     types::ReservationId,
 };
@@ -49,6 +50,10 @@ impl Entry<'_> {
 
     /// Ends one overdue hold.
     pub(super) fn expire(&mut self, id: ReservationId) {
+        if let Some(found) = self.ledger.reservations.get(&id) {
+            let since = found.deadline;
+            self.end_round(id, Refusal::ReservationExpired { since });
+        }
         let why = Why { by: crate::journal::By::Nobody, ended: EndedBy::Expiry };
         self.settle(id, why, |_, line| Split { expire: line.held, ..Split::default() });
     }

@@ -5,9 +5,10 @@ use crate::{
     command::{Command, Extend},
     journal::{By, Posting},
     limits::LIFE_MAX,
-    movement::{Delta, MovementKind},
+    movement::{Delta, MovementKind, Spot},
     outcome::Refusal,
     state::{Due, EndedBy, stop},
+    types::{ReservationId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -19,6 +20,7 @@ impl Entry<'_> {
             return Err(Refusal::ReservationExpired { since });
         }
         self.must_be_live(extend.id)?;
+        self.undisturbed(extend.id)?;
         let reservation = &self.ledger.reservations[&extend.id];
         let life = reservation.first_deadline.since(reservation.created).max(LIFE_MAX);
         let latest = reservation.created.plus(life);
@@ -28,17 +30,19 @@ impl Entry<'_> {
         }
         // Nothing can fail from here on.
         let before = reservation.deadline;
-        let last = if wanted > before { self.move_deadline(command, extend, wanted) } else { None };
+        let last =
+            if wanted > before { self.move_deadline(command, extend.id, MovementKind::Extend, wanted) } else { None };
         Ok((self.told(extend.id), last))
     }
 
-    fn move_deadline(
+    /// Gives a live hold a later deadline, and tells its shards.
+    pub(super) fn move_deadline(
         &mut self,
         command: &Command,
-        extend: &Extend,
-        deadline: crate::types::TimeMs,
-    ) -> Option<crate::movement::Spot> {
-        let id = extend.id;
+        id: ReservationId,
+        kind: MovementKind,
+        deadline: TimeMs,
+    ) -> Option<Spot> {
         let mut reservation = self.ledger.reservations.remove(&id)?;
         let ledger = &mut *self.ledger;
         let before = Due::new(reservation.deadline, id);
@@ -50,7 +54,7 @@ impl Entry<'_> {
             pool.take_hold(before, held, 0);
             pool.add_hold(after, held);
             let posting = Posting {
-                kind: MovementKind::Extend,
+                kind,
                 by: By::Request(&command.context),
                 reservation: Some((id, Some(last.unwrap_or(reservation.last)))),
                 delta: Delta::default(),

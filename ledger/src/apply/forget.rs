@@ -15,7 +15,8 @@ impl Entry<'_> {
             ledger.must_know_reservation(*id);
             let over = |found: &crate::state::Reservation| {
                 let settled = found.ended.is_some() && !found.unsettled();
-                settled && reservation_forgettable(*id, found.since, found.committed(), clock)
+                let (committed, unshipped) = (found.committed(), found.unshipped());
+                settled && reservation_forgettable(*id, found.since, committed, unshipped, clock)
             };
             if ledger.reservations.get(id).is_some_and(|found| over(found))
                 && let Some(found) = ledger.reservations.remove(id)

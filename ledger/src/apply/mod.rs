@@ -5,6 +5,7 @@
 //! outcome; only a broken equation of our own stops the shard.
 
 mod adjust;
+mod after;
 pub(crate) mod allocate;
 pub(crate) mod cart;
 mod commit;
@@ -14,10 +15,14 @@ mod expiry;
 mod extend;
 mod forget;
 mod meta;
+mod paying;
+mod pick;
 mod quarantine;
 mod receive;
 mod release;
+mod replace;
 pub(crate) mod reserve;
+mod revive;
 pub(crate) mod rules;
 mod set;
 mod settle;
@@ -124,6 +129,13 @@ impl Entry<'_> {
                 self.once(asked.operation(), command, |entry| entry.keep_stock(command, asked))
             }
             Body::Cart(message) => self.cart(command, message),
+            Body::Replace(replace) => self.replace(command, replace),
+            Body::MarkPaying(paying) => {
+                self.once(paying.operation, command, |entry| entry.mark_paying(command, paying))
+            }
+            Body::Ship(ship) => self.ship(command, ship),
+            Body::Cancel(cancel) => self.cancel(command, cancel),
+            Body::Return(back) => self.once(back.operation, command, |entry| entry.take_return(command, back)),
         }
     }
 
@@ -167,6 +179,8 @@ impl Entry<'_> {
         }
         let intent = Intent::Operation(id);
         match run(self) {
+            // Other shards are asked: its end is remembered once it is reached.
+            Ok(effect @ (Done::Pending(_), _)) => self.outcome(Ok(effect)),
             Ok(effect) => {
                 let outcome = self.outcome(Ok(effect));
                 self.ledger.drop_refusal(intent);

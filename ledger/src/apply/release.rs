@@ -7,7 +7,7 @@ use super::{
 use crate::{
     command::{Command, Release},
     journal::By,
-    outcome::{Outcome, Refusal},
+    outcome::{Outcome, Refusal, ReservationState},
     state::EndedBy,
 };
 
@@ -33,8 +33,13 @@ impl Entry<'_> {
         }
         self.may_end(command, release.id)?;
         self.must_be_live(release.id)?;
-        let parts = self.parts(release.id, &release.parts)?;
+        if !release.parts.is_empty() {
+            self.undisturbed(release.id)?;
+        }
+        let parts = self.held_parts(release.id, &release.parts)?;
         // Nothing can fail from here on.
+        let since = self.clock();
+        self.end_round(release.id, Refusal::ReservationState { state: ReservationState::Released, since });
         let why = Why { by: By::Request(&command.context), ended: EndedBy::Release };
         let last = self.settle(release.id, why, |at, line| {
             let units = parts.as_ref().map_or(line.held, |parts| parts[at]);

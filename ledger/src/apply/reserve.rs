@@ -7,14 +7,16 @@ use super::{
     rules,
 };
 use crate::{
+    cart::message::After,
     command::{self, Command, Reserve},
     idempotency::{Known, fingerprint_in},
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
     records::reservation_too_old,
-    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, Policies, PoolRef, Reservation, Stock},
-    types::{Namespace, Owner, Quantity, TimeMs},
+    settings::Terms,
+    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, PoolRef, Rare, Rares, Reservation, Stock},
+    types::{Namespace, Owner, Quantity, ReservationId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -44,13 +46,22 @@ pub(crate) struct Granting<'a> {
     pub(crate) whole: bool,
     /// Zone of whoever asks, for policies that go by it.
     pub(crate) zone: u32,
+    /// What it is for, if that has units already: they are not counted against it.
+    pub(crate) of: Option<ReservationId>,
+    /// Those units, by pool.
+    pub(crate) mine: &'a [(PoolRef, u32)],
 }
 
 impl<'a> Granting<'a> {
     /// For a reserve.
     pub(crate) fn of(reserve: &'a Reserve, whole: bool) -> Self {
         let Reserve { namespace, owner, best_effort, zone, .. } = reserve;
-        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone }
+        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone, of: None, mine: &[] }
+    }
+
+    /// Units of that pool that it has already.
+    pub(crate) fn mine(&self, pool: PoolRef) -> u32 {
+        self.mine.iter().find(|(mine, _)| *mine == pool).map_or(0, |(_, units)| *units)
     }
 }
 
@@ -70,12 +81,12 @@ pub(crate) fn plan<'a>(
     let stock = &ledger.stock;
     rules::owner_is_named(stock, granting, lines.clone())?;
     let open = find(stock, granting, lines, wants).map_err(Refusal::NotFound)?;
-    rules::check(ledger, granting, wants, &open, now, None)?;
+    rules::check(ledger, granting, wants, &open, now)?;
     let lacking = match open.is_empty() {
         true => Lacking::default(),
-        false => allocate::place(stock, wants, &open, granting.zone, now)?,
+        false => allocate::place(stock, wants, &open, granting, now)?,
     };
-    grant(stock, wants, granting.whole, now, lacking)
+    grant(stock, wants, granting, now, lacking)
 }
 
 /// The first answer to a reserve that got what `wants` says.
@@ -141,18 +152,30 @@ fn find<'a>(
 }
 
 /// Notes how many units each line would get at `now`, or tells what is lacking, beside what was `lacking` before.
-fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs, mut lacking: Lacking) -> Result<(), Refusal> {
+fn grant(
+    stock: &Stock,
+    wants: &mut [Want],
+    granting: &Granting<'_>,
+    now: TimeMs,
+    mut lacking: Lacking,
+) -> Result<(), Refusal> {
+    let whole = granting.whole;
+    let sellable = |want: &Want| {
+        let units = stock.sellable_at(want.pool, now).saturating_add(u64::from(granting.mine(want.pool)));
+        u32::try_from(units).unwrap_or(u32::MAX)
+    };
     let mut short = lacking.any();
     let mut any = !whole;
     for want in &mut *wants {
-        want.grant = sellable(stock, want, now).min(want.asked);
+        want.grant = sellable(want).min(want.asked);
         short |= want.grant < want.required;
         any |= want.grant > 0;
     }
     if !short && any {
         return Ok(());
     }
-    let could = |want: &Want| stock.sellable_with_loose(want.pool, now);
+    let mine = |want: &Want| u64::from(granting.mine(want.pool));
+    let could = |want: &Want| stock.sellable_with_loose(want.pool, now).saturating_add(mine(want));
     let enough = lacking.would_do && wants.iter().all(|want| could(want) >= u64::from(want.required));
     let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, now);
     if enough && (!whole || lacking.any() || wants.iter().any(some)) {
@@ -163,11 +186,11 @@ fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs, mut lackin
     }
     // Nothing at all is never a success, so with best effort every line lacks its first unit.
     let needs = |want: &Want| want.required.max(u32::from(!any));
-    let lacks = |want: &&Want| sellable(stock, want, now) < needs(want);
+    let lacks = |want: &&Want| sellable(want) < needs(want);
     let shortage = |want: &Want| Shortage {
         line: want.line,
         asked: quantity(want.asked),
-        sellable: quantity(sellable(stock, want, now)),
+        sellable: quantity(sellable(want)),
         earliest: stock.earliest(want.pool, u64::from(want.asked), stock.sellable_at(want.pool, now), now),
     };
     let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).collect();
@@ -176,18 +199,15 @@ fn grant(stock: &Stock, wants: &mut [Want], whole: bool, now: TimeMs, mut lackin
     Err(Refusal::InsufficientStock(shortages))
 }
 
-/// Units a pool can give, as far as they matter to a line.
-fn sellable(stock: &Stock, want: &Want, now: TimeMs) -> u32 {
-    u32::try_from(stock.sellable_at(want.pool, now)).unwrap_or(u32::MAX)
-}
-
 pub(crate) fn quantity(units: u32) -> Quantity {
     Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
 }
 
-/// Which of them a policy chose; none if none.
-pub(super) fn policies(wants: &[Want]) -> Option<Policies> {
-    wants.iter().any(|want| want.policy > 0).then(|| Box::new(wants.iter().map(|want| want.policy).collect()))
+/// What few lines have, if one of these has it.
+pub(super) fn rares(stock: &Stock, wants: &[Want]) -> Option<Rares> {
+    let plain = |want: &Want| want.policy == 0 && stock.terms(want.pool) == Terms::default();
+    let rare = |want: &Want| Rare { policy: want.policy, terms: stock.terms(want.pool), after: After::default() };
+    (!wants.iter().all(plain)).then(|| Box::new(wants.iter().map(rare).collect()))
 }
 
 impl Entry<'_> {
@@ -202,7 +222,7 @@ impl Entry<'_> {
         if reservation_too_old(reserve.id, self.clock()) {
             return self.refused(Refusal::IdempotencyTooOld);
         }
-        if super::cart::spans(reserve, self.ledger.shard) {
+        if super::cart::spans(&reserve.shards, self.ledger.shard) {
             return self.open(command, reserve, print);
         }
         if rejected {
@@ -233,7 +253,8 @@ impl Entry<'_> {
 
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
-        self.grant_into(&Granting::of(reserve, true), own_lines(reserve, self.ledger.shard), wants)
+        let lines = own_lines(&reserve.lines, &reserve.shards, self.ledger.shard);
+        self.grant_into(&Granting::of(reserve, true), lines, wants)
     }
 
     /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.
@@ -255,7 +276,8 @@ impl Entry<'_> {
         plan(self.ledger, granting, lines, wants, self.clock())?;
         // The units are there once what is overdue is swept, if the entry's bound allows it.
         for want in wants.iter() {
-            let needed = self.ledger.stock.needed(want.pool, u64::from(want.grant));
+            let more = want.grant.saturating_sub(granting.mine(want.pool));
+            let needed = self.ledger.stock.needed(want.pool, u64::from(more));
             self.sweep_pool(want.pool, needed);
             if self.ledger.stock.pool(want.pool).books.available < needed {
                 return Err(Refusal::Contended);
@@ -306,7 +328,9 @@ impl Entry<'_> {
             last,
             revision: 1,
             ended: None,
-            policies: policies(wants),
+            rares: rares(&ledger.stock, wants),
+            first: None,
+            paying: false,
             cart: None,
             mark: Mark::default(),
         });

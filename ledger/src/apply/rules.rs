@@ -11,7 +11,7 @@ use crate::{
     outcome::{LimitExceeded, LimitKind, Refusal},
     settings::Settings,
     state::{Ledger, SkuRef, Stock, Used},
-    types::{DurationMs, Owner, Quantity, ReservationId, TimeMs},
+    types::{DurationMs, Quantity, TimeMs},
     validate::bad_field,
 };
 
@@ -43,14 +43,13 @@ pub(crate) fn owner_is_named<'a>(
     Ok(())
 }
 
-/// Refuses what the rules of a SKU forbid at `now`. `except` is a reservation that is about to be replaced.
+/// Refuses what the rules of a SKU forbid at `now`.
 pub(crate) fn check(
     ledger: &Ledger,
     granting: &Granting<'_>,
     wants: &[Want],
     open: &[Open],
     now: TimeMs,
-    except: Option<ReservationId>,
 ) -> Result<(), Refusal> {
     let gated = |sku: SkuRef| ledger.stock.sku(sku).settings.gated;
     let of_wants = wants.iter().map(|want| (ledger.stock.pool(want.pool).sku, want.line, want.asked));
@@ -71,7 +70,7 @@ pub(crate) fn check(
     }
     asked.sort_by_key(|asked| asked.line);
     opening(&asked, now)?;
-    asked.iter().try_for_each(|asked| limits(ledger, granting.owner, asked, now, except))
+    asked.iter().try_for_each(|asked| limits(ledger, granting, asked, now))
 }
 
 fn opening(asked: &[Asked<'_>], now: TimeMs) -> Result<(), Refusal> {
@@ -89,17 +88,11 @@ fn opening(asked: &[Asked<'_>], now: TimeMs) -> Result<(), Refusal> {
 }
 
 /// What is asked is judged, not what best effort would get.
-fn limits(
-    ledger: &Ledger,
-    owner: &Owner,
-    asked: &Asked<'_>,
-    now: TimeMs,
-    except: Option<ReservationId>,
-) -> Result<(), Refusal> {
+fn limits(ledger: &Ledger, granting: &Granting<'_>, asked: &Asked<'_>, now: TimeMs) -> Result<(), Refusal> {
     if !asked.settings.limits_owners() {
         return Ok(());
     }
-    let used = |firm| ledger.used(asked.sku, owner, now, except, firm);
+    let used = |firm| ledger.used(asked.sku, granting.owner, now, granting.of, firm);
     if exceeded(asked, used(false)).is_none() {
         return Ok(());
     }

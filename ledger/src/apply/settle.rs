@@ -2,10 +2,10 @@
 
 use super::Entry;
 use crate::{
-    cart::message::Truth,
+    cart::message::{After, Truth},
     journal::{By, Posting, Writer},
     movement::{Delta, MovementKind, Spot},
-    state::{Dirty, Due, EndedBy, Reservation, Stock, stop},
+    state::{Dirty, Due, EndedBy, Line, Reservation, Stock, stop},
     types::ReservationId,
 };
 use bytes::Bytes;
@@ -96,6 +96,7 @@ impl Entry<'_> {
                 committed: line.now.committed + split.commit,
                 released: line.now.released + split.release,
                 expired: line.now.expired + split.expire,
+                after: line.now.after,
             };
             told.push(line.shard);
         }
@@ -117,7 +118,9 @@ fn settle_own(
     let mut last = None;
     let mut left = 0_u64;
     for (at, line) in reservation.lines.as_mut_slice().iter_mut().enumerate() {
-        let split = split(at, &line.truth());
+        let Line { held, committed, released, expired, .. } = *line;
+        // What follows a sale has no part in how held units end.
+        let split = split(at, &Truth { held, committed, released, expired, after: After::default() });
         let units = split.units();
         let Some(rest) = line.held.checked_sub(units) else {
             stop(format_args!("reservation {id} ends {split:?} of {line:?}"));

@@ -7,6 +7,7 @@ use super::Number;
 use crate::{
     command::Line,
     outcome::Refusal,
+    settings::Terms,
     types::{Namespace, Owner, PoolKey, Position, ReservationId, ShardId, TimeMs},
 };
 
@@ -39,6 +40,29 @@ pub struct Truth {
     pub released: u32,
     /// Given back by time. Falls when an expired cart is revived.
     pub expired: u32,
+    /// What became of those committed.
+    pub after: After,
+}
+
+/// What became of committed units. Totals of the reservation's whole life, which never fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct After {
+    /// Left the house.
+    pub shipped: u32,
+    /// Taken back before they left it.
+    pub cancelled: u32,
+    /// Came back from the customer, fit for sale.
+    pub returned: u32,
+    /// Came back from the customer, and were set apart.
+    pub returned_unavailable: u32,
+}
+
+impl After {
+    /// What all of them are together, if that makes sense.
+    pub fn total(&self) -> Option<u32> {
+        let back = self.returned.checked_add(self.returned_unavailable)?;
+        self.shipped.checked_add(self.cancelled)?.checked_add(back)
+    }
 }
 
 /// The truth about one line.
@@ -91,8 +115,23 @@ pub struct Prepare {
     pub zone: u32,
     /// The whole new set of lines at this participant.
     pub wanted: Vec<Wanted>,
+    /// Committed units that are to leave the house.
+    pub ships: Vec<Shipping>,
     /// Lines that are valid whatever comes of this.
     pub base: Vec<LineTruth>,
+    /// The effective deadline of what they hold; 0 if they hold nothing yet.
+    pub deadline: TimeMs,
+}
+
+/// Committed units of a line that are to leave the house.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shipping {
+    /// Index in the request of the part that names the pool, for the answer.
+    pub at: u32,
+    /// From which pool.
+    pub pool: PoolKey,
+    /// How many, at least 1.
+    pub units: u32,
 }
 
 /// This is how the reservation stands here.
@@ -136,6 +175,8 @@ pub struct Granted {
     pub contended: bool,
     /// The SKU's policy chose the pool; the request named it if there is none.
     pub chosen: Option<Chosen>,
+    /// What is promised with them.
+    pub terms: Terms,
 }
 
 /// What a policy made of a line that names no location. One such line may be granted from several pools.

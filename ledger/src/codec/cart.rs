@@ -10,14 +10,15 @@ use crate::{
     cart::{
         Number,
         message::{
-            Answer, Ask, Asked, Chosen, Decide, Floor, From as Sent, Gone, Granted, LineTruth, Message, Prepare, Truth,
-            Wanted,
+            After, Answer, Ask, Asked, Chosen, Decide, Floor, From as Sent, Gone, Granted, LineTruth, Message, Prepare,
+            Shipping, Truth, Wanted,
         },
     },
     command::Line,
     outcome::Refusal,
     records::{pool_key_bytes, read_pool_key},
-    types::{Epoch, LogIndex, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
+    settings::Terms,
+    types::{DurationMs, Epoch, LogIndex, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -102,25 +103,37 @@ pub(crate) struct TruthMsg {
     released: u32,
     #[prost(uint32, tag = "4")]
     expired: u32,
+    #[prost(uint32, tag = "5")]
+    shipped: u32,
+    #[prost(uint32, tag = "6")]
+    cancelled: u32,
+    #[prost(uint32, tag = "7")]
+    returned: u32,
+    #[prost(uint32, tag = "8")]
+    returned_unavailable: u32,
 }
 
 impl From<Truth> for TruthMsg {
     fn from(truth: Truth) -> Self {
-        let Truth { held, committed, released, expired } = truth;
-        Self { held, committed, released, expired }
+        let Truth { held, committed, released, expired, after } = truth;
+        let After { shipped, cancelled, returned, returned_unavailable } = after;
+        Self { held, committed, released, expired, shipped, cancelled, returned, returned_unavailable }
     }
 }
 
 impl From<TruthMsg> for Truth {
     fn from(message: TruthMsg) -> Self {
-        let TruthMsg { held, committed, released, expired } = message;
-        Self { held, committed, released, expired }
+        let TruthMsg { held, committed, released, expired, .. } = message;
+        let TruthMsg { shipped, cancelled, returned, returned_unavailable, .. } = message;
+        let after = After { shipped, cancelled, returned, returned_unavailable };
+        Self { held, committed, released, expired, after }
     }
 }
 
 impl TruthMsg {
     /// Units that were ever got, if the counts make sense.
     pub(crate) fn got(&self) -> Option<u32> {
+        after_fits(self.committed, Truth::from(*self).after)?;
         self.held.checked_add(self.committed)?.checked_add(self.released)?.checked_add(self.expired)
     }
 
@@ -128,9 +141,50 @@ impl TruthMsg {
         self.committed
     }
 
+    /// Units that wait to be shipped, of a line that is.
+    pub(crate) fn unshipped(&self) -> u32 {
+        Truth::from(*self).unshipped()
+    }
+
     pub(crate) fn held(&self) -> u32 {
         self.held
     }
+}
+
+/// Units that left or were cancelled were committed, and what came back had left or been sold.
+pub(super) fn after_fits(committed: u32, after: After) -> Option<()> {
+    after.total()?;
+    let gone = after.shipped.checked_add(after.cancelled)?;
+    let back = after.returned.checked_add(after.returned_unavailable)?;
+    (gone <= committed && back <= committed - after.cancelled).then_some(())
+}
+
+/// What was promised with the units of a line. Absent: nothing beyond the defaults.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct TermsMsg {
+    #[prost(bool, tag = "1")]
+    pub(crate) on_ship: bool,
+    #[prost(uint64, tag = "2")]
+    cancel: u64,
+    #[prost(uint64, optional, tag = "3")]
+    returns: Option<u64>,
+}
+
+pub(crate) fn put_terms(terms: Terms) -> Option<TermsMsg> {
+    let Terms { on_ship, cancel, returns } = terms;
+    (terms != Terms::default()).then_some(TermsMsg {
+        on_ship,
+        cancel: cancel.0,
+        returns: returns.map(|window| window.0),
+    })
+}
+
+pub(crate) fn read_terms(message: Option<TermsMsg>) -> Terms {
+    message.map_or_else(Terms::default, |message| Terms {
+        on_ship: message.on_ship,
+        cancel: DurationMs(message.cancel),
+        returns: message.returns.map(DurationMs),
+    })
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -228,6 +282,34 @@ struct PrepareMsg {
     base: Vec<LineTruthMsg>,
     #[prost(uint32, tag = "7")]
     zone: u32,
+    #[prost(message, repeated, tag = "8")]
+    ships: Vec<ShippingMsg>,
+    #[prost(uint64, tag = "9")]
+    deadline: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ShippingMsg {
+    #[prost(uint32, tag = "1")]
+    at: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pool: Bytes,
+    #[prost(uint32, tag = "3")]
+    units: u32,
+}
+
+impl From<&Shipping> for ShippingMsg {
+    fn from(shipping: &Shipping) -> Self {
+        Self { at: shipping.at, pool: pool_key_bytes(&shipping.pool), units: shipping.units }
+    }
+}
+
+impl TryFrom<ShippingMsg> for Shipping {
+    type Error = Corrupt;
+
+    fn try_from(message: ShippingMsg) -> Result<Self, Corrupt> {
+        Ok(Self { at: message.at, pool: read_pool_key(message.pool)?, units: message.units })
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -258,6 +340,8 @@ pub(crate) struct GrantedMsg {
     /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
     #[prost(uint64, tag = "6")]
     policy: u64,
+    #[prost(message, optional, tag = "7")]
+    terms: Option<TermsMsg>,
 }
 
 impl From<&Granted> for GrantedMsg {
@@ -270,6 +354,7 @@ impl From<&Granted> for GrantedMsg {
             contended: granted.contended,
             asked,
             policy,
+            terms: put_terms(granted.terms),
         }
     }
 }
@@ -284,6 +369,7 @@ impl TryFrom<GrantedMsg> for Granted {
             units: message.units,
             contended: message.contended,
             chosen: read_chosen(message.asked, message.policy),
+            terms: read_terms(message.terms),
         })
     }
 }
@@ -392,6 +478,8 @@ impl From<&Message> for CartMsg {
                     .map(|wanted| WantedMsg { at: wanted.at, line: LineMsg::from(&wanted.line) })
                     .collect(),
                 base: prepare.base.iter().map(LineTruthMsg::from).collect(),
+                ships: prepare.ships.iter().map(ShippingMsg::from).collect(),
+                deadline: prepare.deadline.0,
             }),
             Message::Decide(decide) => KindMsg::Decide(DecideMsg {
                 from: SentMsg::from(&decide.from),
@@ -426,6 +514,8 @@ impl TryFrom<CartMsg> for Message {
                     .map(|wanted| Ok(Wanted { at: wanted.at, line: Line::try_from(wanted.line)? }))
                     .collect::<Result<_, Corrupt>>()?,
                 base: message.base.into_iter().map(LineTruth::try_from).collect::<Result<_, _>>()?,
+                ships: message.ships.into_iter().map(Shipping::try_from).collect::<Result<_, _>>()?,
+                deadline: TimeMs(message.deadline),
             }),
             KindMsg::Decide(message) => Self::Decide(Decide {
                 from: message.from.try_into()?,

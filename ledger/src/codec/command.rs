@@ -7,6 +7,7 @@ use super::{
     cart::CartMsg,
     frame,
     pool::{halves, kind, operation_id, quantity, reservation_id},
+    sale::{PayingMsg, ReplaceMsg, SoldMsg},
     stockkeeping::StockkeepingMsg,
     unframe,
 };
@@ -86,7 +87,7 @@ struct CommandMsg {
     not_after: u64,
     #[prost(uint32, tag = "6")]
     attempt: u32,
-    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 40")]
+    #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 40")]
     body: Option<BodyMsg>,
 }
 
@@ -110,6 +111,16 @@ enum BodyMsg {
     Form(FormMsg),
     #[prost(message, tag = "18")]
     Cart(CartMsg),
+    #[prost(message, tag = "19")]
+    Replace(ReplaceMsg),
+    #[prost(message, tag = "20")]
+    MarkPaying(PayingMsg),
+    #[prost(message, tag = "21")]
+    Ship(SoldMsg),
+    #[prost(message, tag = "22")]
+    Cancel(SoldMsg),
+    #[prost(message, tag = "23")]
+    Return(SoldMsg),
     #[prost(message, tag = "40")]
     Stockkeeping(StockkeepingMsg),
 }
@@ -169,6 +180,8 @@ struct CommitMsg {
     parts: Vec<LineMsg>,
     #[prost(bool, tag = "5")]
     keep_rest: bool,
+    #[prost(bool, tag = "6")]
+    revive: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -233,9 +246,9 @@ struct ForgetMsg {
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct OperationMsg {
     #[prost(fixed64, tag = "1")]
-    high: u64,
+    pub(super) high: u64,
     #[prost(fixed64, tag = "2")]
-    low: u64,
+    pub(super) low: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -455,6 +468,7 @@ impl From<&Body> for BodyMsg {
                     operation: commit.operation.map(|id| id.to_bytes().into()),
                     parts: commit.parts.iter().map(LineMsg::from).collect(),
                     keep_rest: commit.keep_rest,
+                    revive: commit.revive,
                 })
             }
             Body::Release(release) => {
@@ -495,6 +509,11 @@ impl From<&Body> for BodyMsg {
             }
             Body::Cart(message) => Self::Cart(CartMsg::from(message)),
             Body::Stockkeeping(asked) => Self::Stockkeeping(asked.into()),
+            Body::Replace(replace) => Self::Replace(replace.into()),
+            Body::MarkPaying(paying) => Self::MarkPaying(paying.into()),
+            Body::Ship(ship) => Self::Ship(ship.into()),
+            Body::Cancel(cancel) => Self::Cancel(cancel.into()),
+            Body::Return(back) => Self::Return(back.into()),
         }
     }
 }
@@ -520,6 +539,7 @@ impl TryFrom<BodyMsg> for Body {
                 operation: optional_operation(message.operation)?,
                 parts: message.parts.into_iter().map(Part::try_from).collect::<Result<_, _>>()?,
                 keep_rest: message.keep_rest,
+                revive: message.revive,
             }),
             BodyMsg::Release(message) => Self::Release(Release {
                 id: reservation_id(message.id_high, message.id_low)?,
@@ -563,6 +583,11 @@ impl TryFrom<BodyMsg> for Body {
             })),
             BodyMsg::Cart(message) => Self::Cart(message.try_into()?),
             BodyMsg::Stockkeeping(message) => Self::Stockkeeping(message.try_into()?),
+            BodyMsg::Replace(message) => Self::Replace(message.try_into()?),
+            BodyMsg::MarkPaying(message) => Self::MarkPaying(message.try_into()?),
+            BodyMsg::Ship(message) => Self::Ship(message.try_into()?),
+            BodyMsg::Cancel(message) => Self::Cancel(message.try_into()?),
+            BodyMsg::Return(message) => Self::Return(message.try_into()?),
         })
     }
 }

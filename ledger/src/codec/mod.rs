@@ -9,6 +9,7 @@ mod outcome;
 mod part;
 mod pool;
 pub(crate) mod record;
+mod sale;
 mod settings;
 mod stockkeeping;
 mod told;

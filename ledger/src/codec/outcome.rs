@@ -187,6 +187,14 @@ struct LineMsg {
     released: u64,
     #[prost(uint64, tag = "6")]
     expired: u64,
+    #[prost(uint64, tag = "7")]
+    shipped: u64,
+    #[prost(uint64, tag = "8")]
+    cancelled: u64,
+    #[prost(uint64, tag = "9")]
+    returned: u64,
+    #[prost(uint64, tag = "10")]
+    returned_unavailable: u64,
     #[prost(uint64, optional, tag = "40")]
     policy: Option<u64>,
 }
@@ -216,6 +224,8 @@ struct ReservationMsg {
     /// Absent: every participant has answered.
     #[prost(bool, tag = "11")]
     unsettled: bool,
+    #[prost(bool, tag = "12")]
+    paying: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -317,6 +327,10 @@ impl From<&ReservationView> for ReservationMsg {
                 committed: line.committed.units(),
                 released: line.released.units(),
                 expired: line.expired.units(),
+                shipped: line.shipped.units(),
+                cancelled: line.cancelled.units(),
+                returned: line.returned.units(),
+                returned_unavailable: line.returned_unavailable.units(),
                 policy: None,
             })
             .collect();
@@ -332,6 +346,7 @@ impl From<&ReservationView> for ReservationMsg {
             since: view.since.0,
             revision: view.revision,
             unsettled: !view.settled,
+            paying: view.paying,
         }
     }
 }
@@ -348,6 +363,10 @@ impl TryFrom<ReservationMsg> for ReservationView {
                 committed: quantity(line.committed)?,
                 released: quantity(line.released)?,
                 expired: quantity(line.expired)?,
+                shipped: quantity(line.shipped)?,
+                cancelled: quantity(line.cancelled)?,
+                returned: quantity(line.returned)?,
+                returned_unavailable: quantity(line.returned_unavailable)?,
             })
         };
         Ok(Self {
@@ -361,6 +380,7 @@ impl TryFrom<ReservationMsg> for ReservationView {
             since: TimeMs(message.since),
             revision: message.revision,
             settled: !message.unsettled,
+            paying: message.paying,
         })
     }
 }

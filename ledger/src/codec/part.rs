@@ -2,7 +2,7 @@
 
 use super::{
     Corrupt,
-    cart::{GrantedMsg, NumberMsg, PositionMsg, TruthMsg, put_chosen, read_chosen},
+    cart::{GrantedMsg, NumberMsg, PositionMsg, TermsMsg, TruthMsg, put_chosen, put_terms, read_chosen, read_terms},
     command::{ContextMsg, LineMsg},
     outcome::RefusalMsg,
     pool::{halves, operation_id, reservation_id},
@@ -19,7 +19,8 @@ use crate::{
     outcome::Refusal,
     records::read_pool_key,
     state::{
-        Cart, Mark, Part, PartGranted, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, Row, Stock,
+        Cart, Mark, Part, PartGranted, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, RoundOwn,
+        Row, Stock,
     },
     types::{DurationMs, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
 };
@@ -56,6 +57,8 @@ struct RemoteLineMsg {
     /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
     #[prost(uint64, tag = "7")]
     policy: u64,
+    #[prost(message, optional, tag = "8")]
+    terms: Option<TermsMsg>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -106,6 +109,53 @@ struct RoundMsg {
     own_at: Vec<u32>,
     #[prost(uint32, tag = "14")]
     zone: u32,
+    #[prost(fixed64, tag = "15")]
+    print: u64,
+    #[prost(message, repeated, tag = "16")]
+    own: Vec<RoundOwnMsg>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RoundOwnMsg {
+    #[prost(bytes = "bytes", tag = "1")]
+    pool: Bytes,
+    #[prost(uint32, tag = "2")]
+    asked: u32,
+    #[prost(uint32, tag = "3")]
+    units: u32,
+    #[prost(uint32, tag = "4")]
+    extra: u32,
+    #[prost(uint64, tag = "5")]
+    policy: u64,
+    #[prost(message, optional, tag = "6")]
+    terms: Option<TermsMsg>,
+}
+
+impl From<&RoundOwn> for RoundOwnMsg {
+    fn from(own: &RoundOwn) -> Self {
+        let RoundOwn { pool, asked, units, extra, policy, terms } = own;
+        Self {
+            pool: pool.clone(),
+            asked: *asked,
+            units: *units,
+            extra: *extra,
+            policy: *policy,
+            terms: put_terms(*terms),
+        }
+    }
+}
+
+impl TryFrom<RoundOwnMsg> for RoundOwn {
+    type Error = Corrupt;
+
+    fn try_from(message: RoundOwnMsg) -> Result<Self, Corrupt> {
+        let RoundOwnMsg { pool, asked, units, extra, policy, terms } = message;
+        read_pool_key(pool.clone())?;
+        if extra > units || units > asked {
+            return Err(Corrupt::new("reservation record", "prepares more units than were asked for"));
+        }
+        Ok(Self { pool, asked, units, extra, policy, terms: read_terms(terms) })
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -135,6 +185,7 @@ impl From<&Cart> for CartMsg {
                     now: line.now.into(),
                     was: line.was.into(),
                     policy: line.policy,
+                    terms: put_terms(line.terms),
                 })
                 .collect(),
             participants: cart
@@ -184,6 +235,8 @@ impl From<&Round> for RoundMsg {
             context: round.context.as_deref().map(ContextMsg::from),
             own_at: round.own_at.clone(),
             zone: round.zone,
+            print: round.print,
+            own: round.own.iter().map(RoundOwnMsg::from).collect(),
         }
     }
 }
@@ -206,6 +259,11 @@ impl CartMsg {
         Ok(())
     }
 
+    /// Pools of the home shard in which something is prepared.
+    pub(crate) fn own_pools(&self) -> impl Iterator<Item = &Bytes> + '_ {
+        self.round.iter().flat_map(|round| &round.own).map(|own| &own.pool)
+    }
+
     /// Whether a line in another shard is held.
     pub(crate) fn holds(&self) -> bool {
         self.remote.iter().any(|line| line.now.held() > 0)
@@ -213,6 +271,11 @@ impl CartMsg {
 
     pub(crate) fn committed(&self) -> bool {
         self.remote.iter().any(|line| line.now.committed() > 0)
+    }
+
+    /// Whether a line in another shard waits to be shipped.
+    pub(crate) fn unshipped(&self) -> bool {
+        self.remote.iter().any(|line| line.terms.is_some_and(|terms| terms.on_ship) && line.now.unshipped() > 0)
     }
 
     pub(crate) fn opening(&self) -> bool {
@@ -239,6 +302,7 @@ impl CartMsg {
                 now: line.now.into(),
                 was: line.was.into(),
                 policy: line.policy,
+                terms: read_terms(line.terms),
             })
         };
         let participant = |participant: ParticipantMsg| {
@@ -277,6 +341,9 @@ impl RoundMsg {
     fn round(self) -> Result<Round, Corrupt> {
         let kind = match self.kind {
             1 => RoundKind::Open,
+            2 => RoundKind::Replace,
+            3 => RoundKind::Revive,
+            4 => RoundKind::Ship,
             _ => return Err(Corrupt::new("reservation record", "prepares in a way not known to this build")),
         };
         let operation = match (self.operation_high, self.operation_low) {
@@ -305,6 +372,8 @@ impl RoundMsg {
             context: self.context.map(|context| context.context().map(Box::new)).transpose()?,
             own_at: self.own_at,
             zone: self.zone,
+            print: self.print,
+            own: self.own.into_iter().map(RoundOwn::try_from).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -353,6 +422,10 @@ struct PartLineMsg {
     /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
     #[prost(uint64, tag = "8")]
     granted_policy: u64,
+    #[prost(message, optional, tag = "9")]
+    granted_terms: Option<TermsMsg>,
+    #[prost(uint32, tag = "10")]
+    shipping: u32,
 }
 
 pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &[Pool]) {
@@ -367,6 +440,8 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
         granted_contended: line.granted.is_some_and(|granted| granted.contended),
         granted_asked: chosen(line).0,
         granted_policy: chosen(line).1,
+        granted_terms: line.granted.and_then(|granted| put_terms(granted.terms)),
+        shipping: line.shipping,
     };
     put_frame(
         out,
@@ -408,8 +483,12 @@ impl PartMsg {
             }
             let (units, contended) = (line.granted_units, line.granted_contended);
             let chosen = read_chosen(line.granted_asked, line.granted_policy);
-            let granted = line.granted_at.map(|at| PartGranted { at, units, contended, chosen });
-            Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, granted })
+            let terms = read_terms(line.granted_terms);
+            let granted = line.granted_at.map(|at| PartGranted { at, units, contended, chosen, terms });
+            if line.shipping > line.truth.unshipped() {
+                return Err(bad("ships more than is committed"));
+            }
+            Ok(PartLine { pool, truth: line.truth.into(), extra: line.extra, shipping: line.shipping, granted })
         };
         let lines = self.lines.into_iter().map(line).collect::<Result<Vec<_>, Corrupt>>()?;
         let mut pools: Vec<usize> = lines.iter().map(|line| line.pool.index()).collect();
@@ -418,7 +497,7 @@ impl PartMsg {
             return Err(bad("has two lines of one pool"));
         }
         let undecided = self.undecided.map(TimeMs);
-        if undecided.is_none() && lines.iter().any(|line: &PartLine| line.extra > 0) {
+        if undecided.is_none() && lines.iter().any(|line: &PartLine| line.extra > 0 || line.shipping > 0) {
             return Err(bad("holds undecided units of nothing undecided"));
         }
         Ok(Part {

@@ -59,6 +59,8 @@ pub(super) struct PoolViewMsg {
     received_total: u64,
     #[prost(uint64, tag = "10")]
     sold_total: u64,
+    #[prost(uint64, tag = "43")]
+    returned_total: u64,
     #[prost(uint64, tag = "40")]
     in_transit: u64,
     #[prost(uint64, tag = "41")]
@@ -80,6 +82,7 @@ impl From<&PoolView> for PoolViewMsg {
             sellable: view.sellable.units(),
             received_total: view.received_total.units(),
             sold_total: view.sold_total.units(),
+            returned_total: view.returned_total.units(),
             in_transit: view.in_transit.units(),
             expected: view.expected.units(),
             expected_date: view.expected_date.map(|date| date.0),
@@ -102,6 +105,7 @@ impl TryFrom<PoolViewMsg> for PoolView {
             sellable: quantity(message.sellable)?,
             received_total: quantity(message.received_total)?,
             sold_total: quantity(message.sold_total)?,
+            returned_total: quantity(message.returned_total)?,
             in_transit: quantity(message.in_transit)?,
             expected: quantity(message.expected)?,
             expected_date: message.expected_date.map(TimeMs),

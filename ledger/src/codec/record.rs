@@ -5,9 +5,17 @@
 
 pub(crate) use super::part::{decode_floor, decode_part, put_floor, put_part};
 use super::{
-    Corrupt, FRAME_VERSION, command::NodeMsg, part::CartMsg, pool::halves, put_frame, settings::SettingsMsg, unframe,
+    Corrupt, FRAME_VERSION,
+    cart::{TermsMsg, after_fits, put_terms, read_terms},
+    command::NodeMsg,
+    part::CartMsg,
+    pool::halves,
+    put_frame,
+    settings::SettingsMsg,
+    unframe,
 };
 use crate::{
+    cart::message::{After, Truth},
     command::MetaNode,
     journal::BlockHash,
     movement::Spot,
@@ -16,7 +24,8 @@ use crate::{
     settings::Settings,
     state::{
         Announced, Aside, Books, BucketRange, EndedBy, Header, Line, Mark, MetaState, Opened, Operation, OwnerUses,
-        Pool, PoolRef, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled, Transit, Use, units,
+        Pool, PoolRef, Rare, Rares, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled, Transit, Use,
+        line_view,
     },
     types::{
         Bucket, Document, Epoch, Namespace, OperationId, Owner, POOL_QUANTITY_MAX, ReservationId, ShardId, TimeMs,
@@ -195,12 +204,14 @@ struct PoolMsg {
     short_by: Option<SpotMsg>,
     #[prost(message, repeated, tag = "47")]
     expected: Vec<AnnouncedMsg>,
+    #[prost(uint64, tag = "48")]
+    returned: u64,
 }
 
 pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     let Books { on_hand, available, held, committed, unavailable, short, in_transit } = pool.books;
-    let Totaled { received, adjusted_up, adjusted_down, sold, sold_short, sent_here, moved_in, lost, moved_out } =
-        pool.totals;
+    let Totaled { received, adjusted_up, adjusted_down, sold, sold_short, .. } = pool.totals;
+    let Totaled { sent_here, moved_in, lost, moved_out, returned, .. } = pool.totals;
     let shortage = pool.aside.as_ref().and_then(|aside| aside.shortage);
     put_frame(
         out,
@@ -225,6 +236,7 @@ pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
             short_since: shortage.map_or(0, |opened| opened.since.0),
             short_by: shortage.map(|opened| opened.by.into()),
             expected: pool.aside.iter().flat_map(|aside| &aside.expected).map(AnnouncedMsg::from).collect(),
+            returned,
         },
     );
 }
@@ -236,10 +248,20 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
     let message: PoolMsg = unframe("pool record", Bytes::copy_from_slice(value))?;
     let PoolMsg { on_hand, available, held, committed, unavailable, short, in_transit, .. } = message;
     let PoolMsg { received, adjusted_up, adjusted_down, sold, sold_short, .. } = message;
-    let PoolMsg { sent_here, moved_in, lost, moved_out, short_since, short_by, .. } = message;
+    let PoolMsg { sent_here, moved_in, lost, moved_out, returned, short_since, short_by, .. } = message;
     let books = Books { on_hand, available, held, committed, unavailable, short, in_transit };
-    let totals =
-        Totaled { received, adjusted_up, adjusted_down, sold, sold_short, sent_here, moved_in, lost, moved_out };
+    let totals = Totaled {
+        received,
+        adjusted_up,
+        adjusted_down,
+        sold,
+        sold_short,
+        sent_here,
+        moved_in,
+        lost,
+        moved_out,
+        returned,
+    };
     if let Some(problem) = books.problem(&totals) {
         return Err(Corrupt::new("pool record", problem));
     }
@@ -419,6 +441,11 @@ pub(crate) struct ReservationMsg {
     /// Absent if all were named.
     #[prost(uint64, repeated, tag = "40")]
     pub(crate) policies: Vec<u64>,
+    /// The first answer to its reserve, once its lines are others than those.
+    #[prost(bytes = "bytes", tag = "41")]
+    pub(crate) first: Bytes,
+    #[prost(bool, tag = "42")]
+    pub(crate) paying: bool,
 }
 
 impl ReservationMsg {
@@ -428,6 +455,23 @@ impl ReservationMsg {
 
     pub(crate) fn committed(&self) -> bool {
         self.lines.iter().any(|line| line.committed > 0) || self.cart.as_ref().is_some_and(CartMsg::committed)
+    }
+
+    /// As [`Reservation::unshipped`].
+    pub(crate) fn unshipped(&self) -> bool {
+        let waits = |line: &LineMsg| line.terms.is_some_and(|terms| terms.on_ship) && line.truth().unshipped() > 0;
+        self.lines.iter().any(waits) || self.cart.as_ref().is_some_and(CartMsg::unshipped)
+    }
+
+    /// What few lines have, if any of them has it.
+    pub(crate) fn rares(&self) -> Option<Rares> {
+        let rare = |(at, line): (usize, &LineMsg)| Rare {
+            policy: self.policies.get(at).copied().unwrap_or(0),
+            terms: read_terms(line.terms),
+            after: line.truth().after,
+        };
+        let rares: Vec<Rare> = self.lines.iter().enumerate().map(rare).collect();
+        rares.iter().any(|rare| *rare != Rare::default()).then(|| Box::new(rares))
     }
 
     /// As [`Reservation::passing`].
@@ -456,6 +500,16 @@ pub(crate) struct LineMsg {
     pub(crate) released: u32,
     #[prost(uint32, tag = "6")]
     pub(crate) expired: u32,
+    #[prost(uint32, tag = "7")]
+    shipped: u32,
+    #[prost(uint32, tag = "8")]
+    cancelled: u32,
+    #[prost(uint32, tag = "9")]
+    returned: u32,
+    #[prost(uint32, tag = "10")]
+    returned_unavailable: u32,
+    #[prost(message, optional, tag = "11")]
+    terms: Option<TermsMsg>,
 }
 
 /// Writes what [`ReservationMsg`] would, in the order of its tags, without putting it together first: a checkpoint
@@ -468,7 +522,8 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
         encoding::encode_varint(reservation.owner.len() as u64, out);
         out.extend_from_slice(&reservation.owner);
     }
-    for line in reservation.lines.iter() {
+    for (at, line) in reservation.lines.iter().enumerate() {
+        let Rare { terms, after, .. } = reservation.rare(at);
         let line = LineMsg {
             pool: pools[line.pool.index()].bytes.clone(),
             asked: line.asked,
@@ -476,6 +531,11 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
             committed: line.committed,
             released: line.released,
             expired: line.expired,
+            shipped: after.shipped,
+            cancelled: after.cancelled,
+            returned: after.returned,
+            returned_unavailable: after.returned_unavailable,
+            terms: put_terms(terms),
         };
         encoding::message::encode(2, &line, out);
     }
@@ -503,8 +563,17 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
     if let Some(cart) = &reservation.cart {
         encoding::message::encode(14, &CartMsg::from(&**cart), out);
     }
-    if let Some(policies) = &reservation.policies {
-        encoding::uint64::encode_packed(40, policies, out);
+    if let Some(rares) = &reservation.rares
+        && rares.iter().any(|rare| rare.policy > 0)
+    {
+        let policies: Vec<u64> = rares.iter().map(|rare| rare.policy).collect();
+        encoding::uint64::encode_packed(40, &policies, out);
+    }
+    if let Some(first) = &reservation.first {
+        encoding::bytes::encode(41, &**first, out);
+    }
+    if reservation.paying {
+        encoding::bool::encode(42, &true, out);
     }
 }
 
@@ -535,7 +604,15 @@ pub(crate) fn decode_reservation(value: &[u8]) -> Result<ReservationMsg, Corrupt
 
 impl LineMsg {
     fn got(&self) -> Option<u32> {
+        after_fits(self.committed, self.truth().after)?;
         self.held.checked_add(self.committed)?.checked_add(self.released)?.checked_add(self.expired)
+    }
+
+    fn truth(&self) -> Truth {
+        let LineMsg { held, committed, released, expired, .. } = *self;
+        let LineMsg { shipped, cancelled, returned, returned_unavailable, .. } = *self;
+        let after = After { shipped, cancelled, returned, returned_unavailable };
+        Truth { held, committed, released, expired, after }
     }
 
     pub(crate) fn line(&self, pool: PoolRef) -> Line {
@@ -560,14 +637,8 @@ pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
         .lines
         .iter()
         .map(|line| {
-            Ok(LineView {
-                pool: read_pool_key(line.pool.clone())?,
-                asked: units(line.asked),
-                held: units(line.held),
-                committed: units(line.committed),
-                released: units(line.released),
-                expired: units(line.expired),
-            })
+            let pool = read_pool_key(line.pool.clone())?;
+            Ok(line_view(pool, line.asked, line.truth(), false))
         })
         .collect::<Result<Vec<_>, Corrupt>>()?;
     let (lines, namespace) = with_remote(&message, lines)?;
@@ -583,6 +654,7 @@ pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
         revision: message.revision,
         opening: false,
         settled,
+        paying: message.paying,
     };
     Ok(look.view(lines))
 }
@@ -595,14 +667,7 @@ fn with_remote(message: &ReservationMsg, own: Vec<LineView>) -> Result<(Vec<Line
     };
     let mut all = own;
     for (place, pool, asked, truth) in cart.lines() {
-        let view = LineView {
-            pool: read_pool_key(pool.clone())?,
-            asked: units(asked),
-            held: units(truth.held),
-            committed: units(truth.committed),
-            released: units(truth.released),
-            expired: units(truth.expired),
-        };
+        let view = line_view(read_pool_key(pool.clone())?, asked, truth, false);
         all.insert(all.len().min(usize::try_from(place).unwrap_or(usize::MAX)), view);
     }
     Ok((all, cart.namespace()?))

@@ -21,9 +21,10 @@ pub(crate) struct Books {
 
 /// Sums of all movements there ever were, by kind: the other side of conservation.
 ///
-/// on_hand = received + adjusted_up + moved_in - adjusted_down - sold - moved_out, where adjusted is whatever people set,
-/// counted or wrote off; in_transit = sent_here - moved_in - lost. What comes in in all is bounded by
-/// [`POOL_QUANTITY_MAX`]; every unit that goes out came in before, so no sum can be beyond it.
+/// on_hand = received + adjusted_up + moved_in + returned - adjusted_down - sold - moved_out, where adjusted is whatever
+/// people set, counted or wrote off; in_transit = sent_here - moved_in - lost. What comes in in all is bounded by
+/// [`POOL_QUANTITY_MAX`], and every unit that goes out came in before. The same unit may be sold and returned again and
+/// again: what goes out and what comes back are bounded by nothing, and are taken modulo 2^64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totaled {
     pub(crate) received: u64,
@@ -41,6 +42,8 @@ pub(crate) struct Totaled {
     pub(crate) lost: u64,
     /// Left for other locations.
     pub(crate) moved_out: u64,
+    /// Sold off on hand and back again, cancelled or returned.
+    pub(crate) returned: u64,
 }
 
 impl Books {
@@ -96,6 +99,32 @@ impl Books {
         Delta { on_hand: -signed(there), unavailable: -signed(units), short, ..Delta::default() }
     }
 
+    /// What the shipping of `units` committed does. They must be on hand.
+    pub(crate) fn ship(units: u64) -> Delta {
+        Delta { on_hand: -signed(units), committed: -signed(units), ..Delta::default() }
+    }
+
+    /// What a shipping that was withdrawn does.
+    pub(crate) fn unship(units: u64) -> Delta {
+        Delta { on_hand: signed(units), committed: signed(units), ..Delta::default() }
+    }
+
+    /// Units on hand that may leave the house.
+    pub(crate) fn shippable(&self) -> u64 {
+        self.on_hand.saturating_sub(self.unavailable).min(self.committed)
+    }
+
+    /// What the cancelling of `units` committed and not shipped does: what the pool is short of is paid off first.
+    pub(crate) fn uncommit(&self, units: u64) -> Delta {
+        let paid = self.short.min(units);
+        Delta { committed: -signed(units), short: -signed(paid), available: signed(units - paid), ..Delta::default() }
+    }
+
+    /// What the return of `units` that are fit for nothing does.
+    pub(crate) fn return_apart(units: u64) -> Delta {
+        Delta { on_hand: signed(units), unavailable: signed(units), ..Delta::default() }
+    }
+
     /// Changes the accounts, and stops the shard if an equation would break.
     pub(crate) fn post(&mut self, totals: &mut Totaled, kind: MovementKind, delta: &Delta, sold_short: u64) {
         let moved = |account: u64, by: i64| {
@@ -118,19 +147,26 @@ impl Books {
                 totals.adjusted_up += delta.on_hand.unsigned_abs();
             }
             MovementKind::Adjust | MovementKind::Set | MovementKind::Count | MovementKind::WriteOff => {
-                totals.adjusted_down += delta.on_hand.unsigned_abs();
+                totals.adjusted_down = totals.adjusted_down.wrapping_add(delta.on_hand.unsigned_abs());
             }
-            MovementKind::Commit => {
-                totals.sold += delta.on_hand.unsigned_abs();
-                totals.sold_short += sold_short;
+            MovementKind::Commit | MovementKind::Revive | MovementKind::Ship => {
+                totals.sold = totals.sold.wrapping_add(delta.on_hand.unsigned_abs());
+                totals.sold_short = totals.sold_short.wrapping_add(sold_short);
+            }
+            // Nothing on hand moves unless it is to be shipped.
+            MovementKind::Prepare => totals.sold = totals.sold.wrapping_add(delta.on_hand.unsigned_abs()),
+            MovementKind::Withdraw => totals.sold = totals.sold.wrapping_sub(delta.on_hand.unsigned_abs()),
+            MovementKind::Cancel | MovementKind::Return => {
+                totals.returned = totals.returned.wrapping_add(delta.on_hand.unsigned_abs());
             }
             MovementKind::Reserve
             | MovementKind::Release
             | MovementKind::Expire
             | MovementKind::Extend
-            | MovementKind::Prepare
-            | MovementKind::Withdraw => {}
-            MovementKind::TransferOut => totals.moved_out += delta.on_hand.unsigned_abs(),
+            | MovementKind::Paying => {}
+            MovementKind::TransferOut => {
+                totals.moved_out = totals.moved_out.wrapping_add(delta.on_hand.unsigned_abs());
+            }
             MovementKind::TransferSent => totals.sent_here += delta.in_transit.unsigned_abs(),
             MovementKind::TransferIn => {
                 totals.moved_in += delta.on_hand.unsigned_abs();
@@ -160,14 +196,14 @@ impl Books {
         if self.available > 0 && self.short > 0 {
             return Some("available and short are both above 0");
         }
-        let in_and_out = [totals.received, totals.adjusted_up, totals.adjusted_down, totals.sold, totals.sold_short];
-        let moved = [totals.sent_here, totals.moved_in, totals.lost, totals.moved_out];
-        let mut sums = in_and_out.iter().chain(&moved);
-        if sums.any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
+        let sums = [totals.received, totals.adjusted_up, totals.sent_here, totals.moved_in, totals.lost];
+        if sums.iter().any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
             return Some("a sum of movements is beyond 2^53");
         }
         let there = totals.received + totals.adjusted_up + totals.moved_in;
-        if self.on_hand + totals.adjusted_down + totals.sold + totals.moved_out != there {
+        let left = [totals.adjusted_down, totals.sold, totals.moved_out];
+        let left = left.iter().fold(self.on_hand, |sum, out| sum.wrapping_add(*out));
+        if left != there.wrapping_add(totals.returned) {
             return Some("on_hand is not the sum of its movements");
         }
         if self.in_transit + totals.moved_in + totals.lost != totals.sent_here {

@@ -4,12 +4,14 @@ use super::{Ledger, Reservation};
 use crate::{
     cart::{
         Number,
-        message::{Answer, Decide, From, Granted, LineTruth, Message, Prepare, Truth, Wanted},
+        message::{Answer, Decide, From, Granted, LineTruth, Message, Prepare, Shipping, Truth, Wanted},
     },
     command::{Body, Command, Context, Line},
     movement::Spot,
+    outcome::pool_of,
     records::read_pool_key,
-    types::{DurationMs, Namespace, OperationId, Owner, Position, Quantity, ReservationId, ShardId, TimeMs},
+    settings::Terms,
+    types::{DurationMs, Namespace, OperationId, PoolKey, Position, Quantity, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -41,6 +43,8 @@ pub(crate) struct RemoteLine {
     pub(crate) was: Truth,
     /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
     pub(crate) policy: u64,
+    /// What was promised with its units.
+    pub(crate) terms: Terms,
 }
 
 /// What one participant was told.
@@ -73,6 +77,12 @@ pub(crate) enum Row {
 pub(crate) enum RoundKind {
     /// A reserve.
     Open = 1,
+    /// A new set of lines; the old ones stay in force meanwhile.
+    Replace = 2,
+    /// A commit of what has expired.
+    Revive = 3,
+    /// Committed units that are to leave the house.
+    Ship = 4,
 }
 
 /// Lines that are being prepared under one number.
@@ -89,14 +99,34 @@ pub(crate) struct Round {
     pub(crate) not_after: TimeMs,
     pub(crate) attempt: u32,
     pub(crate) operation: Option<OperationId>,
+    /// Hash of the operation's request; 0 for a reserve, whose own is kept beside it.
+    pub(crate) print: u64,
     /// Of each own line its index in the request.
     pub(crate) own_at: Vec<u32>,
+    /// Own lines, unless it is a reserve: those stand in the reservation.
+    pub(crate) own: Vec<RoundOwn>,
     /// Lines in other shards.
     pub(crate) wanted: Vec<RoundLine>,
     /// Of those that answered.
     pub(crate) granted: Vec<Granted>,
     /// Who asked.
     pub(crate) context: Option<Box<Context>>,
+}
+
+/// A line of the home shard that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoundOwn {
+    /// The pool's key as bytes.
+    pub(crate) pool: Bytes,
+    pub(crate) asked: u32,
+    /// What it will have: held, committed or shipped.
+    pub(crate) units: u32,
+    /// Units that moved for it already.
+    pub(crate) extra: u32,
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    pub(crate) policy: u64,
+    /// What is promised with the units.
+    pub(crate) terms: Terms,
 }
 
 /// A line in another shard that is wanted.
@@ -148,6 +178,14 @@ impl Cart {
     pub(crate) fn waits_for(&self, answer: &Answer) -> bool {
         let of = self.participant(answer.from);
         of.is_some_and(|participant| participant.row.is_some() && participant.number == answer.number)
+    }
+
+    /// The pool of a line that was granted before: such a line names its location.
+    pub(crate) fn pool_of(&self, line: &Line) -> PoolKey {
+        match &line.location {
+            Some(location) => pool_of(&self.namespace, &line.sku, location, line.kind, &line.lot),
+            None => super::stop(format_args!("a line of a reservation names no location: {line:?}")),
+        }
     }
 
     fn truths(&self, shard: ShardId) -> Vec<LineTruth> {
@@ -205,7 +243,7 @@ impl Ledger {
             Row::Prepare => prepare(reservation, cart, from, participant)?,
             Row::Decide => Message::Decide(Decide {
                 from,
-                owner: owner(reservation),
+                owner: reservation.owner(),
                 deadline: reservation.deadline,
                 lines: cart.truths(participant),
             }),
@@ -221,16 +259,25 @@ fn prepare(reservation: &Reservation, cart: &Cart, from: From, participant: Shar
     Some(Message::Prepare(Prepare {
         from,
         namespace: cart.namespace.clone(),
-        owner: owner(reservation),
+        owner: reservation.owner(),
         best_effort: round.best_effort,
         zone: round.zone,
-        wanted: wanted.map(|line| Wanted { at: line.at, line: line.line.clone() }).collect(),
+        wanted: match round.kind {
+            RoundKind::Ship => Vec::new(),
+            _ => wanted.clone().map(|line| Wanted { at: line.at, line: line.line.clone() }).collect(),
+        },
+        ships: match round.kind {
+            RoundKind::Ship => wanted.map(|line| shipping(cart, line)).collect(),
+            _ => Vec::new(),
+        },
         base: cart.truths(participant),
+        deadline: if round.kind == RoundKind::Open { TimeMs(0) } else { reservation.deadline },
     }))
 }
 
-fn owner(reservation: &Reservation) -> Owner {
-    Owner::new(Bytes::copy_from_slice(&reservation.owner)).expect("was an owner when it was kept")
+fn shipping(cart: &Cart, RoundLine { at, line, .. }: &RoundLine) -> Shipping {
+    let units = u32::try_from(line.quantity.units()).unwrap_or(u32::MAX);
+    Shipping { at: *at, pool: cart.pool_of(line), units }
 }
 
 /// A count of 32 bits as a quantity.

@@ -78,6 +78,28 @@ impl Ledger {
                 // All other messages are about what is open, and that is in memory.
                 Body::Meta(_) | Body::Cart(_) => {}
                 Body::Stockkeeping(asked) => self.note_operation(&mut keys, asked.operation()),
+                Body::Replace(replace) => {
+                    self.note_reservation(&mut keys, replace.id);
+                    self.note_operation(&mut keys, replace.operation);
+                }
+                Body::MarkPaying(paying) => {
+                    self.note_reservation(&mut keys, paying.id);
+                    self.note_operation(&mut keys, paying.operation);
+                }
+                Body::Ship(ship) => {
+                    self.note_reservation(&mut keys, ship.id);
+                    self.note_operation(&mut keys, ship.operation);
+                }
+                Body::Cancel(cancel) => {
+                    self.note_reservation(&mut keys, cancel.id);
+                    if let Some(id) = cancel.operation {
+                        self.note_operation(&mut keys, id);
+                    }
+                }
+                Body::Return(back) => {
+                    self.note_reservation(&mut keys, back.id);
+                    self.note_operation(&mut keys, back.operation);
+                }
             }
         }
         keys.sort_unstable();

@@ -8,7 +8,7 @@ use crate::{
         self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
         SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
     },
-    state::{EndedBy, Intent},
+    state::{EndedBy, Intent, RoundKind},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
@@ -130,7 +130,9 @@ impl Loader {
             if self.ledger.reservations.contains_key(&id) {
                 return Err(twice());
             }
-            if message.lines.iter().any(|line| self.ledger.stock.find_bytes(&line.pool).is_none()) {
+            let absent = |pool: &Bytes| self.ledger.stock.find_bytes(pool).is_none();
+            let prepared = message.cart.iter().flat_map(|cart| cart.own_pools()).any(absent);
+            if prepared || message.lines.iter().any(|line| absent(&line.pool)) {
                 return Ok(false);
             }
             return self.ledger.insert_reservation(id, message, Mark::stored(key, value)).map(|()| true);
@@ -270,7 +272,9 @@ impl Ledger {
             last: message.last.into(),
             revision: message.revision,
             ended: EndedBy::from_tag(message.ended_by),
-            policies: (!message.policies.is_empty()).then(|| Box::new(message.policies)),
+            rares: message.rares(),
+            first: (!message.first.is_empty()).then(|| Box::new(Bytes::copy_from_slice(&message.first))),
+            paying: message.paying,
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };
@@ -292,6 +296,12 @@ impl Ledger {
             }
             if let Some(round) = &cart.round {
                 self.rounds.insert(Due::new(round.until, id));
+                for own in round.own.iter().filter(|_| round.kind != RoundKind::Ship) {
+                    let Some(pool) = self.stock.find_bytes(&own.pool) else {
+                        return Err(Corrupt::new("reservation record", "prepares in a pool that is not there"));
+                    };
+                    self.stock.pool_mut(pool).undecided += u64::from(own.extra);
+                }
             }
         }
         if reservation.ended.is_some() {

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(crate) use aside::{Announced, Aside, Opened};
 pub(crate) use books::{Books, Totaled};
-pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, Row, units};
+pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, RoundOwn, Row, units};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
 pub(crate) use cold::Cold;
@@ -42,7 +42,7 @@ pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
 pub(crate) use part::{Part, PartGranted, PartLine};
-pub(crate) use reservation::{EndedBy, Line, Lines, Policies, Reservation, ReservationLook};
+pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Rares, Reservation, ReservationLook, line_view};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};

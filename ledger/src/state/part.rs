@@ -8,6 +8,7 @@ use crate::{
     },
     movement::Spot,
     outcome::Refusal,
+    settings::Terms,
     types::{ReservationId, ShardId, TimeMs},
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct PartLine {
     pub(crate) truth: Truth,
     /// Units held on top of `truth.held`, undecided.
     pub(crate) extra: u32,
+    /// Units shipped on top of `truth.after.shipped`, undecided.
+    pub(crate) shipping: u32,
     /// What the prepare of this number was answered for the line.
     pub(crate) granted: Option<PartGranted>,
 }
@@ -49,6 +52,19 @@ pub(crate) struct PartGranted {
     pub(crate) units: u32,
     pub(crate) contended: bool,
     pub(crate) chosen: Option<Chosen>,
+    pub(crate) terms: Terms,
+}
+
+impl PartLine {
+    /// A line of which nothing is undecided.
+    pub(crate) fn new(pool: PoolRef, truth: Truth) -> Self {
+        Self { pool, truth, extra: 0, shipping: 0, granted: None }
+    }
+
+    /// Units it holds, undecided or not.
+    pub(crate) fn held_in_all(&self) -> u64 {
+        u64::from(self.truth.held) + u64::from(self.extra)
+    }
 }
 
 impl Part {

@@ -1,12 +1,16 @@
 //! One reservation in memory: small, for there may be millions.
 
-use super::{Cart, Mark, PoolRef, RemoteLine, RoundKind, Stock, units};
+use super::{Cart, Mark, PoolRef, RemoteLine, Round, RoundKind, Stock, units};
 use crate::{
-    cart::{Number, message::Truth},
+    cart::{
+        Number,
+        message::{After, Truth},
+    },
     command::Command,
     movement::Spot,
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     records::read_pool_key,
+    settings::Terms,
     types::{Namespace, Owner, PoolKey, ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -28,14 +32,20 @@ impl Line {
         Self { pool, asked, held: 0, committed: 0, released: 0, expired: 0 }
     }
 
-    /// Its counts.
-    pub(crate) fn truth(&self) -> Truth {
-        Truth { held: self.held, committed: self.committed, released: self.released, expired: self.expired }
-    }
-
     pub(crate) fn got(&self) -> u32 {
         self.held + self.committed + self.released + self.expired
     }
+}
+
+/// What few lines have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare {
+    /// Version of the settings whose policy chose the pool, and one more; 0: the request named it.
+    pub(crate) policy: u64,
+    /// What was promised with its units.
+    pub(crate) terms: Terms,
+    /// What became of its committed units.
+    pub(crate) after: After,
 }
 
 /// The lines of a reservation. Most have one, which needs no allocation of its own.
@@ -118,9 +128,12 @@ pub(crate) struct Reservation {
     pub(crate) last: Spot,
     pub(crate) revision: u32,
     pub(crate) ended: Option<EndedBy>,
-    /// For each line the version of the settings whose policy chose its pool, and one more; 0: the request named it.
-    /// None if all were named.
-    pub(crate) policies: Option<Policies>,
+    /// For each line what few lines have; none if none has.
+    pub(crate) rares: Option<Rares>,
+    /// The first answer to its reserve, once its lines are others than those.
+    pub(crate) first: Option<Box<Bytes>>,
+    /// Its deadline was moved because the shopper is paying.
+    pub(crate) paying: bool,
     /// Its lines in other shards, if it has or had any.
     pub(crate) cart: Option<Box<Cart>>,
     pub(crate) mark: Mark,
@@ -128,7 +141,7 @@ pub(crate) struct Reservation {
 
 /// Boxed twice: it is rare, and must be small where it is not.
 #[allow(clippy::box_collection, reason = "one word where there is none, which is nearly always")]
-pub(crate) type Policies = Box<Vec<u64>>;
+pub(crate) type Rares = Box<Vec<Rare>>;
 
 impl Reservation {
     /// Whether it holds units in the books that are over at `clock`.
@@ -136,16 +149,71 @@ impl Reservation {
         self.ended.is_none() && self.deadline <= clock && !self.opening()
     }
 
+    /// What few lines have, of that one.
+    pub(crate) fn rare(&self, at: usize) -> Rare {
+        self.rares.as_ref().and_then(|rares| rares.get(at).copied()).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn rare_mut(&mut self, at: usize) -> &mut Rare {
+        let lines = self.lines.as_slice().len();
+        let rares = self.rares.get_or_insert_with(Default::default);
+        rares.resize(lines, Rare::default());
+        &mut rares[at]
+    }
+
+    /// The counts of one of its own lines.
+    pub(crate) fn truth(&self, at: usize) -> Truth {
+        let line = &self.lines.as_slice()[at];
+        let Line { held, committed, released, expired, .. } = *line;
+        Truth { held, committed, released, expired, after: self.rare(at).after }
+    }
+
+    /// Expired units of an own line are committed after all.
+    pub(crate) fn revived(&mut self, at: usize, units: u32) {
+        let line = &mut self.lines.as_mut_slice()[at];
+        let Some(expired) = line.expired.checked_sub(units) else {
+            super::stop(format_args!("{units} units are revived of {line:?}"));
+        };
+        line.expired = expired;
+        line.committed += units;
+    }
+
+    /// For whom, as a value of its own.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::new(Bytes::copy_from_slice(&self.owner)).expect("was an owner when it was kept")
+    }
+
+    /// Tenant of all its lines.
+    pub(crate) fn namespace(&self, stock: &Stock) -> Namespace {
+        match &self.cart {
+            Some(cart) => cart.namespace.clone(),
+            None => stock.pool(self.lines.as_slice()[0].pool).key.namespace.clone(),
+        }
+    }
+
+    /// What is being prepared for it.
+    pub(crate) fn round(&self) -> Option<&Round> {
+        self.cart.as_ref()?.round.as_deref()
+    }
+
+    /// Units that wait to be shipped: its record stays as long as there are any.
+    pub(crate) fn unshipped(&self) -> bool {
+        let own = (0..self.lines.as_slice().len()).map(|at| (self.rare(at).terms, self.truth(at)));
+        let remote = self.cart.iter().flat_map(|cart| &cart.remote).map(|line| (line.terms, line.now));
+        own.chain(remote).any(|(terms, truth)| terms.on_ship && truth.unshipped() > 0)
+    }
+
     /// Whether it is a cart that is still being prepared.
     pub(crate) fn opening(&self) -> bool {
         self.cart.as_ref().is_some_and(|cart| cart.opening())
     }
 
-    /// Another sending of the reserve that is being prepared will be told its end too: a refusal must then be
+    /// Another sending of the request that is being prepared will be told its end too: a refusal must then be
     /// remembered for as long as a duplicate of that sending may come. Gives the number, and whether this sending is
     /// later or higher than those before.
-    pub(crate) fn join(&mut self, command: &Command) -> Option<(Number, bool)> {
-        let round = self.cart.as_mut()?.round.as_mut().filter(|round| round.kind == RoundKind::Open)?;
+    pub(crate) fn join(&mut self, command: &Command, kind: RoundKind) -> Option<(Number, bool)> {
+        let round = self.cart.as_mut()?.round.as_mut().filter(|round| round.kind == kind)?;
         let later = command.not_after > round.not_after || command.attempt > round.attempt;
         round.not_after = round.not_after.max(command.not_after);
         round.attempt = round.attempt.max(command.attempt);
@@ -198,7 +266,7 @@ impl Reservation {
             pool: stock.pool(line.pool).key.clone(),
             asked: units(line.asked),
             got: units(line.got()),
-            policy: self.policies.as_ref().and_then(|policies| policies.get(at)?.checked_sub(1)),
+            policy: self.rare(at).policy.checked_sub(1),
         };
         let remote = |line: &RemoteLine| LineGot {
             pool: pool_key(line),
@@ -214,22 +282,10 @@ impl Reservation {
     /// As it is told at `clock`: a hold that is over is expired, swept or not.
     pub(crate) fn view(&self, id: ReservationId, stock: &Stock, clock: TimeMs) -> ReservationView {
         let overdue = self.overdue(clock);
-        let line = |(_, line): (usize, &Line)| LineView {
-            pool: stock.pool(line.pool).key.clone(),
-            asked: units(line.asked),
-            held: units(if overdue { 0 } else { line.held }),
-            committed: units(line.committed),
-            released: units(line.released),
-            expired: units(if overdue { line.expired + line.held } else { line.expired }),
+        let line = |(at, line): (usize, &Line)| {
+            line_view(stock.pool(line.pool).key.clone(), line.asked, self.truth(at), overdue)
         };
-        let remote = |line: &RemoteLine| LineView {
-            pool: pool_key(line),
-            asked: units(line.asked),
-            held: units(if overdue { 0 } else { line.now.held }),
-            committed: units(line.now.committed),
-            released: units(line.now.released),
-            expired: units(if overdue { line.now.expired + line.now.held } else { line.now.expired }),
-        };
+        let remote = |line: &RemoteLine| line_view(pool_key(line), line.asked, line.now, overdue);
         let lines = self.in_order(line, remote);
         let namespace = match &self.cart {
             Some(cart) => cart.namespace.clone(),
@@ -238,7 +294,7 @@ impl Reservation {
         let look = ReservationLook {
             id,
             namespace,
-            owner: Owner::new(Bytes::copy_from_slice(&self.owner)).expect("was an owner when it was kept"),
+            owner: self.owner(),
             ended: if overdue { Some(EndedBy::Expiry) } else { self.ended },
             created: self.created,
             deadline: self.deadline,
@@ -246,6 +302,7 @@ impl Reservation {
             revision: self.revision,
             opening: self.opening(),
             settled: !self.unsettled(),
+            paying: self.paying,
         };
         look.view(lines)
     }
@@ -271,6 +328,7 @@ pub(crate) struct ReservationLook {
     pub(crate) revision: u32,
     pub(crate) opening: bool,
     pub(crate) settled: bool,
+    pub(crate) paying: bool,
 }
 
 impl ReservationLook {
@@ -288,7 +346,37 @@ impl ReservationLook {
             since: self.since,
             revision: self.revision,
             settled: self.settled,
+            paying: self.paying,
         }
+    }
+}
+
+/// A line as it is told.
+pub(crate) fn line_view(pool: PoolKey, asked: u32, truth: Truth, overdue: bool) -> LineView {
+    let Truth { held, committed, released, expired, after } = truth;
+    LineView {
+        pool,
+        asked: units(asked),
+        held: units(if overdue { 0 } else { held }),
+        committed: units(committed),
+        released: units(released),
+        expired: units(if overdue { expired + held } else { expired }),
+        shipped: units(after.shipped),
+        cancelled: units(after.cancelled),
+        returned: units(after.returned),
+        returned_unavailable: units(after.returned_unavailable),
+    }
+}
+
+impl Truth {
+    /// Units committed that neither left the house nor were cancelled.
+    pub(crate) fn unshipped(&self) -> u32 {
+        self.committed.saturating_sub(self.after.shipped).saturating_sub(self.after.cancelled)
+    }
+
+    /// Units that came back.
+    pub(crate) fn came_back(&self) -> u32 {
+        self.after.returned + self.after.returned_unavailable
     }
 }
 

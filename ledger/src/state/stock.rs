@@ -7,8 +7,8 @@ use crate::{
     journal::{Posting, Writer},
     movement::{Delta, Spot},
     records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key},
-    settings::{Deduct, Settings},
-    types::{Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
+    settings::{Deduct, Settings, Terms},
+    types::{DurationMs, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,13 @@ impl SkuSettings {
 
     pub(crate) fn limits_owners(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.limits_owners())
+    }
+
+    /// What is promised with units that are held now.
+    pub(crate) fn terms(&self) -> Terms {
+        let on_ship = self.deduct == Deduct::OnShip;
+        let cancel = self.rest.as_ref().and_then(|rest| rest.cancel_window).unwrap_or(DurationMs(0));
+        Terms { on_ship, cancel, returns: self.rest.as_ref().and_then(|rest| rest.return_window) }
     }
 
     /// All of it.
@@ -267,6 +274,29 @@ impl Stock {
         sku.settings = settings;
         let bytes = SKU_RECORD_BYTES + sku.bytes.len();
         self.dirty_skus.note(&mut sku.mark, at, bytes);
+    }
+
+    /// What is promised with units of that pool that are held now.
+    pub(crate) fn terms(&self, at: PoolRef) -> Terms {
+        self.settings(self.pool(at)).terms()
+    }
+
+    /// What the commit of `units` that are available does: those of a hold that had expired.
+    pub(crate) fn revive(&self, at: PoolRef, units: u64) -> Delta {
+        let units = signed(units);
+        match self.settings(self.pool(at)).deduct {
+            Deduct::OnCommit => Delta { on_hand: -units, available: -units, ..Delta::default() },
+            Deduct::OnShip => Delta { available: -units, committed: units, ..Delta::default() },
+        }
+    }
+
+    /// What the cancelling of `units` committed does.
+    pub(crate) fn cancel(&self, at: PoolRef, units: u64) -> Delta {
+        let pool = self.pool(at);
+        match self.settings(pool).deduct {
+            Deduct::OnCommit => pool.books.arrive(units),
+            Deduct::OnShip => pool.books.uncommit(units),
+        }
     }
 
     /// What a commit of `units` held does, and how many of them are beyond on hand.

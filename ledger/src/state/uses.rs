@@ -214,6 +214,28 @@ impl Stock {
         Bytes::from(key)
     }
 
+    /// An owner's reservation holds so many units of a SKU in all. What was held before there was a limit counts from
+    /// then on.
+    pub(crate) fn use_recounted(
+        &mut self,
+        dirty: &mut Dirty,
+        clock: TimeMs,
+        id: ReservationId,
+        owner: &[u8],
+        sku: SkuRef,
+        held: u64,
+    ) {
+        let limited = self.sku(sku).settings.limits_owners();
+        if owner.is_empty() || (!limited && self.uses.owners.is_empty()) {
+            return;
+        }
+        let key = self.owner_key(sku, owner);
+        let counted = self.uses.owners.get(&key).is_some_and(|owner| owner.parts.contains_key(&id));
+        if counted || (limited && held > 0) {
+            self.uses.change(dirty, &key, id, clock, |part| part.held = held);
+        }
+    }
+
     /// An owner's reservation got `units` of a pool. To be called once per line that holds units from now on.
     pub(crate) fn use_held(
         &mut self,
@@ -266,7 +288,6 @@ impl Stock {
     }
 
     /// Units sold were given back by a cancel or a return: they count no more. To be called once per line.
-    #[allow(dead_code, reason = "for cancel and return")]
     pub(crate) fn use_given_back(
         &mut self,
         dirty: &mut Dirty,

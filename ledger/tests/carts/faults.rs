@@ -148,7 +148,13 @@ impl Run {
                 (home, Body::Reserve(reserve))
             }
             What::Commit { parts, keep_rest, operation: slot } => {
-                let commit = Commit { id, operation: operation(slot), parts: named(parts), keep_rest: *keep_rest };
+                let commit = Commit {
+                    id,
+                    operation: operation(slot),
+                    parts: named(parts),
+                    keep_rest: *keep_rest,
+                    revive: false,
+                };
                 (home, Body::Commit(commit))
             }
             What::Release { parts, operation: slot } => {

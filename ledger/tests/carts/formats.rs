@@ -39,8 +39,22 @@ fn answers() -> [Answer; 2] {
     let id = cart_id(ShardId(1), BASE, 7);
     let number = Number { epoch: 3, counter: 300 };
     let granted = vec![
-        Granted { at: 1, pool: sock(), units: 2, contended: false, chosen: None },
-        Granted { at: 3, pool: shoe(), units: 0, contended: true, chosen: None },
+        Granted {
+            at: 1,
+            pool: sock(),
+            units: 2,
+            contended: false,
+            chosen: None,
+            terms: earmark_ledger::settings::Terms::default(),
+        },
+        Granted {
+            at: 3,
+            pool: shoe(),
+            units: 0,
+            contended: true,
+            chosen: None,
+            terms: earmark_ledger::settings::Terms::default(),
+        },
     ];
     let short = Shortage { line: 3, asked: units(2), sellable: units(1), earliest: None };
     [
@@ -56,8 +70,8 @@ fn every_body() -> Vec<Body> {
     let from = From { id, number, home: ShardId(1), floor, last: at(4) };
     let truth = LineTruth {
         pool: sock(),
-        now: Truth { held: 1, committed: 2, released: 3, expired: 4 },
-        was: Truth { held: 5, committed: 2, released: 3, expired: 0 },
+        now: Truth { held: 1, committed: 2, released: 3, expired: 4, ..Truth::default() },
+        was: Truth { held: 5, committed: 2, released: 3, expired: 0, ..Truth::default() },
     };
     let owner: Owner = "ann".parse().expect("an owner");
     let wanted = Wanted { at: 1, line: Line { minimum: units(1), ..line(&sock(), 2) } };
@@ -71,6 +85,8 @@ fn every_body() -> Vec<Body> {
             zone: 0,
             wanted: vec![wanted],
             base: vec![truth.clone()],
+            ships: Vec::new(),
+            deadline: TimeMs(0),
         }),
         Message::Decide(Decide { from, owner, deadline: BASE, lines: vec![truth] }),
         Message::Answer(granted),
@@ -98,7 +114,14 @@ fn commands() {
 fn messages_of_lines_without_a_location() {
     let [granted, _] = answers();
     let chosen = Some(Chosen { asked: 5, policy: 0 });
-    let result = Ok(vec![Granted { at: 1, pool: sock(), units: 2, contended: true, chosen }]);
+    let result = Ok(vec![Granted {
+        at: 1,
+        pool: sock(),
+        units: 2,
+        contended: true,
+        chosen,
+        terms: earmark_ledger::settings::Terms::default(),
+    }]);
     let Some(Body::Cart(Message::Prepare(prepare))) = every_body().into_iter().nth(1) else { panic!("is a prepare") };
     let wanted = vec![Wanted { at: 1, line: open_line("a2", 5) }];
     let messages =
@@ -122,6 +145,10 @@ fn outcomes() {
         committed: units(0),
         released: units(0),
         expired: units(0),
+        shipped: Quantity::ZERO,
+        cancelled: Quantity::ZERO,
+        returned: Quantity::ZERO,
+        returned_unavailable: Quantity::ZERO,
     };
     let view = |state, settled| {
         Done::Reservation(Box::new(ReservationView {
@@ -135,6 +162,7 @@ fn outcomes() {
             since: BASE,
             revision: 1,
             settled,
+            paying: false,
         }))
     };
     let every = [
@@ -184,6 +212,7 @@ fn world() -> World {
         operation: Some(operation_id(BASE, 1)),
         parts: vec![part(&sock(), 1)],
         keep_rest: true,
+        revive: false,
     };
     world.entry(ShardId(1), vec![Command { context: context(), ..command(Body::Commit(keep.clone())) }]);
     deliver(&mut world, 2, false);

@@ -217,7 +217,7 @@ fn a_line_in_another_shard_is_dealt_to_locations() {
     // It is sold by pool.
     let part = Part { quantity: units(1), ..part(&paris, 1) };
     let operation = Some(operation_id(world.now, 50));
-    world.one(1, Body::Commit(Commit { id: second.id, operation, parts: vec![part], keep_rest: true }));
+    world.one(1, Body::Commit(Commit { id: second.id, operation, parts: vec![part], keep_rest: true, revive: false }));
     world.pump();
     assert_eq!((world.units(&paris), world.units(&sock())), ((0, 2, 1), (0, 2, 0)));
     world.one(1, release(second.id));

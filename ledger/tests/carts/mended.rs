@@ -205,6 +205,7 @@ fn each_participant_notes_who_asked_for_what_it_does() {
             operation: Some(operation_id(BASE, number)),
             parts: vec![part(pool, 1)],
             keep_rest: true,
+            revive: false,
         })
     };
     // Both are decided before either participant hears of it.

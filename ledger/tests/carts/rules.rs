@@ -201,7 +201,13 @@ fn an_old_decision_is_ignored_and_the_newest_is_the_whole_truth() {
     world.deliver(granted);
     assert_eq!(world.decided.len(), 1);
     let held = world.row(1, 2);
-    let some = Commit { id, operation: Some(operation_id(BASE, 1)), parts: vec![part(&sock(), 1)], keep_rest: true };
+    let some = Commit {
+        id,
+        operation: Some(operation_id(BASE, 1)),
+        parts: vec![part(&sock(), 1)],
+        keep_rest: true,
+        revive: false,
+    };
     world.one(1, Body::Commit(some));
     let partly = world.row(1, 2);
     world.one(1, release(id));
@@ -361,7 +367,14 @@ fn what_one_entry_cannot_give_up_is_over_all_the_same() {
     let Some(Body::Cart(Message::Prepare(prepare))) = home.message(last, ShardId(2)).map(|message| message.body) else {
         panic!("is being prepared");
     };
-    let granted = Granted { at: 1, pool: sock(), units: 1, contended: false, chosen: None };
+    let granted = Granted {
+        at: 1,
+        pool: sock(),
+        units: 1,
+        contended: false,
+        chosen: None,
+        terms: earmark_ledger::settings::Terms::default(),
+    };
     let (number, from) = (prepare.from.number, ShardId(2));
     let answer = Message::Answer(Answer { id: last, number, from, result: Ok(vec![granted]), last: None });
     let over = BASE.plus(limits::PREPARE_TIMEOUT);

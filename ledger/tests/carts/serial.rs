@@ -145,7 +145,7 @@ impl Run {
         let live = naive.lines.iter().any(|(_, _, held, _)| *held > 0);
         let fits = live && named.iter().all(|(place, units)| naive.lines[*place].2 >= *units);
         let body = match sell {
-            true => Body::Commit(Commit { id, operation, parts: asked.clone(), keep_rest }),
+            true => Body::Commit(Commit { id, operation, parts: asked.clone(), keep_rest, revive: false }),
             false => Body::Release(Release { id, operation, parts: asked.clone() }),
         };
         let outcome = self.world.one(shard_of(id.home()).0, body);

@@ -56,20 +56,22 @@ fn message() -> BoxedStrategy<Message> {
     let wanted = (prop_oneof![0..4_u32, any::<u32>()], a_line()).prop_map(|(at, line)| Wanted { at, line });
     let result = prop_oneof![Just(Ok(Vec::new())), Just(Err(Refusal::Contended)), Just(Err(Refusal::Late))];
     prop_oneof![
-        4 => (from.clone(), any::<bool>(), vec(wanted, 0..4)).prop_map(|(from, best_effort, wanted)| {
-            let (namespace, owner) = (Namespace::default(), Owner::default());
-            Message::Prepare(Prepare { from, namespace, owner, best_effort, zone: 3, wanted, base: Vec::new() })
-        }),
-        2 => (from, moment()).prop_map(|(from, deadline)| {
-            Message::Decide(Decide { from, owner: Owner::default(), deadline, lines: Vec::new() })
-        }),
-        3 => (id(), number(), shard(), result, option::of(position)).prop_map(|(id, number, from, result, last)| {
-            Message::Answer(Answer { id, number, from, result, last })
-        }),
-        1 => (id(), number(), shard()).prop_map(|(id, number, from)| Message::Ask(Ask { id, number, from })),
-        1 => (id(), number(), shard()).prop_map(|(id, number, home)| Message::Gone(Gone { id, number, home })),
-        1 => (shard(), number()).prop_map(|(home, floor)| Message::Floor(Floor { home, floor })),
-    ]
+            4 => (from.clone(), any::<bool>(), vec(wanted, 0..4)).prop_map(|(from, best_effort, wanted)| {
+                let (namespace, owner) = (Namespace::default(), Owner::default());
+                let (ships, deadline) = (Vec::new(), TimeMs(0));
+    let base = Vec::new();
+    Message::Prepare(Prepare { from, namespace, owner, best_effort, zone: 3, wanted, ships, base, deadline })
+            }),
+            2 => (from, moment()).prop_map(|(from, deadline)| {
+                Message::Decide(Decide { from, owner: Owner::default(), deadline, lines: Vec::new() })
+            }),
+            3 => (id(), number(), shard(), result, option::of(position)).prop_map(|(id, number, from, result, last)| {
+                Message::Answer(Answer { id, number, from, result, last })
+            }),
+            1 => (id(), number(), shard()).prop_map(|(id, number, from)| Message::Ask(Ask { id, number, from })),
+            1 => (id(), number(), shard()).prop_map(|(id, number, home)| Message::Gone(Gone { id, number, home })),
+            1 => (shard(), number()).prop_map(|(home, floor)| Message::Floor(Floor { home, floor })),
+        ]
     .boxed()
 }
 
@@ -84,7 +86,7 @@ fn body() -> BoxedStrategy<Body> {
         }),
         6 => message().prop_map(Body::Cart),
         2 => (id(), option::of(operation.clone()), parts.clone(), any::<bool>())
-            .prop_map(|(id, operation, parts, keep_rest)| Body::Commit(Commit { id, operation, parts, keep_rest })),
+            .prop_map(|(id, operation, parts, keep_rest)| Body::Commit(Commit { id, operation, parts, keep_rest, revive: false })),
         2 => (id(), option::of(operation.clone()), parts)
             .prop_map(|(id, operation, parts)| Body::Release(Release { id, operation, parts })),
         1 => (id(), operation.clone(), ttl).prop_map(|(id, operation, ttl)| extend(id, operation, ttl)),

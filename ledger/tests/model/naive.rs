@@ -641,6 +641,10 @@ impl Naive {
             committed: q(line.committed),
             released: q(line.released),
             expired: q(line.expired),
+            shipped: Quantity::ZERO,
+            cancelled: Quantity::ZERO,
+            returned: Quantity::ZERO,
+            returned_unavailable: Quantity::ZERO,
         };
         ReservationView {
             id: hold.id,
@@ -652,6 +656,7 @@ impl Naive {
             deadline: TimeMs(hold.deadline),
             since: TimeMs(hold.since),
             settled: true,
+            paying: false,
             revision: 1,
         }
     }
@@ -668,6 +673,7 @@ impl Naive {
             sellable: q(self.free(pool)),
             received_total: q(pool.received),
             sold_total: q(pool.sold),
+            returned_total: Quantity::ZERO,
             in_transit: q(pool.in_transit),
             expected: q(pool.expected.iter().map(|(.., units)| units).sum()),
             expected_date: pool.expected.iter().map(|(_, date, _)| TimeMs(*date)).min(),

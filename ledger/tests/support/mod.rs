@@ -107,7 +107,7 @@ pub fn count(operation: OperationId, pool: &PoolKey, counted: u64, observed: Opt
 }
 
 pub fn commit(id: ReservationId) -> Body {
-    Body::Commit(Commit { id, operation: None, parts: Vec::new(), keep_rest: false })
+    Body::Commit(Commit { id, operation: None, parts: Vec::new(), keep_rest: false, revive: false })
 }
 
 pub fn release(id: ReservationId) -> Body {

@@ -110,7 +110,7 @@ pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decod
     let operation = check.operation(&request.operation_id, arrival);
     let parts = check.parts(request.parts);
     let keep_rest = request.keep_rest;
-    let body = id.zip(parts).map(|(id, parts)| Body::Commit(Commit { id, operation, parts, keep_rest }));
+    let body = id.zip(parts).map(|(id, parts)| Body::Commit(Commit { id, operation, parts, keep_rest, revive: false }));
     check.finish(id.map(ReservationId::home), context, request.delivery, arrival, body)
 }
 

@@ -134,6 +134,11 @@ impl Asked {
             | command::Body::Meta(_)
             | command::Body::Cart(_)
             | command::Body::Stockkeeping(_) => return None,
+            command::Body::Replace(_)
+            | command::Body::MarkPaying(_)
+            | command::Body::Ship(_)
+            | command::Body::Cancel(_)
+            | command::Body::Return(_) => return None,
         })
     }
 }

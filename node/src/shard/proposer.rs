@@ -360,12 +360,17 @@ fn weight(command: &Command) -> usize {
         Body::Commit(commit) => commit.parts.len(),
         Body::Release(release) => release.parts.len(),
         Body::Forget(forget) => forget.reservations.len() + forget.operations.len(),
-        Body::Cart(Message::Prepare(prepare)) => prepare.wanted.len() + prepare.base.len(),
+        Body::Cart(Message::Prepare(prepare)) => prepare.wanted.len() + prepare.ships.len() + prepare.base.len(),
         Body::Cart(Message::Decide(decide)) => decide.lines.len(),
         Body::Extend(_) | Body::Receive(_) | Body::Adjust(_) | Body::Meta(_) | Body::Cart(_) => 1,
         // A policy may name many locations.
         Body::Stockkeeping(Stockkeeping::Configure(_)) => 48,
         Body::Stockkeeping(_) => 4,
+        Body::Replace(replace) => replace.lines.len(),
+        Body::Ship(ship) => ship.parts.len(),
+        Body::Cancel(cancel) => cancel.parts.len() + 3,
+        Body::Return(back) => back.parts.len() + 3,
+        Body::MarkPaying(_) => 1,
     };
     HEAD + LINE * lines
 }

@@ -7,7 +7,7 @@ use crate::{
     command::Context,
     movement::MovementKind,
     outcome::{Done, Outcome, Refusal},
-    state::Due,
+    state::{Books, Due},
 };
 
 impl Entry<'_> {
@@ -42,6 +42,12 @@ impl Entry<'_> {
             let line = part.lines[at];
             part.lines[at].extra = 0;
             part.lines[at].granted = None;
+            part.lines[at].shipping = 0;
+            if line.shipping > 0 {
+                let (chain, delta) = ((id, part.last), Books::unship(u64::from(line.shipping)));
+                let context = Context::default();
+                part.last = Some(self.post(line.pool, MovementKind::Withdraw, &context, chain, delta, None));
+            }
             if line.extra > 0 {
                 let extra = u64::from(line.extra);
                 let (clock, ledger) = (self.clock(), &mut *self.ledger);

@@ -1,4 +1,5 @@
-//! Home's side: answers come in, and one decision is made. `open` has how it begins.
+//! Home's side: answers come in, and one decision is made. `open` has how a reserve begins, `round` everything else that
+//! needs an answer.
 
 use super::{
     super::{Effect, Entry},
@@ -15,7 +16,7 @@ use crate::{
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
-    state::{Due, EndedBy, Intent, Line, RemoteLine, Reservation, Round, Row, stop, units},
+    state::{Due, EndedBy, Intent, Line, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
     types::{Quantity, ReservationId, ShardId},
 };
 use bytes::Bytes;
@@ -114,9 +115,12 @@ impl Entry<'_> {
         let Some(round) = &mut cart.round else { return };
         let result = answer.result.clone();
         match result {
-            Err(refusal) => self.reject(id, reservation, refusal),
+            Err(refusal) => self.refuse_round(id, reservation, refusal),
             // Nothing is held from the moment on at which the cart is given up, swept or not.
-            Ok(_) if self.clock() >= round.until => self.reject(id, reservation, Refusal::Contended),
+            Ok(_) if self.clock() >= round.until => {
+                let refusal = self.given_up(reservation);
+                self.refuse_round(id, reservation, refusal);
+            }
             Ok(granted) => {
                 round.granted.extend(granted.iter().map(detached));
                 let waiting = cart.participants.iter().any(|other| other.row == Some(Row::Prepare));
@@ -132,6 +136,10 @@ impl Entry<'_> {
         let clock = self.clock();
         let Some(mut cart) = reservation.cart.take() else { return };
         let Some(round) = cart.round.take() else { return };
+        if round.kind != RoundKind::Open {
+            reservation.cart = Some(cart);
+            return self.complete_round(id, reservation, *round);
+        }
         let total: u64 = round.granted.iter().map(|granted| u64::from(granted.units)).sum();
         if total == 0 && reservation.lines.iter().all(|line| line.held == 0) {
             // With best effort each may have granted nothing.
@@ -162,7 +170,7 @@ impl Entry<'_> {
             reservation.last = self.post(line.pool, MovementKind::Reserve, &context, chain, Delta::default(), told);
             reservation.reserved_at = reservation.last;
         }
-        cart.remote = remote_lines(id, &round);
+        cart.remote = remote_lines(id, &round, &[]);
         let shards: Vec<ShardId> = round.wanted.iter().map(|line| line.shard).collect();
         reservation.cart = Some(cart);
         reservation.deadline = deadline;
@@ -182,9 +190,7 @@ impl Entry<'_> {
     fn nothing(&self, reservation: &Reservation, round: &Round) -> Refusal {
         let stock = &self.ledger.stock;
         let clock = self.clock();
-        let chosen =
-            |at: usize| reservation.policies.as_ref().is_some_and(|all| all.get(at).is_some_and(|policy| *policy > 0));
-        let loose = |(at, line): (usize, &Line)| stock.loose_for(line.pool, chosen(at), clock);
+        let loose = |(at, line): (usize, &Line)| stock.loose_for(line.pool, reservation.rare(at).policy > 0, clock);
         if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().enumerate().any(loose) {
             return Refusal::Contended;
         }
@@ -199,8 +205,22 @@ impl Entry<'_> {
         Refusal::InsufficientStock(shortages)
     }
 
+    /// What is being prepared comes to nothing.
+    pub(in crate::apply) fn refuse_round(
+        &mut self,
+        id: ReservationId,
+        reservation: &mut Reservation,
+        refusal: Refusal,
+    ) {
+        match reservation.round().map(|round| round.kind) {
+            Some(RoundKind::Open) => self.reject(id, reservation, refusal),
+            Some(_) => self.fail_round(id, reservation, refusal),
+            None => {}
+        }
+    }
+
     /// The cart is not held: refused by a participant, given up, or released while it was prepared.
-    pub(in crate::apply) fn reject(&mut self, id: ReservationId, reservation: &mut Reservation, refusal: Refusal) {
+    fn reject(&mut self, id: ReservationId, reservation: &mut Reservation, refusal: Refusal) {
         let clock = self.clock();
         let Some(round) = reservation.cart.as_mut().and_then(|cart| cart.round.take()) else { return };
         self.ledger.rounds.remove(&Due::new(round.until, id));
@@ -232,7 +252,8 @@ impl Entry<'_> {
                 Some(due) if due.deadline() <= self.clock() => {
                     let id = due.id();
                     self.sweeps_left -= 1;
-                    self.give_up(id, Refusal::Contended);
+                    let refusal = self.ledger.reservations.get(&id).map(|found| self.given_up(found));
+                    self.give_up(id, refusal.unwrap_or(Refusal::Contended));
                 }
                 _ => return,
             }
@@ -244,7 +265,7 @@ impl Entry<'_> {
         let Some(mut reservation) = self.ledger.reservations.remove(&id) else {
             stop(format_args!("reservation {id} is being prepared, but is not there"));
         };
-        self.reject(id, &mut reservation, refusal);
+        self.refuse_round(id, &mut reservation, refusal);
         self.ledger.dirty.reservation(id, &mut reservation);
         self.ledger.reservations.insert(id, reservation);
     }
@@ -327,19 +348,22 @@ fn detached(granted: &Granted) -> Granted {
 
 /// The lines in other shards, each with its place among all lines. A line that names no location may have got several
 /// pools: its participant says what is asked of each.
-fn remote_lines(id: ReservationId, round: &Round) -> Vec<RemoteLine> {
+pub(super) fn remote_lines(id: ReservationId, round: &Round, before: &[RemoteLine]) -> Vec<RemoteLine> {
     let mut granted: Vec<&Granted> = round.granted.iter().collect();
     // Several of one line stay in the order in which they were answered.
     granted.sort_by_key(|granted| granted.at);
     let mut own = round.own_at.iter().peekable();
-    let mut before = 0;
+    let mut own_before = 0;
     let mut lines = Vec::with_capacity(granted.len());
     let mut asked = BTreeMap::<ShardId, u64>::new();
     for granted in granted {
         while own.next_if(|at| **at < granted.at).is_some() {
-            before += 1;
+            own_before += 1;
         }
-        let line = remote_line(round, granted, index(before + lines.len()));
+        let mut line = remote_line(round, granted, index(own_before + lines.len()));
+        if let Some(before) = before.iter().find(|before| before.shard == line.shard && before.pool == line.pool) {
+            line.was = before.was;
+        }
         *asked.entry(line.shard).or_default() += u64::from(line.asked);
         lines.push(line);
     }
@@ -369,5 +393,6 @@ fn remote_line(round: &Round, granted: &Granted, place: u32) -> RemoteLine {
         now: Truth { held: granted.units, ..Truth::default() },
         was: Truth::default(),
         policy: granted.chosen.map_or(0, |chosen| chosen.policy.saturating_add(1)),
+        terms: granted.terms,
     }
 }

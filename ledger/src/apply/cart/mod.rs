@@ -4,15 +4,13 @@ mod ask;
 mod home;
 mod open;
 mod participant;
+mod round;
 
 use super::Entry;
-use crate::{
-    cart::message::Message,
-    command::{Command, Reserve},
-    outcome::Outcome,
-    types::ShardId,
-};
+use crate::{cart::message::Message, command::Command, outcome::Outcome, types::ShardId};
 pub(crate) use open::own_lines;
+pub(super) use open::wanted;
+pub(super) use round::Beginning;
 
 impl Entry<'_> {
     pub(super) fn cart(&mut self, command: &Command, message: &Message) -> Outcome {
@@ -30,7 +28,7 @@ impl Entry<'_> {
     }
 }
 
-/// Whether a reserve has lines in other shards than `home`.
-pub(crate) fn spans(reserve: &Reserve, home: ShardId) -> bool {
-    reserve.shards.iter().any(|shard| *shard != home)
+/// Whether a request whose lines live in these shards has some in others than `home`.
+pub(crate) fn spans(shards: &[ShardId], home: ShardId) -> bool {
+    shards.iter().any(|shard| *shard != home)
 }

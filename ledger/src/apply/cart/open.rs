@@ -3,7 +3,7 @@
 use super::{
     super::{
         Entry,
-        reserve::{Granting, Want, policies},
+        reserve::{Granting, Want, rares},
     },
     home::{Sending, kept, taken},
 };
@@ -34,13 +34,16 @@ impl Entry<'_> {
     /// The lines that live here, with what each is granted.
     fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
         self.admit(command)?;
-        let wants = self.grant_lines(&Granting::of(reserve, false), own_lines(reserve, self.ledger.shard))?;
-        // A shard that does not answer must not make its homes keep ever more for it.
-        let silent = |shard: &&ShardId| self.ledger.outbox.count(**shard) >= UNANSWERED_MAX;
-        if reserve.shards.iter().any(|shard| silent(&shard)) {
-            return Err(Refusal::Contended);
-        }
+        let lines = own_lines(&reserve.lines, &reserve.shards, self.ledger.shard);
+        let wants = self.grant_lines(&Granting::of(reserve, false), lines)?;
+        self.answers(&reserve.shards)?;
         Ok(wants)
+    }
+
+    /// A shard that does not answer must not make its homes keep ever more for it.
+    pub(in crate::apply) fn answers(&self, shards: &[ShardId]) -> Result<(), Refusal> {
+        let silent = |shard: &ShardId| self.ledger.outbox.count(*shard) >= UNANSWERED_MAX;
+        if shards.iter().any(silent) { Err(Refusal::Contended) } else { Ok(()) }
     }
 
     /// Nothing can fail from here on.
@@ -53,7 +56,7 @@ impl Entry<'_> {
         let before = self.ledger.reservations.remove(&id);
         let (mark, cart) = before.map_or((Mark::default(), None), |found| (found.mark, found.cart));
         let participants = cart.map_or_else(Vec::new, |cart| cart.participants);
-        let wanted = wanted(reserve, home);
+        let wanted = wanted(&reserve.lines, &reserve.shards, home);
         let mut last = None;
         for want in wants.iter().filter(|want| want.grant > 0) {
             let delta = taken(want.grant);
@@ -76,6 +79,8 @@ impl Entry<'_> {
             not_after: command.not_after,
             attempt: command.attempt,
             operation: None,
+            print: 0,
+            own: Vec::new(),
             own_at: wants.iter().map(|want| want.line).collect(),
             wanted,
             granted: Vec::new(),
@@ -100,7 +105,9 @@ impl Entry<'_> {
             last: spot,
             revision: 1,
             ended: None,
-            policies: policies(wants),
+            rares: rares(&self.ledger.stock, wants),
+            first: None,
+            paying: false,
             cart: Some(Box::new(cart)),
             mark,
         });
@@ -114,19 +121,20 @@ impl Entry<'_> {
 }
 
 /// The lines that live in this shard, each with its index in the request.
-pub(crate) fn own_lines(
-    reserve: &Reserve,
+pub(crate) fn own_lines<'a>(
+    lines: &'a [crate::command::Line],
+    shards: &'a [ShardId],
     home: ShardId,
-) -> impl Iterator<Item = (u32, &crate::command::Line)> + Clone {
-    let own = move |at: usize| reserve.shards.get(at).is_none_or(|shard| *shard == home);
-    reserve.lines.iter().enumerate().filter(move |(at, _)| own(*at)).map(|(at, line)| (index(at), line))
+) -> impl Iterator<Item = (u32, &'a crate::command::Line)> + Clone {
+    let own = move |at: usize| shards.get(at).is_none_or(|shard| *shard == home);
+    lines.iter().enumerate().filter(move |(at, _)| own(*at)).map(|(at, line)| (index(at), line))
 }
 
 /// The lines that live elsewhere, those of one pool summed.
-fn wanted(reserve: &Reserve, home: ShardId) -> Vec<RoundLine> {
+pub(in crate::apply) fn wanted(lines: &[crate::command::Line], shards: &[ShardId], home: ShardId) -> Vec<RoundLine> {
     let mut places = BTreeMap::new();
     let mut wanted: Vec<RoundLine> = Vec::new();
-    for (at, (line, shard)) in reserve.lines.iter().zip(&reserve.shards).enumerate() {
+    for (at, (line, shard)) in lines.iter().zip(shards).enumerate() {
         let next = (index(places.len()), wanted.len());
         let (place, slot) = *places.entry((&line.sku, &line.location, line.kind, &line.lot)).or_insert(next);
         if *shard == home {

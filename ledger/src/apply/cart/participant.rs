@@ -11,9 +11,9 @@ use crate::{
     journal::Posting,
     limits::PARTS_FORGOTTEN_PER_ENTRY,
     movement::{Delta, MovementKind, Spot},
-    outcome::{Done, Outcome, Refusal},
-    state::{Due, Map, Mark, Part, PartGranted, PartLine, PoolRef, stop},
-    types::{Owner, ReservationId, ShardId, TimeMs},
+    outcome::{Done, Missing, Outcome, Refusal, Shortage},
+    state::{Books, Due, Map, Mark, Part, PartGranted, PartLine, PoolRef, Stock, stop},
+    types::{Owner, Quantity, ReservationId, ShardId, TimeMs},
 };
 
 /// What a message is to a participant.
@@ -35,7 +35,7 @@ impl Entry<'_> {
             Arrival::New => {}
         }
         let mut part = self.take_part(from, &prepare.owner, &prepare.base);
-        let deadline = part.deadline;
+        let deadline = part.deadline.max(prepare.deadline);
         self.bring_to(from.id, &mut part, &prepare.base, deadline, &command.context);
         part.number = from.number;
         match self.hold_prepared(command, prepare, &mut part) {
@@ -51,8 +51,13 @@ impl Entry<'_> {
 
     /// Holds what is wanted on top of what is valid, or says why not. Nothing is changed then.
     fn hold_prepared(&mut self, command: &Command, prepare: &Prepare, part: &mut Part) -> Result<(), Refusal> {
+        if !prepare.ships.is_empty() {
+            return self.ship_prepared(command, prepare, part);
+        }
         let Prepare { namespace, owner, best_effort, zone, .. } = prepare;
-        let granting = Granting { namespace, owner, best_effort: *best_effort, whole: false, zone: *zone };
+        let mine: Vec<(PoolRef, u32)> = part.lines.iter().map(|line| (line.pool, line.truth.held)).collect();
+        let (best_effort, of) = (*best_effort, Some(prepare.from.id));
+        let granting = Granting { namespace, owner, best_effort, whole: false, zone: *zone, of, mine: &mine };
         let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
         let wants = self.grant_lines(&granting, lines)?;
         let clock = self.clock();
@@ -60,7 +65,7 @@ impl Entry<'_> {
             let at = match part.lines.iter().position(|line| line.pool == want.pool) {
                 Some(at) => at,
                 None => {
-                    part.lines.push(PartLine { pool: want.pool, truth: Truth::default(), extra: 0, granted: None });
+                    part.lines.push(PartLine::new(want.pool, Truth::default()));
                     part.lines.len() - 1
                 }
             };
@@ -68,23 +73,46 @@ impl Entry<'_> {
             line.extra = want.grant.saturating_sub(line.truth.held);
             let chosen = want.policy.checked_sub(1).map(|policy| Chosen { asked: want.asked, policy });
             let contended = want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), clock);
-            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended, chosen });
+            let terms = self.ledger.stock.terms(want.pool);
+            line.granted = Some(PartGranted { at: want.line, units: want.grant, contended, chosen, terms });
             if line.extra > 0 {
                 let extra = line.extra;
-                let ledger = &mut *self.ledger;
-                // What is being prepared counts for limits, or two carts could exceed one together.
-                ledger.stock.use_held(
-                    &mut ledger.dirty,
-                    clock,
-                    prepare.from.id,
-                    &part.owner,
-                    want.pool,
-                    u64::from(extra),
-                );
                 let chain = (prepare.from.id, part.last);
                 let spot = self.post(want.pool, MovementKind::Prepare, &command.context, chain, taken(extra), None);
                 part.last = Some(spot);
             }
+        }
+        // What is being prepared counts for limits, or two carts could exceed one together.
+        let held: Vec<(PoolRef, u64)> = part.lines.iter().map(|line| (line.pool, line.held_in_all())).collect();
+        self.recount(prepare.from.id, &part.owner, held.into_iter());
+        Ok(())
+    }
+
+    /// Committed units leave the house until it is decided, or none do.
+    fn ship_prepared(&mut self, command: &Command, prepare: &Prepare, part: &mut Part) -> Result<(), Refusal> {
+        let mut parcels = Vec::with_capacity(prepare.ships.len());
+        let mut shortages = Vec::new();
+        for shipping in &prepare.ships {
+            let pool = self.ledger.stock.find_key(&shipping.pool);
+            let at = pool.and_then(|pool| part.lines.iter().position(|line| line.pool == pool));
+            let Some((pool, at)) = pool.zip(at) else {
+                return Err(Refusal::NotFound(Missing::Line(shipping.pool.detached())));
+            };
+            let shippable = self.ledger.stock.pool(pool).books.shippable();
+            let there = shippable.min(u64::from(part.lines[at].truth.unshipped()));
+            if u64::from(shipping.units) > there {
+                let (line, asked) = (shipping.at, Quantity::most(u64::from(shipping.units)));
+                shortages.push(Shortage { line, asked, sellable: Quantity::most(there), earliest: None });
+            }
+            parcels.push((at, pool, shipping.units));
+        }
+        if !shortages.is_empty() {
+            return Err(Refusal::InsufficientStock(shortages));
+        }
+        for (at, pool, units) in parcels {
+            let (chain, delta) = ((prepare.from.id, part.last), Books::ship(u64::from(units)));
+            part.last = Some(self.post(pool, MovementKind::Prepare, &command.context, chain, delta, None));
+            part.lines[at].shipping = units;
         }
         Ok(())
     }
@@ -131,7 +159,7 @@ impl Entry<'_> {
             let Some(pool) = pool.filter(|_| line.was.held == 0) else {
                 stop(format_args!("cart {} was forgotten, but home says {line:?}", from.id));
             };
-            PartLine { pool, truth: line.was, extra: 0, granted: None }
+            PartLine::new(pool, line.was)
         };
         Box::new(Part {
             home: from.home,
@@ -194,19 +222,19 @@ impl Entry<'_> {
             // What home does not name is not held, and is no line of this reservation.
             let next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
             let steps = Steps::between(id, &line, next);
-            part.lines[at] = PartLine { truth: next, extra: 0, granted: None, ..line };
-            let (ended, sold) = (steps.units(), u64::from(steps.commit));
+            part.lines[at] = PartLine::new(line.pool, next);
+            let (ended, sold) = (steps.held(), u64::from(steps.commit));
+            let (clock, ledger) = (self.clock(), &mut *self.ledger);
             if ended > 0 {
-                let (clock, ledger) = (self.clock(), &mut *self.ledger);
                 ledger.stock.use_ended(&mut ledger.dirty, clock, id, &part.owner, line.pool, ended, sold);
             }
+            if steps.came_back() > 0 {
+                let back = steps.came_back();
+                ledger.stock.use_given_back(&mut ledger.dirty, clock, id, &part.owner, line.pool, back);
+            }
             let mut chain = part.last;
-            for (kind, units) in steps.moves() {
-                let (stock, units) = (&self.ledger.stock, u64::from(units));
-                let (delta, sold_short) = match kind {
-                    MovementKind::Commit => stock.sell(line.pool, units),
-                    _ => (stock.pool(line.pool).books.give_back(units), 0),
-                };
+            for (step, units) in steps.moves() {
+                let (kind, delta, sold_short) = step.posting(&self.ledger.stock, line.pool, u64::from(units));
                 let posting = Posting { sold_short, ..posting(kind, context, (id, chain), delta) };
                 chain = Some(self.ledger.stock.post(&mut self.block, line.pool, posting));
             }
@@ -225,8 +253,9 @@ impl Entry<'_> {
     fn repeated(&self, id: ReservationId) -> Outcome {
         let part = &self.ledger.parts[&id];
         let granted = part.lines.iter().filter_map(|line| {
-            let PartGranted { at, units, contended, chosen } = line.granted?;
-            Some(Granted { at, pool: self.ledger.stock.pool(line.pool).key.clone(), units, contended, chosen })
+            let PartGranted { at, units, contended, chosen, terms } = line.granted?;
+            let pool = self.ledger.stock.pool(line.pool).key.clone();
+            Some(Granted { at, pool, units, contended, chosen, terms })
         });
         let result = match &part.refused {
             Some(refusal) => Err((**refusal).clone()),
@@ -261,41 +290,110 @@ impl Entry<'_> {
     }
 }
 
-/// What takes a line from one truth to the next.
+/// What takes a line from one truth to the next, in units.
 struct Steps {
     commit: u32,
     release: u32,
     expire: u32,
     withdraw: u32,
+    /// Shipped on the word of home, and not any more.
+    unship: u32,
+    ship: u32,
+    cancel: u32,
+    returned: u32,
+    returned_unavailable: u32,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+enum Step {
+    Commit,
+    Release,
+    Expire,
+    Withdraw,
+    Unship,
+    Ship,
+    Cancel,
+    Return,
+    ReturnUnavailable,
 }
 
 impl Steps {
     fn between(id: ReservationId, line: &PartLine, next: Truth) -> Self {
-        let before = line.truth;
-        let commit = next.committed.checked_sub(before.committed);
-        let release = next.released.saturating_sub(before.released);
-        let expire = next.expired.saturating_sub(before.expired);
-        let there = before.held.checked_add(line.extra);
-        let steps = commit.and_then(|commit| {
-            let withdraw =
-                there?.checked_sub(next.held)?.checked_sub(commit)?.checked_sub(release)?.checked_sub(expire)?;
-            Some(Self { commit, release, expire, withdraw })
-        });
+        let steps = Self::find(line, next);
         steps.unwrap_or_else(|| stop(format_args!("cart {id} is to become {next:?}, and holds {line:?}")))
     }
 
-    /// How many units end.
-    fn units(&self) -> u64 {
+    fn find(line: &PartLine, next: Truth) -> Option<Self> {
+        let before = line.truth;
+        let commit = next.committed.checked_sub(before.committed)?;
+        let release = next.released.saturating_sub(before.released);
+        let expire = next.expired.saturating_sub(before.expired);
+        let there = before.held.checked_add(line.extra)?;
+        let rest = there.checked_sub(next.held)?.checked_sub(commit)?.checked_sub(release)?.checked_sub(expire)?;
+        // A replace gives back what was held before it without saying so.
+        let withdraw = rest.min(line.extra);
+        let ship = next.after.shipped.checked_sub(before.after.shipped)?;
+        if ship > 0 && ship != line.shipping {
+            return None;
+        }
+        Some(Self {
+            commit,
+            release: release + (rest - withdraw),
+            expire,
+            withdraw,
+            unship: line.shipping - ship,
+            ship,
+            cancel: next.after.cancelled.checked_sub(before.after.cancelled)?,
+            returned: next.after.returned.checked_sub(before.after.returned)?,
+            returned_unavailable: next.after.returned_unavailable.checked_sub(before.after.returned_unavailable)?,
+        })
+    }
+
+    /// How many held units end.
+    fn held(&self) -> u64 {
         [self.commit, self.release, self.expire, self.withdraw].into_iter().map(u64::from).sum()
     }
 
-    fn moves(self) -> impl Iterator<Item = (MovementKind, u32)> {
+    /// How many committed units are the shop's again.
+    fn came_back(&self) -> u64 {
+        [self.cancel, self.returned, self.returned_unavailable].into_iter().map(u64::from).sum()
+    }
+
+    fn moves(self) -> impl Iterator<Item = (Step, u32)> {
         let moves = [
-            (MovementKind::Commit, self.commit),
-            (MovementKind::Release, self.release),
-            (MovementKind::Expire, self.expire),
-            (MovementKind::Withdraw, self.withdraw),
+            (Step::Commit, self.commit),
+            (Step::Release, self.release),
+            (Step::Expire, self.expire),
+            (Step::Withdraw, self.withdraw),
+            (Step::Unship, self.unship),
+            (Step::Ship, self.ship),
+            (Step::Cancel, self.cancel),
+            (Step::Return, self.returned),
+            (Step::ReturnUnavailable, self.returned_unavailable),
         ];
         moves.into_iter().filter(|(_, units)| *units > 0)
+    }
+}
+
+impl Step {
+    /// The movement it is, what it changes, and how many units were sold beyond on hand.
+    fn posting(self, stock: &Stock, pool: PoolRef, units: u64) -> (MovementKind, Delta, u64) {
+        let books = &stock.pool(pool).books;
+        match self {
+            Self::Commit => {
+                let (delta, sold_short) = stock.sell(pool, units);
+                (MovementKind::Commit, delta, sold_short)
+            }
+            Self::Release => (MovementKind::Release, books.give_back(units), 0),
+            Self::Expire => (MovementKind::Expire, books.give_back(units), 0),
+            Self::Withdraw => (MovementKind::Withdraw, books.give_back(units), 0),
+            Self::Unship => (MovementKind::Withdraw, Books::unship(units), 0),
+            // They left when it was prepared.
+            Self::Ship => (MovementKind::Ship, Delta::default(), 0),
+            Self::Cancel => (MovementKind::Cancel, stock.cancel(pool, units), 0),
+            Self::Return => (MovementKind::Return, books.arrive(units), 0),
+            Self::ReturnUnavailable => (MovementKind::Return, Books::return_apart(units), 0),
+        }
     }
 }

@@ -1,0 +1,34 @@
+//! Mark paying: once, a hold lives a little longer, because its shopper is at the payment provider.
+
+use super::{Effect, Entry};
+use crate::{
+    command::{Command, MarkPaying},
+    movement::MovementKind,
+    outcome::{Refusal, ReservationState},
+    state::EndedBy,
+};
+
+impl Entry<'_> {
+    pub(super) fn mark_paying(&mut self, command: &Command, paying: &MarkPaying) -> Result<Effect, Refusal> {
+        let id = paying.id;
+        self.ledger.must_know_reservation(id);
+        self.may_end(command, id)?;
+        if let Some((since, EndedBy::Expiry)) = self.ended(id) {
+            return Err(Refusal::ReservationExpired { since });
+        }
+        self.must_be_live(id)?;
+        let reservation = &self.ledger.reservations[&id];
+        let (state, since) = reservation.state(self.clock());
+        if state != ReservationState::Held || reservation.paying {
+            return Err(Refusal::ReservationState { state, since });
+        }
+        self.undisturbed(id)?;
+        // Nothing can fail from here on.
+        let deadline = self.ledger.reservations[&id].deadline.plus(paying.grace);
+        if let Some(reservation) = self.ledger.reservations.get_mut(&id) {
+            reservation.paying = true;
+        }
+        let last = self.move_deadline(command, id, MovementKind::Paying, deadline);
+        Ok((self.told(id), last))
+    }
+}
