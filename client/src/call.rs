@@ -130,6 +130,11 @@ pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_a
         Body::Extend(request) => request.delivery = Some(delivery),
         Body::Receive(request) => request.delivery = Some(delivery),
         Body::Adjust(request) => request.delivery = Some(delivery),
+        Body::Replace(request) => request.delivery = Some(delivery),
+        Body::MarkPaying(request) => request.delivery = Some(delivery),
+        Body::Ship(request) => request.delivery = Some(delivery),
+        Body::Cancel(request) => request.delivery = Some(delivery),
+        Body::ReturnUnits(request) => request.delivery = Some(delivery),
         Body::GetStock(request) => request.direct = target.direct,
         Body::GetReservation(request) => request.direct = target.direct,
     }

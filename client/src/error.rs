@@ -111,6 +111,13 @@ impl Error {
         Some((state, TimeMs(self.0.answer.state_since_ms)))
     }
 
+    /// With [`Code::ReservationExpired`], if the commit asked for it by
+    /// [`refund_hint`](crate::request::Commit::refund_hint): the shopper has paid for units that can't be had any more, so
+    /// the money has to be paid back.
+    pub fn is_refund(&self) -> bool {
+        self.0.answer.refund && self.0.code == Code::ReservationExpired
+    }
+
     /// What the last try was told, where this error says OUTCOME_UNKNOWN because of an earlier one.
     pub fn last_told(&self) -> Code {
         code_of(self.0.answer.code)

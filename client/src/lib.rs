@@ -78,7 +78,8 @@ pub use model::{
     Change, Extent, Level, LineGot, LineInfo, Pool, ReservationInfo, ReservationRead, Reserved, Stock, StockChange,
 };
 pub use request::{
-    Adjust, Answer, Commit, Extend, GetReservation, GetStock, Line, Operation, Part, Receive, Release, Reserve,
+    Adjust, Answer, Cancel, Commit, Disposition, Extend, GetReservation, GetStock, Line, MarkPaying, Operation, Part,
+    Receive, Release, Replace, Reserve, Return, Ship,
 };
 pub use reservation::Reservation;
 pub use token::Token;

@@ -124,6 +124,8 @@ pub struct ReservationInfo {
     pub revision: u32,
     /// Every shard of the cart has carried out what was last decided: units given back can be had at once.
     pub settled: bool,
+    /// Its deadline was moved by a grace because the shopper is paying.
+    pub paying: bool,
 }
 
 /// One line of a reservation.
@@ -147,9 +149,17 @@ pub struct LineInfo {
     pub released: u64,
     /// Units given back by time.
     pub expired: u64,
+    /// Of those committed, units that left the house.
+    pub shipped: u64,
+    /// Of those committed, units taken back before they left it.
+    pub cancelled: u64,
+    /// Units that came back and are fit for sale.
+    pub returned: u64,
+    /// Units that came back and were set apart.
+    pub returned_unavailable: u64,
 }
 
-/// The answer to commit, release and extend.
+/// The answer to whatever changed a reservation after it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The reservation after the change.
@@ -327,6 +337,10 @@ impl TryFrom<v1::ReservationLine> for LineInfo {
             committed: units(line.committed)?,
             released: units(line.released)?,
             expired: units(line.expired)?,
+            shipped: units(line.shipped)?,
+            cancelled: units(line.cancelled)?,
+            returned: units(line.returned)?,
+            returned_unavailable: units(line.returned_unavailable)?,
             sku: line.sku,
             location: line.location,
             lot: line.lot,
@@ -349,6 +363,7 @@ impl TryFrom<v1::Reservation> for ReservationInfo {
             since: TimeMs(reservation.state_since_ms),
             revision: reservation.revision,
             settled: reservation.settled,
+            paying: reservation.paying,
         })
     }
 }
@@ -423,4 +438,5 @@ macro_rules! alike {
 }
 
 alike!(StockChange { pool: Pool } from ReceiveResponse, AdjustResponse);
-alike!(Change { reservation: ReservationInfo } from CommitResponse, ReleaseResponse, ExtendResponse);
+alike!(Change { reservation: ReservationInfo } from CommitResponse, ReleaseResponse, ExtendResponse, ReplaceResponse,
+    MarkPayingResponse, ShipResponse, CancelResponse, ReturnUnitsResponse);

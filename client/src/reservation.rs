@@ -100,4 +100,16 @@ impl Reservation {
         self.told.server_time = change.server_time;
         Ok(change)
     }
+
+    /// The shopper goes to the payment provider: once, the deadline moves by a grace of two minutes.
+    ///
+    /// # Errors
+    /// [`Code::ReservationState`](crate::Code::ReservationState) the second time,
+    /// [`Code::ReservationExpired`](crate::Code::ReservationExpired) if it came too late.
+    pub async fn mark_paying(&mut self) -> Result<Change, Error> {
+        let change = self.client.mark_paying(self.id()).send().await?;
+        self.told.deadline = change.reservation.deadline;
+        self.told.server_time = change.server_time;
+        Ok(change)
+    }
 }

@@ -160,6 +160,7 @@ mod tests {
             state: v1::ReservationState::Expired.into(),
             state_since_ms: 77,
             logged: true,
+            refund: true,
         }
     }
 

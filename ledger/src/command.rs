@@ -178,7 +178,7 @@ pub struct Part {
 pub struct Commit {
     /// Which reservation.
     pub id: ReservationId,
-    /// Names this operation; required when parts are named.
+    /// Names this operation; required when parts are named, and for a late commit.
     pub operation: Option<OperationId>,
     /// Empty: all that is held.
     pub parts: Vec<Part>,
@@ -186,6 +186,14 @@ pub struct Commit {
     pub keep_rest: bool,
     /// If the hold has expired, sell the units all the same if they are there now.
     pub revive: bool,
+}
+
+impl Commit {
+    /// The id it is remembered under. A whole commit of what is held needs none: that its end is reached says that it
+    /// was done.
+    pub fn named(&self) -> Option<OperationId> {
+        self.operation.filter(|_| self.revive || !self.parts.is_empty())
+    }
 }
 
 /// Gives back what is held.

@@ -162,7 +162,10 @@ impl Story {
             }
             "commit" => Body::Commit(Commit {
                 id: self.reservation(words.plain[1]),
-                operation: operation(self),
+                operation: match words.has("late") {
+                    true => Some(self.operation(words.named.get("op"))),
+                    false => operation(self),
+                },
                 parts: parts(),
                 keep_rest: words.has("keep"),
                 revive: words.has("late"),

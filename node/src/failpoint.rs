@@ -90,7 +90,13 @@ pub fn hit(step: Step) {
 /// The steps before and after a command is proposed.
 pub fn around(body: &Body) -> (Option<Step>, Option<Step>) {
     match body {
-        Body::Commit(_) | Body::Release(_) => (None, Some(Step::HomeDecided)),
+        Body::Commit(_)
+        | Body::Release(_)
+        | Body::Replace(_)
+        | Body::MarkPaying(_)
+        | Body::Ship(_)
+        | Body::Cancel(_)
+        | Body::Return(_) => (None, Some(Step::HomeDecided)),
         Body::Cart(Message::Prepare(_)) => {
             (Some(Step::ParticipantPrepareReceived), Some(Step::ParticipantPrepareApplied))
         }

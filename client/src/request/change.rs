@@ -1,10 +1,9 @@
-//! Commit, release and extend: what becomes of a reservation.
+//! Commit, release, extend and mark paying: what becomes of a hold.
 
-use super::{Answer, Checks, Operation, Options, Part, options};
+use super::{Checks, Options, Part, options};
 use crate::call::Prepared;
 use crate::client::Client;
 use crate::error::{Error, Subject};
-use crate::model::Change;
 use crate::wire::v1::{self, operation::Body};
 use bytes::Bytes;
 use earmark_ledger::types::{OperationId, ReservationId};
@@ -19,6 +18,8 @@ pub struct Commit {
     operation_id: Option<OperationId>,
     parts: Vec<Part>,
     keep_rest: bool,
+    revive: bool,
+    refund_hint: bool,
     options: Options,
 }
 
@@ -44,6 +45,17 @@ pub struct Extend {
     options: Options,
 }
 
+/// Moves the deadline by a grace, once. Made by [`Client::mark_paying`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct MarkPaying {
+    client: Client,
+    id: ReservationId,
+    operation_id: Option<OperationId>,
+    grace: Option<Duration>,
+    options: Options,
+}
+
 impl Client {
     /// Begins a commit of that reservation: all that is held, unless parts are named.
     pub fn commit(&self, id: ReservationId) -> Commit {
@@ -53,6 +65,8 @@ impl Client {
             operation_id: None,
             parts: Vec::new(),
             keep_rest: false,
+            revive: false,
+            refund_hint: false,
             options: Options::default(),
         }
     }
@@ -66,13 +80,19 @@ impl Client {
     pub fn extend(&self, id: ReservationId, ttl: Duration) -> Extend {
         Extend { client: self.clone(), id, operation_id: None, ttl, options: Options::default() }
     }
+
+    /// The shopper goes to the payment provider: once, the deadline moves by a grace (120 s unless said otherwise), which
+    /// counts for no ceiling.
+    pub fn mark_paying(&self, id: ReservationId) -> MarkPaying {
+        MarkPaying { client: self.clone(), id, operation_id: None, grace: None, options: Options::default() }
+    }
 }
 
-/// What commit, release and extend have in common.
+/// What all changes of a reservation have in common.
 macro_rules! change {
     ($name:ident) => {
         impl $name {
-            /// The id to go by, from [`Client::make_operation_id`]. Without it the SDK makes one where one is needed.
+            /// The id to go by, from [`make_operation_id`](crate::Client::make_operation_id). Without it the SDK makes one where one is needed.
             pub fn operation_id(mut self, id: OperationId) -> Self {
                 self.operation_id = Some(id);
                 self
@@ -84,11 +104,11 @@ macro_rules! change {
             ///
             /// # Errors
             /// [`Error`] says why, and whether it surely had no effect.
-            pub async fn send(self) -> Result<Change, Error> {
+            pub async fn send(self) -> Result<crate::model::Change, crate::error::Error> {
                 let client = self.client.clone();
                 let timeout = self.options.timeout(&client.shared);
                 let take = |answer| match answer {
-                    Answer::Changed(change) => Some(change),
+                    crate::request::Answer::Changed(change) => Some(change),
                     _ => None,
                 };
                 client.perform(self.prepare()?, timeout, take).await
@@ -98,16 +118,18 @@ macro_rules! change {
             ///
             /// # Errors
             /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
-            pub fn operation(self) -> Result<Operation, Error> {
-                Ok(Operation { prepared: self.prepare()? })
+            pub fn operation(self) -> Result<crate::request::Operation, crate::error::Error> {
+                Ok(crate::request::Operation { prepared: self.prepare()? })
             }
         }
     };
 }
+pub(super) use change;
 
 change!(Commit);
 change!(Release);
 change!(Extend);
+change!(MarkPaying);
 
 impl Commit {
     /// Only so many units of that line; may be called for each line. The rest goes back, unless it is to be kept.
@@ -121,6 +143,19 @@ impl Commit {
         self
     }
 
+    /// If the hold has expired, sell the units all the same if they are there now.
+    pub fn revive(mut self) -> Self {
+        self.revive = true;
+        self
+    }
+
+    /// The shopper has paid: if the units can't be had any more, the error says that the money is to be paid back
+    /// ([`Error::is_refund`]).
+    pub fn refund_hint(mut self) -> Self {
+        self.refund_hint = true;
+        self
+    }
+
     /// What is not named stays held instead of going back.
     pub fn keep_rest(mut self) -> Self {
         self.keep_rest = true;
@@ -131,12 +166,14 @@ impl Commit {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);
         checks.finish()?;
-        let operation_id = operation_id(&self.client, self.operation_id, !parts.is_empty());
+        let operation_id = operation_id(&self.client, self.operation_id, self.revive || !parts.is_empty());
         let request = v1::CommitRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
             operation_id,
             parts,
             keep_rest: self.keep_rest,
+            revive: self.revive,
+            refund_hint: self.refund_hint,
             context: self.options.context(&self.client.shared),
             delivery: None,
         };
@@ -188,9 +225,31 @@ impl Extend {
     }
 }
 
+impl MarkPaying {
+    /// By how much the deadline moves, up to 30 minutes.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    fn prepare(self) -> Result<Prepared, Error> {
+        let mut checks = Checks::default();
+        let grace_ms = self.grace.map_or(0, |grace| checks.duration("grace", grace));
+        checks.finish()?;
+        let request = v1::MarkPayingRequest {
+            reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
+            operation_id: operation_id(&self.client, self.operation_id, true),
+            grace_ms,
+            context: self.options.context(&self.client.shared),
+            delivery: None,
+        };
+        Ok(prepared(self.id, Body::MarkPaying(request)))
+    }
+}
+
 /// A whole commit or release needs no id of its own: that its end is reached says that it was done. Everything else
 /// would be done twice by a retry without one.
-fn operation_id(client: &Client, given: Option<OperationId>, needed: bool) -> Bytes {
+pub(super) fn operation_id(client: &Client, given: Option<OperationId>, needed: bool) -> Bytes {
     match given {
         Some(id) => Bytes::copy_from_slice(&id.to_bytes()),
         None if needed => Bytes::copy_from_slice(&client.make_operation_id().to_bytes()),
@@ -199,6 +258,6 @@ fn operation_id(client: &Client, given: Option<OperationId>, needed: bool) -> By
 }
 
 /// A refusal of these is always looked up and noted in the log, so none of them counts as fresh.
-fn prepared(id: ReservationId, body: Body) -> Prepared {
+pub(super) fn prepared(id: ReservationId, body: Body) -> Prepared {
     Prepared { body, bucket: id.home(), subject: Some(Subject::Reservation(id)), made_here: false, any_replica: false }
 }

@@ -5,12 +5,16 @@
 
 mod change;
 mod read;
+mod replace;
 mod reserve;
+mod sale;
 mod stock;
 
-pub use change::{Commit, Extend, Release};
+pub use change::{Commit, Extend, MarkPaying, Release};
 pub use read::{GetReservation, GetStock};
+pub use replace::Replace;
 pub use reserve::{Line, Reserve};
+pub use sale::{Cancel, Disposition, Return, Ship};
 pub use stock::{Adjust, Receive};
 
 use crate::call::Prepared;
@@ -33,7 +37,7 @@ pub struct Operation {
 pub enum Answer {
     /// To a reserve.
     Reserved(Reservation),
-    /// To commit, release and extend.
+    /// To whatever changes a reservation.
     Changed(Change),
     /// To receive and adjust.
     Stocked(StockChange),
@@ -43,7 +47,7 @@ pub enum Answer {
     Read(ReservationRead),
 }
 
-/// Some units of a reservation's line, for partial commit and release.
+/// Some units of a reservation's line, for operations that take a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     sku: String,
@@ -152,10 +156,15 @@ impl Checks {
     }
 
     pub(crate) fn ttl(&mut self, ttl: Duration) -> u64 {
-        if ttl < Duration::from_millis(1) {
-            self.refuse("ttl", "must be at least 1 s");
+        self.duration("ttl", ttl)
+    }
+
+    /// In milliseconds; 0 would mean that none is given.
+    pub(crate) fn duration(&mut self, field: &str, length: Duration) -> u64 {
+        if length < Duration::from_millis(1) {
+            self.refuse(field, "must be at least 1 s");
         }
-        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn part(&mut self, index: usize, part: Part) -> v1::Part {
@@ -182,6 +191,11 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         Body::Commit(told) => Change::try_from(told).map(Answer::Changed),
         Body::Release(told) => Change::try_from(told).map(Answer::Changed),
         Body::Extend(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Replace(told) => Change::try_from(told).map(Answer::Changed),
+        Body::MarkPaying(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Ship(told) => Change::try_from(told).map(Answer::Changed),
+        Body::Cancel(told) => Change::try_from(told).map(Answer::Changed),
+        Body::ReturnUnits(told) => Change::try_from(told).map(Answer::Changed),
         Body::Receive(told) => StockChange::try_from(told).map(Answer::Stocked),
         Body::Adjust(told) => StockChange::try_from(told).map(Answer::Stocked),
         Body::GetStock(told) => Stock::try_from(told).map(Answer::Stock),

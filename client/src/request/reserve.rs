@@ -14,7 +14,7 @@ use std::time::Duration;
 /// One line of a reserve: units of one pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    sku: String,
+    pub(super) sku: String,
     location: String,
     kind: PoolKind,
     lot: String,
@@ -184,7 +184,7 @@ impl Reserve {
 }
 
 /// The SKU is checked by the caller, who needs it for more.
-fn wire_line(checks: &mut Checks, index: usize, line: Line) -> v1::Line {
+pub(super) fn wire_line(checks: &mut Checks, index: usize, line: Line) -> v1::Line {
     let _: Option<Location> = checks.text(|| format!("lines[{index}].location"), &line.location);
     let _: Option<Lot> = checks.text(|| format!("lines[{index}].lot"), &line.lot);
     let quantity = checks.quantity(|| format!("lines[{index}].quantity"), line.quantity);

@@ -277,6 +277,24 @@ impl v1::reservation_service_server::ReservationService for Service {
     async fn extend(&self, _: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
         unused()
     }
+    async fn replace(&self, _: Request<v1::ReplaceRequest>) -> Result<Response<v1::ReplaceResponse>, Status> {
+        unused()
+    }
+    async fn mark_paying(&self, _: Request<v1::MarkPayingRequest>) -> Result<Response<v1::MarkPayingResponse>, Status> {
+        unused()
+    }
+    async fn ship(&self, _: Request<v1::ShipRequest>) -> Result<Response<v1::ShipResponse>, Status> {
+        unused()
+    }
+    async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        unused()
+    }
+    async fn return_units(
+        &self,
+        _: Request<v1::ReturnUnitsRequest>,
+    ) -> Result<Response<v1::ReturnUnitsResponse>, Status> {
+        unused()
+    }
     async fn get_reservation(
         &self,
         _: Request<v1::GetReservationRequest>,
@@ -389,6 +407,31 @@ pub fn accept(body: &Body) -> Reply {
             position: Some(position()),
             ..Default::default()
         }),
+        Body::Replace(request) => Told::Replace(v1::ReplaceResponse {
+            reservation: Some(reservation(&request.reservation_id, v1::ReservationState::Held)),
+            position: Some(position()),
+            ..Default::default()
+        }),
+        Body::MarkPaying(request) => Told::MarkPaying(v1::MarkPayingResponse {
+            reservation: Some(reservation(&request.reservation_id, v1::ReservationState::Held)),
+            position: Some(position()),
+            ..Default::default()
+        }),
+        Body::Ship(request) => Told::Ship(v1::ShipResponse {
+            reservation: Some(reservation(&request.reservation_id, v1::ReservationState::Committed)),
+            position: Some(position()),
+            ..Default::default()
+        }),
+        Body::Cancel(request) => Told::Cancel(v1::CancelResponse {
+            reservation: Some(reservation(&request.reservation_id, v1::ReservationState::Committed)),
+            position: Some(position()),
+            ..Default::default()
+        }),
+        Body::ReturnUnits(request) => Told::ReturnUnits(v1::ReturnUnitsResponse {
+            reservation: Some(reservation(&request.reservation_id, v1::ReservationState::Committed)),
+            position: Some(position()),
+            ..Default::default()
+        }),
         Body::Receive(request) => Told::Receive(v1::ReceiveResponse {
             pool: Some(pool(&request.sku, &request.location, request.quantity)),
             position: Some(position()),
@@ -457,6 +500,11 @@ pub fn delivery(body: &Body) -> v1::Delivery {
         Body::Extend(request) => request.delivery,
         Body::Receive(request) => request.delivery,
         Body::Adjust(request) => request.delivery,
+        Body::Replace(request) => request.delivery,
+        Body::MarkPaying(request) => request.delivery,
+        Body::Ship(request) => request.delivery,
+        Body::Cancel(request) => request.delivery,
+        Body::ReturnUnits(request) => request.delivery,
         Body::GetStock(_) | Body::GetReservation(_) => None,
     }
     .unwrap_or_default()
@@ -471,6 +519,11 @@ pub fn id(body: &Body) -> Vec<u8> {
         Body::Extend(request) => request.operation_id.to_vec(),
         Body::Receive(request) => request.operation_id.to_vec(),
         Body::Adjust(request) => request.operation_id.to_vec(),
+        Body::Replace(request) => request.operation_id.to_vec(),
+        Body::MarkPaying(request) => request.operation_id.to_vec(),
+        Body::Ship(request) => request.operation_id.to_vec(),
+        Body::Cancel(request) => request.operation_id.to_vec(),
+        Body::ReturnUnits(request) => request.operation_id.to_vec(),
         Body::GetStock(_) | Body::GetReservation(_) => Vec::new(),
     }
 }

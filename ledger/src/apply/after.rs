@@ -10,7 +10,7 @@ use crate::{
     idempotency::fingerprint,
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
-    outcome::{Outcome, Refusal, ReservationState, Shortage, Verdict},
+    outcome::{Outcome, Refusal, ReservationState, Shortage},
     records::read_pool_key,
     settings::Terms,
     state::{Books, Line, PoolRef, Reservation, RoundKind, RoundLine, RoundOwn},
@@ -114,36 +114,9 @@ impl Entry<'_> {
         (self.told(id), last)
     }
 
-    pub(super) fn cancel(&mut self, command: &Command, cancel: &Cancel) -> Outcome {
-        self.ledger.must_know_reservation(cancel.id);
-        if let Some(operation) = cancel.operation {
-            return self.once(operation, command, |entry| entry.cancel_anew(command, cancel));
-        }
-        if let Some(outcome) = self.cancelled_before(cancel) {
-            return outcome;
-        }
-        let result = self.cancel_anew(command, cancel);
-        self.outcome(result)
-    }
-
-    /// The answer to a whole cancel that finds everything cancelled.
-    fn cancelled_before(&self, cancel: &Cancel) -> Option<Outcome> {
-        let reservation = self.ledger.reservations.get(&cancel.id)?;
-        let whole = |truth: &Truth, _: &Terms| truth.committed - truth.after.cancelled;
-        let left = self.counts(cancel.id, whole).iter().any(|units| *units > 0);
-        if left || !reservation.committed() || reservation.ended.is_none() {
-            return None;
-        }
-        Some(Outcome {
-            verdict: Verdict::Done(self.told(cancel.id)),
-            replayed: true,
-            position: reservation.last_decision().at(self.ledger.shard),
-            time: reservation.since,
-        })
-    }
-
-    fn cancel_anew(&mut self, command: &Command, cancel: &Cancel) -> Result<Effect, Refusal> {
+    pub(super) fn cancel(&mut self, command: &Command, cancel: &Cancel) -> Result<Effect, Refusal> {
         let id = cancel.id;
+        self.ledger.must_know_reservation(id);
         let sold = self.must_be_sold(command, id)?;
         let (clock, since) = (self.clock(), self.ledger.reservations[&id].since);
         let open = |terms: &Terms| terms.on_ship || clock < since.plus(terms.cancel);
@@ -159,10 +132,10 @@ impl Entry<'_> {
         self.must_fit(id, &cancel.parts, &sold, open)?;
         let picked = self.pick(id, &cancel.parts, most)?;
         if picked.iter().all(|pick| pick.units == 0) {
-            if let Some(Outcome { verdict: Verdict::Done(done), .. }) = self.cancelled_before(cancel) {
-                return Ok((done, None));
-            }
-            return Err(sold);
+            // A whole cancel that finds everything cancelled is success.
+            let left = self.counts(id, |truth, _| truth.committed - truth.after.cancelled);
+            self.reached_before = left.iter().all(|units| *units == 0);
+            return if self.reached_before { Ok((self.told(id), None)) } else { Err(sold) };
         }
         self.undisturbed(id)?;
         // Nothing can fail from here on.

@@ -18,7 +18,7 @@ use crate::{
 impl Entry<'_> {
     pub(super) fn commit(&mut self, command: &Command, commit: &Commit) -> Outcome {
         self.ledger.must_know_reservation(commit.id);
-        let named = commit.operation.filter(|_| !commit.parts.is_empty());
+        let named = commit.named();
         let mut print = 0;
         if commit.revive {
             print = fingerprint(&command.body);
@@ -29,7 +29,8 @@ impl Entry<'_> {
         if let Some(operation) = named {
             return self.once(operation, command, |entry| entry.commit_anew(command, commit, print));
         }
-        if commit.parts.is_empty()
+        if named.is_none()
+            && commit.parts.is_empty()
             && let Some(outcome) = self.end_reached(commit.id, EndedBy::Commit)
         {
             return outcome;
@@ -47,6 +48,11 @@ impl Entry<'_> {
                 return self.revive(command, commit, print);
             }
             return Err(Refusal::ReservationExpired { since });
+        }
+        if commit.parts.is_empty() && self.end_reached(commit.id, EndedBy::Commit).is_some() {
+            // Under an id of its own: the end was reached without it.
+            self.reached_before = true;
+            return Ok((self.told(commit.id), None));
         }
         self.must_be_live(commit.id)?;
         self.undisturbed(commit.id)?;

@@ -84,7 +84,8 @@ impl Ledger {
         let serial = self.next_serial();
         let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
         let news = News::default();
-        let mut entry = Entry { index, block, sweeps_left: EXPIRY_PER_ENTRY, news, ledger: self };
+        let (sweeps_left, reached_before) = (EXPIRY_PER_ENTRY, false);
+        let mut entry = Entry { index, block, sweeps_left, news, reached_before, ledger: self };
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
         entry.ledger.drop_uses(USES_DROPPED_PER_ENTRY);
         entry.give_up_overdue();
@@ -108,6 +109,8 @@ struct Entry<'a> {
     /// How many more lines of overdue holds may be ended.
     sweeps_left: u32,
     news: News,
+    /// The command found its end reached by another before.
+    reached_before: bool,
     ledger: &'a mut Ledger,
 }
 
@@ -134,7 +137,7 @@ impl Entry<'_> {
                 self.once(paying.operation, command, |entry| entry.mark_paying(command, paying))
             }
             Body::Ship(ship) => self.ship(command, ship),
-            Body::Cancel(cancel) => self.cancel(command, cancel),
+            Body::Cancel(cancel) => self.once(cancel.operation, command, |entry| entry.cancel(command, cancel)),
             Body::Return(back) => self.once(back.operation, command, |entry| entry.take_return(command, back)),
         }
     }
@@ -182,7 +185,8 @@ impl Entry<'_> {
             // Other shards are asked: its end is remembered once it is reached.
             Ok(effect @ (Done::Pending(_), _)) => self.outcome(Ok(effect)),
             Ok(effect) => {
-                let outcome = self.outcome(Ok(effect));
+                let replayed = std::mem::take(&mut self.reached_before);
+                let outcome = Outcome { replayed, ..self.outcome(Ok(effect)) };
                 self.ledger.drop_refusal(intent);
                 self.ledger.remember_operation(id, print, &outcome);
                 outcome

@@ -71,7 +71,7 @@ impl Entry<'_> {
         let beginning = Beginning {
             kind: RoundKind::Revive,
             namespace: namespace.clone(),
-            operation: commit.operation.filter(|_| !commit.parts.is_empty()),
+            operation: commit.named(),
             print,
             best_effort: false,
             zone: 0,

@@ -3,7 +3,7 @@
 use super::{
     Corrupt,
     command::{LineMsg, OperationMsg, required_operation, text},
-    pool::{halves, operation_id, reservation_id},
+    pool::{halves, reservation_id},
 };
 use crate::{
     command::{Cancel, Disposition, Line, MarkPaying, Part, Replace, Return, Ship},
@@ -146,7 +146,7 @@ impl TryFrom<SoldMsg> for Ship {
 impl From<&Cancel> for SoldMsg {
     fn from(cancel: &Cancel) -> Self {
         let (id_high, id_low) = halves(cancel.id.to_bytes());
-        let operation = cancel.operation.map(|id| id.to_bytes().into());
+        let operation = Some(cancel.operation.to_bytes().into());
         let (parts, reason) = (Self::parts(&cancel.parts), cancel.reason.to_shared());
         Self { id_high, id_low, operation, parts, reason, ..Self::default() }
     }
@@ -158,7 +158,7 @@ impl TryFrom<SoldMsg> for Cancel {
     fn try_from(message: SoldMsg) -> Result<Self, Corrupt> {
         Ok(Self {
             id: reservation_id(message.id_high, message.id_low)?,
-            operation: message.operation.map(|id| operation_id(id.high, id.low)).transpose()?,
+            operation: required_operation(message.operation)?,
             parts: read_parts(message.parts)?,
             reason: text("reason", Reason::new(message.reason))?,
         })

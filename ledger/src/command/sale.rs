@@ -50,8 +50,8 @@ pub struct Ship {
 pub struct Cancel {
     /// Which reservation.
     pub id: ReservationId,
-    /// Names this operation; required when parts are named.
-    pub operation: Option<OperationId>,
+    /// Names this operation.
+    pub operation: OperationId,
     /// Empty: all that is committed and not shipped, or, where units leave the books on commit, all that was sold.
     pub parts: Vec<Part>,
     /// Why.

@@ -54,7 +54,7 @@ impl Ledger {
                 Body::Reserve(reserve) => self.note_reservation(&mut keys, reserve.id),
                 Body::Commit(commit) => {
                     self.note_reservation(&mut keys, commit.id);
-                    if let (Some(id), false) = (commit.operation, commit.parts.is_empty()) {
+                    if let Some(id) = commit.named() {
                         self.note_operation(&mut keys, id);
                     }
                 }
@@ -92,9 +92,7 @@ impl Ledger {
                 }
                 Body::Cancel(cancel) => {
                     self.note_reservation(&mut keys, cancel.id);
-                    if let Some(id) = cancel.operation {
-                        self.note_operation(&mut keys, id);
-                    }
+                    self.note_operation(&mut keys, cancel.operation);
                 }
                 Body::Return(back) => {
                     self.note_reservation(&mut keys, back.id);

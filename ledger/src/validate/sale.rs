@@ -10,6 +10,12 @@ use crate::{
 impl Fields {
     pub(super) fn commit(&mut self, commit: &Commit, now: TimeMs) {
         self.parts(&commit.parts, commit.operation, now);
+        if commit.revive && commit.parts.is_empty() {
+            match commit.operation {
+                Some(id) => self.operation(id, now),
+                None => self.bad("operation_id", "is required for a late commit"),
+            }
+        }
         if commit.revive && commit.keep_rest {
             self.bad("keep_rest", "can't be asked for with a late commit: nothing is held any more");
         }
@@ -33,11 +39,7 @@ impl Fields {
     }
 
     pub(super) fn cancel(&mut self, cancel: &Cancel, now: TimeMs) {
-        match cancel.operation {
-            Some(id) => self.operation(id, now),
-            None if !cancel.parts.is_empty() => self.bad("operation_id", "is required where parts are named"),
-            None => {}
-        }
+        self.operation(cancel.operation, now);
         self.named(&cancel.parts);
     }
 

@@ -28,7 +28,7 @@ impl Story {
             "ship" => Body::Ship(Ship { id: self.reservation(words.plain[1]), operation: named(self), parts: parts() }),
             "cancel" => Body::Cancel(Cancel {
                 id: self.reservation(words.plain[1]),
-                operation: words.named.get("op").map(|name| self.operation(Some(name))),
+                operation: named(self),
                 parts: parts(),
                 reason,
             }),

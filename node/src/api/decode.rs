@@ -1,5 +1,7 @@
 //! From the wire to commands: every field is checked here, and every bad one is told at once.
 
+mod sale;
+
 use super::check::{Check, LINE_UNITS, Place, UNITS_OR_NONE};
 use earmark_client::wire::v1;
 use earmark_ledger::{
@@ -10,6 +12,8 @@ use earmark_ledger::{
         TimeMs,
     },
 };
+
+pub use sale::{cancel, mark_paying, replace, return_units, ship};
 
 /// What the first server adds to a request: its time, and randomness for ids the caller did not make.
 pub struct Arrival<'a> {
@@ -76,7 +80,7 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
 
 impl Check {
     /// At least one, and each good.
-    fn lines(&mut self, lines: Vec<v1::Line>, best_effort: bool) -> Option<Vec<Line>> {
+    pub(super) fn lines(&mut self, lines: Vec<v1::Line>, best_effort: bool) -> Option<Vec<Line>> {
         let count = lines.len();
         if !self.within("lines", count, 1) {
             return None;
@@ -107,10 +111,13 @@ pub fn commit(request: v1::CommitRequest, arrival: &Arrival<'_>) -> Result<Decod
     let mut check = Check::default();
     let context = check.context(request.context);
     let id = check.dated_reservation(&request.reservation_id, arrival);
-    let operation = check.operation(&request.operation_id, arrival);
+    let (keep_rest, revive) = (request.keep_rest, request.revive);
+    let mut operation = check.operation(&request.operation_id, arrival);
+    if revive && request.operation_id.is_empty() {
+        operation = Some(make_operation(arrival));
+    }
     let parts = check.parts(request.parts);
-    let keep_rest = request.keep_rest;
-    let body = id.zip(parts).map(|(id, parts)| Body::Commit(Commit { id, operation, parts, keep_rest, revive: false }));
+    let body = id.zip(parts).map(|(id, parts)| Body::Commit(Commit { id, operation, parts, keep_rest, revive }));
     check.finish(id.map(ReservationId::home), context, request.delivery, arrival, body)
 }
 

@@ -61,6 +61,10 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
         committed: units(line.committed),
         released: units(line.released),
         expired: units(line.expired),
+        shipped: units(line.shipped),
+        cancelled: units(line.cancelled),
+        returned: units(line.returned),
+        returned_unavailable: units(line.returned_unavailable),
     });
     v1::Reservation {
         reservation_id: view.id.to_bytes().to_vec().into(),
@@ -73,6 +77,7 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
         state_since_ms: view.since.0,
         revision: view.revision,
         settled: view.settled,
+        paying: view.paying,
     }
 }
 
@@ -117,6 +122,16 @@ pub enum Asked {
     Receive,
     /// Adjust.
     Adjust,
+    /// Replace.
+    Replace,
+    /// Mark paying.
+    MarkPaying,
+    /// Ship.
+    Ship,
+    /// Cancel.
+    Cancel,
+    /// Return.
+    Return,
 }
 
 impl Asked {
@@ -129,16 +144,16 @@ impl Asked {
             command::Body::Extend(_) => Self::Extend,
             command::Body::Receive(_) => Self::Receive,
             command::Body::Adjust(_) => Self::Adjust,
+            command::Body::Replace(_) => Self::Replace,
+            command::Body::MarkPaying(_) => Self::MarkPaying,
+            command::Body::Ship(_) => Self::Ship,
+            command::Body::Cancel(_) => Self::Cancel,
+            command::Body::Return(_) => Self::Return,
             // No wire for what the keepers of the stock ask yet.
             command::Body::Forget(_)
             | command::Body::Meta(_)
             | command::Body::Cart(_)
             | command::Body::Stockkeeping(_) => return None,
-            command::Body::Replace(_)
-            | command::Body::MarkPaying(_)
-            | command::Body::Ship(_)
-            | command::Body::Cancel(_)
-            | command::Body::Return(_) => return None,
         })
     }
 }
@@ -176,6 +191,36 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
             replayed,
         }),
         (Asked::Extend, Done::Reservation(view)) => Body::Extend(v1::ExtendResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Replace, Done::Reservation(view)) => Body::Replace(v1::ReplaceResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::MarkPaying, Done::Reservation(view)) => Body::MarkPaying(v1::MarkPayingResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Ship, Done::Reservation(view)) => Body::Ship(v1::ShipResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Cancel, Done::Reservation(view)) => Body::Cancel(v1::CancelResponse {
+            reservation: Some(reservation(view)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
+        (Asked::Return, Done::Reservation(view)) => Body::ReturnUnits(v1::ReturnUnitsResponse {
             reservation: Some(reservation(view)),
             position: at,
             server_time_ms,

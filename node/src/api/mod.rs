@@ -22,7 +22,7 @@ use earmark_client::wire::v1::{
     reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
 use earmark_ledger::{
-    command::Body,
+    command::{Body, Replace, Reserve},
     types::{Bucket, ShardId},
 };
 use std::sync::Arc;
@@ -101,6 +101,18 @@ pub async fn execute(router: &Router, operation: v1::Operation, hop: Hop) -> v1:
 }
 
 async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
+    // The money is gone, the units are too: whoever asked to be told is told.
+    let refund = matches!(&mutation, Asked::Commit(commit) if commit.refund_hint);
+    let mut answered = decide(router, mutation, hop).await;
+    if let Answered::Error(error) = &mut answered
+        && error.code() == v1::Code::ReservationExpired
+    {
+        error.refund = refund;
+    }
+    answered
+}
+
+async fn decide(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     let random = || router.node().environment().random.next_u64();
     let now = router.server_time();
     let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
@@ -135,6 +147,11 @@ fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1
         Asked::Extend(request) => decode::extend(request, arrival),
         Asked::Receive(request) => decode::receive(request, arrival),
         Asked::Adjust(request) => decode::adjust(request, arrival),
+        Asked::Replace(request) => decode::replace(request, arrival),
+        Asked::MarkPaying(request) => decode::mark_paying(request, arrival),
+        Asked::Ship(request) => decode::ship(request, arrival),
+        Asked::Cancel(request) => decode::cancel(request, arrival),
+        Asked::ReturnUnits(request) => decode::return_units(request, arrival),
         Asked::GetStock(_) | Asked::GetReservation(_) => unreachable!("reads go their own way"),
     }
 }
@@ -165,13 +182,17 @@ fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Res
             ),
         ));
     }
-    let Body::Reserve(reserve) = body else { return Ok(shard) };
-    let shards = reserve.lines.iter().map(|line| placement.shard(Bucket::of(&reserve.namespace, &line.sku)));
+    let (namespace, lines, noted) = match body {
+        Body::Reserve(Reserve { namespace, lines, shards, .. })
+        | Body::Replace(Replace { namespace, lines, shards, .. }) => (namespace, lines, shards),
+        _ => return Ok(shard),
+    };
+    let shards = lines.iter().map(|line| placement.shard(Bucket::of(namespace, &line.sku)));
     let Some(shards) = shards.collect::<Option<Vec<_>>>() else {
         return Err(error::refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"));
     };
     if shards.iter().any(|other| *other != shard) {
-        reserve.shards = shards;
+        *noted = shards;
     }
     Ok(shard)
 }

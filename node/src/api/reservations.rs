@@ -76,6 +76,47 @@ impl ReservationService for Service {
         }
     }
 
+    async fn replace(&self, request: Request<v1::ReplaceRequest>) -> Result<Response<v1::ReplaceResponse>, Status> {
+        match self.one(Asked::Replace(request.into_inner())).await? {
+            Answered::Replace(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn mark_paying(
+        &self,
+        request: Request<v1::MarkPayingRequest>,
+    ) -> Result<Response<v1::MarkPayingResponse>, Status> {
+        match self.one(Asked::MarkPaying(request.into_inner())).await? {
+            Answered::MarkPaying(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn ship(&self, request: Request<v1::ShipRequest>) -> Result<Response<v1::ShipResponse>, Status> {
+        match self.one(Asked::Ship(request.into_inner())).await? {
+            Answered::Ship(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        match self.one(Asked::Cancel(request.into_inner())).await? {
+            Answered::Cancel(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn return_units(
+        &self,
+        request: Request<v1::ReturnUnitsRequest>,
+    ) -> Result<Response<v1::ReturnUnitsResponse>, Status> {
+        match self.one(Asked::ReturnUnits(request.into_inner())).await? {
+            Answered::ReturnUnits(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
     async fn get_reservation(
         &self,
         request: Request<v1::GetReservationRequest>,

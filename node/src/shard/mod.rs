@@ -266,13 +266,12 @@ impl Replica {
     /// # Errors
     /// [`Failure`] tells what may have happened from what surely did not.
     pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        let spans = matches!(&command.body, Body::Reserve(reserve) if !reserve.shards.is_empty());
-        if spans {
-            return self.propose_cart(&command, fresh, deadline).await;
-        }
         let (before, after) = failpoint::around(&command.body);
         before.into_iter().for_each(failpoint::hit);
-        let mut answer = self.proposer.propose(command, fresh, deadline).await?;
+        let mut answer = match may_ask_others(&command.body) {
+            true => self.propose_cart(&command, fresh, deadline).await?,
+            false => self.proposer.propose(command, fresh, deadline).await?,
+        };
         after.into_iter().for_each(failpoint::hit);
         if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
             && !view.settled
@@ -282,7 +281,7 @@ impl Replica {
         Ok(answer)
     }
 
-    /// The same for the reserve of a cart over several shards.
+    /// The same for what may need the consent of other shards.
     async fn propose_cart(&self, command: &Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
         let mut fresh = fresh;
         let mut opened = false;
@@ -488,5 +487,16 @@ impl Hot {
     /// The ledger's clock.
     pub fn clock(&self) -> TimeMs {
         self.ledger.clock()
+    }
+}
+
+/// Whether the outcome of a command may have to wait for answers of other shards.
+fn may_ask_others(body: &Body) -> bool {
+    match body {
+        Body::Reserve(reserve) => !reserve.shards.is_empty(),
+        Body::Replace(replace) => !replace.shards.is_empty(),
+        Body::Commit(commit) => commit.revive,
+        Body::Ship(_) => true,
+        _ => false,
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Reserve,
+    Replace,
     Commit,
     CommitPart,
     Release,
@@ -24,8 +25,14 @@ pub enum Operation {
 }
 
 /// All of it.
-pub const OPERATIONS: [Operation; 5] =
-    [Operation::Reserve, Operation::Commit, Operation::CommitPart, Operation::Release, Operation::Expire];
+pub const OPERATIONS: [Operation; 6] = [
+    Operation::Reserve,
+    Operation::Replace,
+    Operation::Commit,
+    Operation::CommitPart,
+    Operation::Release,
+    Operation::Expire,
+];
 
 /// Whether anyone comes by that step. Who says yes too much is found out: nobody dies.
 pub fn comes_by(operation: Operation, step: Step) -> bool {
@@ -36,7 +43,7 @@ pub fn comes_by(operation: Operation, step: Step) -> bool {
         | Step::HomePrepareAnswered
         | Step::HomePrepareRecorded
         | Step::ParticipantPrepareReceived
-        | Step::ParticipantPrepareApplied => operation == Operation::Reserve,
+        | Step::ParticipantPrepareApplied => matches!(operation, Operation::Reserve | Operation::Replace),
         Step::HomeExpired => operation == Operation::Expire,
         Step::HomeDecideSending
         | Step::HomeDecideAnswered
@@ -49,12 +56,17 @@ pub fn comes_by(operation: Operation, step: Step) -> bool {
 /// How the cart must stand at the end.
 pub fn end(operation: Operation) -> ReservationState {
     match operation {
-        Operation::Reserve => ReservationState::Held,
+        Operation::Reserve | Operation::Replace => ReservationState::Held,
         Operation::Commit => ReservationState::Committed,
         Operation::CommitPart => ReservationState::PartlyCommitted,
         Operation::Release => ReservationState::Released,
         Operation::Expire => ReservationState::Expired,
     }
+}
+
+/// How often its set of lines must have been changed at the end, and once more.
+pub fn revision(operation: Operation) -> u32 {
+    if operation == Operation::Replace { 2 } else { 1 }
 }
 
 /// One cart, and what is asked about it.
@@ -111,6 +123,21 @@ impl Case {
                     let request = v1::ReserveRequest { reservation_id, lines, ttl_ms, ..Default::default() };
                     service.reserve(request).await.map(|told| told.into_inner().replayed)
                 }
+                Operation::Replace => {
+                    let line = |(sku, quantity): (&String, u64)| v1::Line {
+                        sku: sku.clone(),
+                        location: LOCATION.to_owned(),
+                        quantity: quantity.cast_signed(),
+                        ..Default::default()
+                    };
+                    let request = v1::ReplaceRequest {
+                        reservation_id,
+                        operation_id: case.operation_id.to_bytes().to_vec().into(),
+                        lines: case.changed().map(line).collect(),
+                        ..Default::default()
+                    };
+                    service.replace(request).await.map(|told| told.into_inner().replayed)
+                }
                 Operation::Commit => {
                     let request = v1::CommitRequest { reservation_id, ..Default::default() };
                     service.commit(request).await.map(|told| told.into_inner().replayed)
@@ -146,6 +173,11 @@ impl Case {
         eventually(&format!("the end of {:?}", self.operation), async || {
             let replayed: Result<bool, Error> = match self.operation {
                 Operation::Reserve => self.reserve(stage).await,
+                Operation::Replace => {
+                    let replace = client.replace(self.id).operation_id(self.operation_id);
+                    let replace = self.changed().fold(replace, |all, (sku, units)| all.line(sku, LOCATION, units));
+                    replace.send().await.map(|change| change.replayed)
+                }
                 Operation::Commit => client.commit(self.id).send().await.map(|change| change.replayed),
                 Operation::CommitPart => {
                     let commit = client.commit(self.id).operation_id(self.operation_id).keep_rest();
@@ -162,6 +194,11 @@ impl Case {
             }
         })
         .await
+    }
+
+    /// The new set of lines: of every SKU one more.
+    fn changed(&self) -> impl Iterator<Item = (&String, u64)> {
+        self.skus.iter().map(|sku| (sku, UNITS + 1))
     }
 
     async fn reserve(&self, stage: &Stage) -> Result<bool, Error> {

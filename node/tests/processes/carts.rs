@@ -231,7 +231,9 @@ fn whole(cart: &ReservationInfo) -> Result<(), String> {
     let lines: Vec<_> =
         cart.lines.iter().map(|line| (line.held, line.committed, line.released, line.expired)).collect();
     let alike = lines.iter().all(|line| *line == lines[0]);
-    let complete = lines.iter().all(|line| line.0 + line.1 + line.2 + line.3 == UNITS);
+    // A replace asks for one more of each.
+    let units = UNITS + u64::from(cart.revision > 1);
+    let complete = lines.iter().all(|line| line.0 + line.1 + line.2 + line.3 == units);
     let ended = cart.state == ReservationState::Rejected;
     if alike && (complete && lines.len() == 3 || ended) { Ok(()) } else { Err(format!("not whole: {cart:?}")) }
 }

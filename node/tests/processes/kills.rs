@@ -1,7 +1,7 @@
 //! SIGKILL of the gateway node, the home leader and a participant leader, at each step of what can be done to a cart.
 
 use crate::{
-    acts::{Case, OPERATIONS, Operation, comes_by, end},
+    acts::{Case, OPERATIONS, Operation, comes_by, end, revision},
     alone,
     carts::{Cast, Stage},
     checks::digests_equal,
@@ -52,7 +52,7 @@ async fn kill_at(stage: &mut Stage, past: &mut Past, operation: Operation, step:
         let lacking = async {
             stage.at_rest()?;
             let found = stage.show(case.id).await?;
-            if found.state != end(operation) {
+            if (found.state, found.revision) != (end(operation), revision(operation)) {
                 return Err(format!("{found:?}"));
             }
             stage.books_agree(&case.skus, &[case.id]).await
