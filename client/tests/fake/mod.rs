@@ -6,6 +6,8 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod keeping;
+
 use earmark_client::wire::v1::{self, operation::Body};
 use earmark_client::{BoxError, Builder, Client, Connector, Environment, endpoint};
 use hyper_util::rt::TokioIo;
@@ -283,6 +285,21 @@ impl v1::reservation_service_server::ReservationService for Service {
     ) -> Result<Response<v1::GetReservationResponse>, Status> {
         unused()
     }
+    async fn dry_run(&self, _: Request<v1::DryRunRequest>) -> Result<Response<v1::DryRunResponse>, Status> {
+        unused()
+    }
+    async fn list_reservations(
+        &self,
+        _: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        unused()
+    }
+    async fn list_expiring(
+        &self,
+        _: Request<v1::ListExpiringRequest>,
+    ) -> Result<Response<v1::ListExpiringResponse>, Status> {
+        unused()
+    }
     async fn make_reservation_id(
         &self,
         _: Request<v1::MakeReservationIdRequest>,
@@ -411,6 +428,7 @@ pub fn accept(body: &Body) -> Reply {
             position: Some(position()),
             ..Default::default()
         }),
+        other => return keeping::accept(other),
     })
 }
 
@@ -429,10 +447,11 @@ fn got(line: &v1::Line) -> v1::LineResult {
         asked: line.quantity,
         got: line.quantity,
         reason: 0,
+        policy_version: None,
     }
 }
 
-fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
+pub fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
     v1::Reservation {
         reservation_id: id.to_vec().into(),
         namespace: "default".to_owned(),
@@ -443,7 +462,7 @@ fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
     }
 }
 
-fn pool(sku: &str, location: &str, on_hand: i64) -> v1::Pool {
+pub fn pool(sku: &str, location: &str, on_hand: i64) -> v1::Pool {
     let (sku, location) = (sku.to_owned(), location.to_owned());
     v1::Pool { sku, location, on_hand, available: on_hand, sellable: on_hand, ..Default::default() }
 }
@@ -457,7 +476,7 @@ pub fn delivery(body: &Body) -> v1::Delivery {
         Body::Extend(request) => request.delivery,
         Body::Receive(request) => request.delivery,
         Body::Adjust(request) => request.delivery,
-        Body::GetStock(_) | Body::GetReservation(_) => None,
+        other => keeping::delivery(other),
     }
     .unwrap_or_default()
 }
@@ -471,6 +490,6 @@ pub fn id(body: &Body) -> Vec<u8> {
         Body::Extend(request) => request.operation_id.to_vec(),
         Body::Receive(request) => request.operation_id.to_vec(),
         Body::Adjust(request) => request.operation_id.to_vec(),
-        Body::GetStock(_) | Body::GetReservation(_) => Vec::new(),
+        other => keeping::id(other),
     }
 }

@@ -117,7 +117,16 @@ pub fn with_context(asked: &Asked, context: &v1::Context) -> Asked {
         Asked::Extend(request) => Asked::Extend(v1::ExtendRequest { context, ..request }),
         Asked::Receive(request) => Asked::Receive(v1::ReceiveRequest { context, ..request }),
         Asked::Adjust(request) => Asked::Adjust(v1::AdjustRequest { context, ..request }),
-        read @ (Asked::GetStock(_) | Asked::GetReservation(_)) => read,
+        Asked::Set(request) => Asked::Set(v1::SetRequest { context, ..request }),
+        Asked::Count(request) => Asked::Count(v1::CountRequest { context, ..request }),
+        Asked::Quarantine(request) => Asked::Quarantine(v1::QuarantineRequest { context, ..request }),
+        Asked::Unquarantine(request) => Asked::Unquarantine(v1::QuarantineRequest { context, ..request }),
+        Asked::WriteOff(request) => Asked::WriteOff(v1::QuarantineRequest { context, ..request }),
+        Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { context, ..request }),
+        Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { context, ..request }),
+        Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { context, ..request }),
+        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { context, ..request }),
+        read => read,
     }
 }
 
@@ -130,6 +139,15 @@ pub fn with_operation_id(asked: &Asked, id: &Bytes) -> Asked {
         Asked::Extend(request) => Asked::Extend(v1::ExtendRequest { operation_id, ..request }),
         Asked::Receive(request) => Asked::Receive(v1::ReceiveRequest { operation_id, ..request }),
         Asked::Adjust(request) => Asked::Adjust(v1::AdjustRequest { operation_id, ..request }),
+        Asked::Set(request) => Asked::Set(v1::SetRequest { operation_id, ..request }),
+        Asked::Count(request) => Asked::Count(v1::CountRequest { operation_id, ..request }),
+        Asked::Quarantine(request) => Asked::Quarantine(v1::QuarantineRequest { operation_id, ..request }),
+        Asked::Unquarantine(request) => Asked::Unquarantine(v1::QuarantineRequest { operation_id, ..request }),
+        Asked::WriteOff(request) => Asked::WriteOff(v1::QuarantineRequest { operation_id, ..request }),
+        Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { operation_id, ..request }),
+        Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { operation_id, ..request }),
+        Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { operation_id, ..request }),
+        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { operation_id, ..request }),
         other => other,
     }
 }
@@ -144,6 +162,15 @@ pub fn delivered(asked: &Asked, delivery: v1::Delivery) -> Asked {
         Asked::Extend(request) => Asked::Extend(v1::ExtendRequest { delivery, ..request }),
         Asked::Receive(request) => Asked::Receive(v1::ReceiveRequest { delivery, ..request }),
         Asked::Adjust(request) => Asked::Adjust(v1::AdjustRequest { delivery, ..request }),
-        read @ (Asked::GetStock(_) | Asked::GetReservation(_)) => read,
+        Asked::Set(request) => Asked::Set(v1::SetRequest { delivery, ..request }),
+        Asked::Count(request) => Asked::Count(v1::CountRequest { delivery, ..request }),
+        Asked::Quarantine(request) => Asked::Quarantine(v1::QuarantineRequest { delivery, ..request }),
+        Asked::Unquarantine(request) => Asked::Unquarantine(v1::QuarantineRequest { delivery, ..request }),
+        Asked::WriteOff(request) => Asked::WriteOff(v1::QuarantineRequest { delivery, ..request }),
+        Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { delivery, ..request }),
+        Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { delivery, ..request }),
+        Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { delivery, ..request }),
+        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { delivery, ..request }),
+        read => read,
     }
 }
