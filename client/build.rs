@@ -7,8 +7,11 @@ use prost::Message;
 use std::{env, error::Error, fs, path::PathBuf};
 
 const INCLUDE: &str = "proto";
-const FILES: [&str; 4] = [
+const FILES: [&str; 7] = [
     "proto/earmark/v1/common.proto",
+    "proto/earmark/v1/pool.proto",
+    "proto/earmark/v1/settings.proto",
+    "proto/earmark/v1/stockkeeping.proto",
     "proto/earmark/v1/stock.proto",
     "proto/earmark/v1/reservations.proto",
     "proto/earmark/v1/cluster.proto",

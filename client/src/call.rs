@@ -29,7 +29,17 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Whether it changes the books.
     pub(crate) fn is_effectful(&self) -> bool {
-        !matches!(self.body, Body::GetStock(_) | Body::GetReservation(_))
+        !matches!(
+            self.body,
+            Body::GetStock(_)
+                | Body::GetReservation(_)
+                | Body::GetSkuSettings(_)
+                | Body::ListShortages(_)
+                | Body::ListInTransit(_)
+                | Body::ListReservations(_)
+                | Body::ListExpiring(_)
+                | Body::DryRun(_)
+        )
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -137,6 +147,19 @@ pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_a
         Body::ReturnUnits(request) => request.delivery = Some(delivery),
         Body::GetStock(request) => request.direct = target.direct,
         Body::GetReservation(request) => request.direct = target.direct,
+        Body::Set(request) => request.delivery = Some(delivery),
+        Body::Count(request) => request.delivery = Some(delivery),
+        Body::Quarantine(request) | Body::Unquarantine(request) | Body::WriteOff(request) => {
+            request.delivery = Some(delivery);
+        }
+        Body::Transfer(request) => request.delivery = Some(delivery),
+        Body::Arrive(request) => request.delivery = Some(delivery),
+        Body::Expect(request) => request.delivery = Some(delivery),
+        Body::ConfigureSku(request) => request.delivery = Some(delivery),
+        Body::GetSkuSettings(request) => request.direct = target.direct,
+        Body::ListInTransit(request) => request.direct = target.direct,
+        // Whoever is asked gathers them from all shards.
+        Body::ListShortages(_) | Body::ListReservations(_) | Body::ListExpiring(_) | Body::DryRun(_) => {}
     }
 }
 

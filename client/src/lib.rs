@@ -75,17 +75,21 @@ pub use config::Builder;
 pub use environment::{Environment, System};
 pub use error::{Code, Error, FieldViolation, Retry, Shortage, Subject};
 pub use model::{
-    Change, Extent, Level, LineGot, LineInfo, Pool, ReservationInfo, ReservationRead, Reserved, Stock, StockChange,
+    Allocation, Change, DryRun, ExpectedReceipt, ExpiringHold, Extent, HoldAtRisk, Level, LineGot, LineInfo, Page,
+    PageToken, Pool, PoolShortage, ReservationInfo, ReservationRead, Reserved, SettingsChange, SettingsRead,
+    SkuSettings, Stock, StockChange, StockCorrection, Strategy, TransferInfo, Transferred, UnitLimit, WouldHold,
 };
 pub use request::{
-    Adjust, Answer, Cancel, Commit, Disposition, Extend, GetReservation, GetStock, Line, MarkPaying, Operation, Part,
-    Receive, Release, Replace, Reserve, Return, Ship,
+    Adjust, Answer, Arrive, Cancel, Commit, Configure, Count, Disposition, Expect, Extend, GetReservation, GetSettings,
+    GetStock, Line, ListExpiring, ListInTransit, ListReservations, ListShortages, MarkPaying, Operation, Part,
+    Quarantine, Receive, Release, Replace, Reserve, Return, Set, Ship, Transfer, TryReserve,
 };
 pub use reservation::Reservation;
 pub use token::Token;
 pub use transport::{BoxError, Connector, endpoint};
 
 pub use earmark_ledger::outcome::ReservationState;
+pub use earmark_ledger::settings::Deduct;
 pub use earmark_ledger::types::{
     Bucket, Epoch, LogIndex, OperationId, PoolKind, Position, ReservationId, ShardId, TimeMs,
 };

@@ -3,6 +3,15 @@
 //! They are made from wire messages at this one border. What a message must have and has not is an unreadable answer,
 //! never a default.
 
+mod keeping;
+mod settings;
+
+pub use keeping::{
+    DryRun, ExpectedReceipt, ExpiringHold, HoldAtRisk, Page, PageToken, PoolShortage, StockCorrection, TransferInfo,
+    Transferred, WouldHold,
+};
+pub use settings::{Allocation, SettingsChange, SettingsRead, SkuSettings, Strategy, UnitLimit};
+
 use crate::error::Code;
 use crate::outcomes::code_of;
 use crate::wire::v1;
@@ -44,6 +53,12 @@ pub struct Pool {
     pub received_total: u64,
     /// Units ever sold off on hand.
     pub sold_total: u64,
+    /// On their way here from other locations, in no other account.
+    pub in_transit: u64,
+    /// Announced by receipts to come.
+    pub expected: u64,
+    /// Date of the first of them.
+    pub expected_date: Option<TimeMs>,
 }
 
 /// Every pool of a SKU that was asked for, and how fresh the answer is.
@@ -51,6 +66,10 @@ pub struct Pool {
 pub struct Stock {
     /// One for each location, kind and lot.
     pub pools: Vec<Pool>,
+    /// Receipts announced for them, by pool and document.
+    pub expected: Vec<ExpectedReceipt>,
+    /// What they are short of.
+    pub shortages: Vec<PoolShortage>,
     /// The level the answer really has.
     pub level: Level,
     /// Everything up to here is in it.
@@ -88,7 +107,7 @@ pub enum Level {
     Bounded,
 }
 
-/// The answer to receive and adjust.
+/// The answer to receive, adjust and expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockChange {
     /// The pool after the change.
@@ -198,6 +217,9 @@ pub struct LineGot {
     pub got: u64,
     /// Why fewer were got than asked for.
     pub reason: Option<Code>,
+    /// Version of the SKU's settings whose policy chose the location, 0 if nothing was ever set; none: the request named
+    /// it.
+    pub policy: Option<u64>,
 }
 
 /// The answer to a reserve.
@@ -257,6 +279,16 @@ impl Level {
     }
 }
 
+impl Extent {
+    fn of(number: i32) -> Result<Self, Unreadable> {
+        match v1::Extent::try_from(number) {
+            Ok(v1::Extent::All) => Ok(Self::All),
+            Ok(v1::Extent::Partial) => Ok(Self::Partial),
+            Ok(v1::Extent::Unspecified) | Err(_) => Err("no extent"),
+        }
+    }
+}
+
 /// Absent or 0 counts as "now", as in requests.
 fn kind_of(number: i32) -> Result<PoolKind, Unreadable> {
     match v1::PoolKind::try_from(number) {
@@ -289,6 +321,14 @@ fn position(position: Option<v1::Position>) -> Result<Position, Unreadable> {
     position.map(position_of).ok_or("no position")
 }
 
+/// Of every shard that was asked, and at least one was.
+fn positions(told: Vec<v1::Position>) -> Result<Vec<Position>, Unreadable> {
+    if told.is_empty() {
+        return Err("no position");
+    }
+    Ok(told.into_iter().map(position_of).collect())
+}
+
 impl TryFrom<v1::Pool> for Pool {
     type Error = Unreadable;
 
@@ -304,24 +344,13 @@ impl TryFrom<v1::Pool> for Pool {
             sellable: units(pool.sellable)?,
             received_total: units(pool.received_total)?,
             sold_total: units(pool.sold_total)?,
+            in_transit: units(pool.in_transit)?,
+            expected: units(pool.expected)?,
+            expected_date: (pool.expected_date_ms != 0).then_some(TimeMs(pool.expected_date_ms)),
             namespace: pool.namespace,
             sku: pool.sku,
             location: pool.location,
             lot: pool.lot,
-        })
-    }
-}
-
-impl TryFrom<v1::GetStockResponse> for Stock {
-    type Error = Unreadable;
-
-    fn try_from(answer: v1::GetStockResponse) -> Result<Self, Unreadable> {
-        Ok(Self {
-            pools: answer.pools.into_iter().map(Pool::try_from).collect::<Result<_, _>>()?,
-            level: Level::of(answer.level),
-            position: position(answer.position)?,
-            as_of: TimeMs(answer.as_of_ms),
-            age: Duration::from_millis(answer.age_ms),
         })
     }
 }
@@ -391,6 +420,7 @@ impl TryFrom<v1::LineResult> for LineGot {
             asked: units(line.asked)?,
             got: units(line.got)?,
             reason: (line.reason != 0).then(|| code_of(line.reason)),
+            policy: line.policy_version,
             sku: line.sku,
             location: line.location,
             lot: line.lot,
@@ -402,11 +432,7 @@ impl TryFrom<v1::ReserveResponse> for Reserved {
     type Error = Unreadable;
 
     fn try_from(answer: v1::ReserveResponse) -> Result<Self, Unreadable> {
-        let extent = match v1::Extent::try_from(answer.extent) {
-            Ok(v1::Extent::All) => Extent::All,
-            Ok(v1::Extent::Partial) => Extent::Partial,
-            Ok(v1::Extent::Unspecified) | Err(_) => return Err("no extent"),
-        };
+        let extent = Extent::of(answer.extent)?;
         Ok(Self {
             id: id_of(&answer.reservation_id)?,
             extent,
@@ -419,7 +445,7 @@ impl TryFrom<v1::ReserveResponse> for Reserved {
     }
 }
 
-/// Receive and adjust answer alike, but in messages of their own; so do commit, release and extend.
+/// Receive, adjust and expect answer alike, but in messages of their own; so do commit, release and extend.
 macro_rules! alike {
     ($target:ident { $field:ident: $part:ident } from $($message:ident),+) => {$(
         impl TryFrom<v1::$message> for $target {
@@ -437,6 +463,6 @@ macro_rules! alike {
     )+};
 }
 
-alike!(StockChange { pool: Pool } from ReceiveResponse, AdjustResponse);
+alike!(StockChange { pool: Pool } from ReceiveResponse, AdjustResponse, ExpectResponse);
 alike!(Change { reservation: ReservationInfo } from CommitResponse, ReleaseResponse, ExtendResponse, ReplaceResponse,
     MarkPayingResponse, ShipResponse, CancelResponse, ReturnUnitsResponse);

@@ -153,7 +153,7 @@ mod tests {
             code: code.into(),
             message: "why".to_owned(),
             fields: vec![v1::FieldViolation { field: "lines[0].sku".to_owned(), description: "is empty".to_owned() }],
-            shortages: vec![v1::Shortage { line: 3, asked: 5, sellable: 2 }],
+            shortages: vec![v1::Shortage { line: 3, asked: 5, sellable: 2, earliest_ms: 1_700_000_000_000 }],
             retry_after_ms: 1_250,
             leader_endpoint: "node-2:7400".to_owned(),
             leader_node: 2,

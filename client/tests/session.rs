@@ -225,7 +225,7 @@ async fn after_a_break_a_refusal_counts_only_if_it_came_through_the_log() {
 async fn a_refusal_ends_it_at_once_and_keeps_its_facts() {
     let cluster = FakeCluster::start(1);
     let short = earmark_client::wire::v1::Error {
-        shortages: vec![earmark_client::Shortage { line: 0, asked: 2, sellable: 1 }],
+        shortages: vec![earmark_client::Shortage { line: 0, asked: 2, sellable: 1, earliest_ms: 0 }],
         ..refusal(Code::InsufficientStock)
     };
     cluster.nodes[0].on_operation(in_turn([Reply::Refuse(short)]));

@@ -2,6 +2,8 @@
 
 mod stock;
 
+pub use stock::{ExpiringPage, ExpiringView, Remembered};
+
 use crate::{
     apply::{
         cart::{own_lines, spans},

@@ -6,6 +6,8 @@
 mod sale;
 mod stock;
 
+pub use stock::validate_settings;
+
 use crate::{
     command::{Adjust, Body, Command, Form, Line, Meta, Part, Reserve},
     limits::{ENDPOINT_BYTES_MAX, ID_AHEAD_MAX, LINES_MAX, NODES_MAX, SHARDS_MAX, TTL_MAX, TTL_MIN},

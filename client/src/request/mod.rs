@@ -4,23 +4,34 @@
 //! name the contract gives its field. What needs the ledger to judge is left to the servers.
 
 mod change;
+mod keeping;
+mod lists;
+mod moving;
 mod read;
 mod replace;
 mod reserve;
 mod sale;
+mod sku;
 mod stock;
 
 pub use change::{Commit, Extend, MarkPaying, Release};
+pub use keeping::{Count, Quarantine, Set};
+pub use lists::{ListExpiring, ListInTransit, ListReservations, ListShortages};
+pub use moving::{Arrive, Expect, Transfer};
 pub use read::{GetReservation, GetStock};
 pub use replace::Replace;
-pub use reserve::{Line, Reserve};
+pub use reserve::{Line, Reserve, TryReserve};
 pub use sale::{Cancel, Disposition, Return, Ship};
+pub use sku::{Configure, GetSettings};
 pub use stock::{Adjust, Receive};
 
 use crate::call::Prepared;
 use crate::client::{Client, Shared};
 use crate::error::{Error, FieldViolation, Subject};
-use crate::model::{Change, ReservationRead, Reserved, Stock, StockChange, kind_to_wire};
+use crate::model::{
+    Change, DryRun, ExpiringHold, Page, PoolShortage, ReservationInfo, ReservationRead, Reserved, SettingsChange,
+    SettingsRead, Stock, StockChange, StockCorrection, TransferInfo, Transferred, kind_to_wire,
+};
 use crate::reservation::Reservation;
 use crate::wire::v1::{self, operation_result::Body};
 use earmark_ledger::types::{LINE_QUANTITY_MAX, Location, Lot, PoolKind, Position, Sku};
@@ -39,12 +50,30 @@ pub enum Answer {
     Reserved(Reservation),
     /// To whatever changes a reservation.
     Changed(Change),
-    /// To receive and adjust.
+    /// To receive, adjust and expect.
     Stocked(StockChange),
     /// To a read of a SKU.
     Stock(Stock),
     /// To a read of a reservation.
     Read(ReservationRead),
+    /// To set, count, quarantine, unquarantine and write-off.
+    Corrected(StockCorrection),
+    /// To transfer and arrive.
+    Transferred(Transferred),
+    /// To a change of settings.
+    Configured(SettingsChange),
+    /// To a read of settings.
+    Settings(SettingsRead),
+    /// To a list of shortages.
+    Shortages(Page<PoolShortage>),
+    /// To a list of transfers.
+    InTransit(Page<TransferInfo>),
+    /// To a list of an owner's reservations.
+    Reservations(Page<ReservationInfo>),
+    /// To a list of holds that end soon.
+    Expiring(Page<ExpiringHold>),
+    /// To a dry run.
+    Tried(DryRun),
 }
 
 /// Some units of a reservation's line, for operations that take a part of it.
@@ -200,10 +229,24 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         Body::Adjust(told) => StockChange::try_from(told).map(Answer::Stocked),
         Body::GetStock(told) => Stock::try_from(told).map(Answer::Stock),
         Body::GetReservation(told) => ReservationRead::try_from(told).map(Answer::Read),
+        Body::Set(told)
+        | Body::Count(told)
+        | Body::Quarantine(told)
+        | Body::Unquarantine(told)
+        | Body::WriteOff(told) => StockCorrection::try_from(told).map(Answer::Corrected),
+        Body::Transfer(told) | Body::Arrive(told) => Transferred::try_from(told).map(Answer::Transferred),
+        Body::Expect(told) => StockChange::try_from(told).map(Answer::Stocked),
+        Body::ConfigureSku(told) => SettingsChange::try_from(told).map(Answer::Configured),
+        Body::GetSkuSettings(told) => SettingsRead::try_from(told).map(Answer::Settings),
+        Body::ListShortages(told) => Page::try_from(told).map(Answer::Shortages),
+        Body::ListInTransit(told) => Page::try_from(told).map(Answer::InTransit),
+        Body::ListReservations(told) => Page::try_from(told).map(Answer::Reservations),
+        Body::ListExpiring(told) => Page::try_from(told).map(Answer::Expiring),
+        Body::DryRun(told) => DryRun::try_from(told).map(Answer::Tried),
         Body::Error(_) => Err("an error where an answer should be"),
     };
     let answer = read.map_err(|what| Error::unreadable(what, subject))?;
-    client.observe(answer.position());
+    answer.positions().iter().for_each(|position| client.observe(*position));
     Ok(answer)
 }
 
@@ -216,14 +259,23 @@ fn reserved(client: &Client, told: Reserved, subject: Option<Subject>) -> Result
 }
 
 impl Answer {
-    /// Where in the ledger it was seen or stands.
-    pub fn position(&self) -> Position {
+    /// Where in the ledger it was seen or stands; of what several shards told, in each of them.
+    pub fn positions(&self) -> Vec<Position> {
         match self {
-            Self::Reserved(reservation) => reservation.position(),
-            Self::Changed(change) => change.position,
-            Self::Stocked(change) => change.position,
-            Self::Stock(stock) => stock.position,
-            Self::Read(read) => read.position,
+            Self::Reserved(reservation) => vec![reservation.position()],
+            Self::Changed(change) => vec![change.position],
+            Self::Stocked(change) => vec![change.position],
+            Self::Stock(stock) => vec![stock.position],
+            Self::Read(read) => vec![read.position],
+            Self::Corrected(change) => vec![change.position],
+            Self::Transferred(change) => vec![change.position],
+            Self::Configured(change) => vec![change.position],
+            Self::Settings(read) => vec![read.position],
+            Self::Shortages(page) => page.positions.clone(),
+            Self::InTransit(page) => page.positions.clone(),
+            Self::Reservations(page) => page.positions.clone(),
+            Self::Expiring(page) => page.positions.clone(),
+            Self::Tried(tried) => tried.positions.clone(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Reads: the stock of a SKU, and a reservation by its id.
 
-use super::{Answer, Checks, Operation};
+use super::reserve::TryReserve;
+use super::{Answer, Checks, GetSettings, ListExpiring, ListInTransit, ListReservations, ListShortages, Operation};
 use crate::call::Prepared;
 use crate::client::Client;
 use crate::error::{Error, Subject};
-use crate::model::{Level, ReservationRead, Stock};
+use crate::model::{
+    DryRun, ExpiringHold, Level, Page, PageToken, PoolShortage, ReservationInfo, ReservationRead, SettingsRead, Stock,
+    TransferInfo,
+};
 use crate::token::Token;
 use crate::wire::v1::{self, operation::Body};
 use bytes::Bytes;
@@ -64,14 +68,14 @@ impl Client {
         self.shared.token.lock().unwrap_or_else(PoisonError::into_inner).observe(position);
     }
 
-    fn wire_token(&self, level: Level) -> Option<v1::Token> {
+    pub(super) fn wire_token(&self, level: Level) -> Option<v1::Token> {
         (level == Level::Session).then(|| self.token().to_wire())
     }
 }
 
-/// What both reads have in common.
+/// What all reads have in common.
 macro_rules! read {
-    ($name:ident, $variant:ident, $answer:ident) => {
+    ($name:ident, $variant:ident, $answer:ty) => {
         impl $name {
             /// How fresh the answer must be; linearizable if it is not set.
             pub fn level(mut self, level: Level) -> Self {
@@ -110,8 +114,37 @@ macro_rules! read {
     };
 }
 
+/// Which page of a list.
+macro_rules! paged {
+    ($name:ident) => {
+        impl $name {
+            /// How many there may be on the page, 1 to 1,000; 100 if it is not set.
+            pub fn page_size(mut self, size: u32) -> Self {
+                self.page.size = size;
+                self
+            }
+
+            /// Go on where a page ended: its `next`.
+            pub fn after(mut self, token: PageToken) -> Self {
+                self.page.after = Some(token);
+                self
+            }
+        }
+    };
+}
+
 read!(GetStock, Stock, Stock);
 read!(GetReservation, Read, ReservationRead);
+read!(GetSettings, Settings, SettingsRead);
+read!(ListShortages, Shortages, Page<PoolShortage>);
+read!(ListInTransit, InTransit, Page<TransferInfo>);
+read!(ListReservations, Reservations, Page<ReservationInfo>);
+read!(ListExpiring, Expiring, Page<ExpiringHold>);
+read!(TryReserve, Tried, DryRun);
+paged!(ListShortages);
+paged!(ListInTransit);
+paged!(ListReservations);
+paged!(ListExpiring);
 
 impl GetStock {
     /// Only that location.

@@ -4,14 +4,14 @@ use super::{Answer, Checks, Operation, Options, options};
 use crate::call::Prepared;
 use crate::client::Client;
 use crate::error::{Error, Subject};
-use crate::model::kind_to_wire;
+use crate::model::{Level, kind_to_wire};
 use crate::reservation::Reservation;
 use crate::wire::v1::{self, operation::Body};
 use bytes::Bytes;
 use earmark_ledger::types::{Bucket, LINE_QUANTITY_MAX, Location, Lot, Owner, PoolKind, ReservationId, Sku};
 use std::time::Duration;
 
-/// One line of a reserve: units of one pool.
+/// One line of a reserve: units of one pool, or of the pools a policy chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub(super) sku: String,
@@ -23,6 +23,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// So many units of that SKU, at the locations its policy chooses.
+    pub fn anywhere(sku: impl Into<String>, quantity: u64) -> Self {
+        Self::new(sku, String::new(), quantity)
+    }
+
     /// So many units of that SKU at that location.
     pub fn new(sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
         let (sku, location) = (sku.into(), location.into());
@@ -61,7 +66,18 @@ pub struct Reserve {
     owner: String,
     ttl: Option<Duration>,
     best_effort: bool,
+    zone: u32,
     options: Options,
+}
+
+/// Tells what a reserve would be answered. Made by [`Reserve::dry_run`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before `send`"]
+pub struct TryReserve {
+    pub(super) client: Client,
+    reserve: Reserve,
+    pub(super) level: Level,
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Client {
@@ -74,6 +90,7 @@ impl Client {
             owner: String::new(),
             ttl: None,
             best_effort: false,
+            zone: 0,
             options: Options::default(),
         }
     }
@@ -83,6 +100,11 @@ impl Reserve {
     /// So many units of that SKU at that location.
     pub fn line(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
         self.push(Line::new(sku, location, quantity))
+    }
+
+    /// So many units of that SKU, at the locations its policy chooses.
+    pub fn line_anywhere(self, sku: impl Into<String>, quantity: u64) -> Self {
+        self.push(Line::anywhere(sku, quantity))
     }
 
     /// A line with more to say.
@@ -97,7 +119,7 @@ impl Reserve {
         self
     }
 
-    /// How long to hold; the policy's choice (15 minutes) if it is not set.
+    /// How long to hold. If it is not set, the setting of the SKU decides (of several the shortest), else 15 minutes.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -107,6 +129,18 @@ impl Reserve {
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;
         self
+    }
+
+    /// Zone of whoever asks, for policies that choose by it.
+    pub fn zone(mut self, zone: u32) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// What would be answered now under a new id, with no effect: nothing is held or remembered.
+    pub fn dry_run(self) -> TryReserve {
+        let (client, timeout) = (self.client.clone(), self.options.timeout);
+        TryReserve { client, reserve: self, level: Level::default(), timeout }
     }
 
     /// The id to go by, from [`Client::make_id`]. Sending the same id and lines again, from anywhere, asks for the first
@@ -172,6 +206,7 @@ impl Reserve {
             best_effort: self.best_effort,
             context: self.options.context(shared),
             delivery: None,
+            zone: self.zone,
         };
         Ok(Prepared {
             body: Body::Reserve(request),
@@ -183,9 +218,23 @@ impl Reserve {
     }
 }
 
+impl TryReserve {
+    pub(super) fn prepare(self) -> Result<Prepared, Error> {
+        let token = self.client.wire_token(self.level);
+        let prepared = self.reserve.prepare()?;
+        let Body::Reserve(mut reserve) = prepared.body else { unreachable!("a reserve is prepared as one") };
+        reserve.reservation_id = Bytes::new();
+        reserve.context = None;
+        let request = v1::DryRunRequest { reserve: Some(reserve), level: self.level.to_wire(), token };
+        Ok(Prepared { body: Body::DryRun(request), subject: None, made_here: false, any_replica: true, ..prepared })
+    }
+}
+
 /// The SKU is checked by the caller, who needs it for more.
 pub(super) fn wire_line(checks: &mut Checks, index: usize, line: Line) -> v1::Line {
-    let _: Option<Location> = checks.text(|| format!("lines[{index}].location"), &line.location);
+    if !line.location.is_empty() {
+        let _: Option<Location> = checks.text(|| format!("lines[{index}].location"), &line.location);
+    }
     let _: Option<Lot> = checks.text(|| format!("lines[{index}].lot"), &line.lot);
     let quantity = checks.quantity(|| format!("lines[{index}].quantity"), line.quantity);
     if line.minimum > line.quantity.min(LINE_QUANTITY_MAX) {

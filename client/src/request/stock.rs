@@ -1,6 +1,6 @@
 //! Receive and adjust: stock that comes and is corrected.
 
-use super::{Answer, Checks, Operation, Options, options};
+use super::{Checks, Options};
 use crate::call::Prepared;
 use crate::client::Client;
 use crate::error::{Error, Subject};
@@ -36,19 +36,19 @@ pub struct Adjust {
 
 /// Names a pool within the client's namespace.
 #[derive(Clone, Debug)]
-struct PoolName {
-    sku: String,
-    location: String,
-    kind: PoolKind,
-    lot: String,
+pub(super) struct PoolName {
+    pub(super) sku: String,
+    pub(super) location: String,
+    pub(super) kind: PoolKind,
+    pub(super) lot: String,
 }
 
 impl PoolName {
-    fn new(sku: impl Into<String>, location: impl Into<String>) -> Self {
+    pub(super) fn new(sku: impl Into<String>, location: impl Into<String>) -> Self {
         Self { sku: sku.into(), location: location.into(), kind: PoolKind::Now, lot: String::new() }
     }
 
-    fn check(&self, checks: &mut Checks) -> Option<Sku> {
+    pub(super) fn check(&self, checks: &mut Checks) -> Option<Sku> {
         let _: Option<Location> = checks.text(|| "location".to_owned(), &self.location);
         let _: Option<Lot> = checks.text(|| "lot".to_owned(), &self.lot);
         checks.text(|| "sku".to_owned(), &self.sku)
@@ -88,9 +88,9 @@ impl Client {
     }
 }
 
-/// What receive and adjust have in common.
-macro_rules! stock_change {
-    ($name:ident) => {
+/// What all that is done to stock under an id of its own has in common.
+macro_rules! sends {
+    ($name:ident, $variant:ident: $answer:ident) => {
         impl $name {
             /// The id to go by, from [`Client::make_operation_id`]. The same id again, from anywhere, asks for the first
             /// outcome. Without it the SDK makes one, which an error then carries.
@@ -99,29 +99,17 @@ macro_rules! stock_change {
                 self
             }
 
-            /// Another kind of stock than what is on the shelf.
-            pub fn kind(mut self, kind: PoolKind) -> Self {
-                self.pool.kind = kind;
-                self
-            }
-
-            /// That lot.
-            pub fn lot(mut self, lot: impl Into<String>) -> Self {
-                self.pool.lot = lot.into();
-                self
-            }
-
-            options!();
+            $crate::request::options!();
 
             /// Sends it and waits for the end.
             ///
             /// # Errors
             /// [`Error`] says why, and whether it surely had no effect.
-            pub async fn send(self) -> Result<StockChange, Error> {
+            pub async fn send(self) -> Result<$answer, $crate::Error> {
                 let client = self.client.clone();
                 let timeout = self.options.timeout(&client.shared);
                 let take = |answer| match answer {
-                    Answer::Stocked(change) => Some(change),
+                    $crate::request::Answer::$variant(told) => Some(told),
                     _ => None,
                 };
                 client.perform(self.prepare()?, timeout, take).await
@@ -131,15 +119,38 @@ macro_rules! stock_change {
             ///
             /// # Errors
             /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
-            pub fn operation(self) -> Result<Operation, Error> {
-                Ok(Operation { prepared: self.prepare()? })
+            pub fn operation(self) -> Result<$crate::request::Operation, $crate::Error> {
+                Ok($crate::request::Operation { prepared: self.prepare()? })
             }
         }
     };
 }
+pub(super) use sends;
 
-stock_change!(Receive);
-stock_change!(Adjust);
+/// The rest of a pool's name, for what is about one pool.
+macro_rules! pooled {
+    ($name:ident) => {
+        impl $name {
+            /// Another kind of stock than what is on the shelf.
+            pub fn kind(mut self, kind: earmark_ledger::types::PoolKind) -> Self {
+                self.pool.kind = kind;
+                self
+            }
+
+            /// That lot.
+            pub fn lot(mut self, lot: impl Into<String>) -> Self {
+                self.pool.lot = lot.into();
+                self
+            }
+        }
+    };
+}
+pub(super) use pooled;
+
+sends!(Receive, Stocked: StockChange);
+sends!(Adjust, Stocked: StockChange);
+pooled!(Receive);
+pooled!(Adjust);
 
 impl Receive {
     /// Delivery note or the like, up to 64 bytes.
@@ -214,14 +225,14 @@ impl Adjust {
     }
 }
 
-fn pool_quantity(checks: &mut Checks, field: &str, least: u64, units: u64) -> i64 {
+pub(super) fn pool_quantity(checks: &mut Checks, field: &str, least: u64, units: u64) -> i64 {
     if units < least || units > POOL_QUANTITY_MAX {
         checks.refuse(field, format_args!("must be {least} to {POOL_QUANTITY_MAX}, not {units}"));
     }
     i64::try_from(units).unwrap_or(i64::MAX)
 }
 
-fn prepared(client: &Client, sku: Option<Sku>, id: OperationId, made_here: bool, body: Body) -> Prepared {
+pub(super) fn prepared(client: &Client, sku: Option<Sku>, id: OperationId, made_here: bool, body: Body) -> Prepared {
     let sku = sku.expect("a bad SKU was refused before");
     Prepared {
         body,

@@ -6,6 +6,8 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod keeping;
+
 use earmark_client::wire::v1::{self, operation::Body};
 use earmark_client::{BoxError, Builder, Client, Connector, Environment, endpoint};
 use hyper_util::rt::TokioIo;
@@ -301,6 +303,21 @@ impl v1::reservation_service_server::ReservationService for Service {
     ) -> Result<Response<v1::GetReservationResponse>, Status> {
         unused()
     }
+    async fn dry_run(&self, _: Request<v1::DryRunRequest>) -> Result<Response<v1::DryRunResponse>, Status> {
+        unused()
+    }
+    async fn list_reservations(
+        &self,
+        _: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        unused()
+    }
+    async fn list_expiring(
+        &self,
+        _: Request<v1::ListExpiringRequest>,
+    ) -> Result<Response<v1::ListExpiringResponse>, Status> {
+        unused()
+    }
     async fn make_reservation_id(
         &self,
         _: Request<v1::MakeReservationIdRequest>,
@@ -454,6 +471,7 @@ pub fn accept(body: &Body) -> Reply {
             position: Some(position()),
             ..Default::default()
         }),
+        other => return keeping::accept(other),
     })
 }
 
@@ -472,10 +490,11 @@ fn got(line: &v1::Line) -> v1::LineResult {
         asked: line.quantity,
         got: line.quantity,
         reason: 0,
+        policy_version: None,
     }
 }
 
-fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
+pub fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
     v1::Reservation {
         reservation_id: id.to_vec().into(),
         namespace: "default".to_owned(),
@@ -486,7 +505,7 @@ fn reservation(id: &[u8], state: v1::ReservationState) -> v1::Reservation {
     }
 }
 
-fn pool(sku: &str, location: &str, on_hand: i64) -> v1::Pool {
+pub fn pool(sku: &str, location: &str, on_hand: i64) -> v1::Pool {
     let (sku, location) = (sku.to_owned(), location.to_owned());
     v1::Pool { sku, location, on_hand, available: on_hand, sellable: on_hand, ..Default::default() }
 }
@@ -505,7 +524,7 @@ pub fn delivery(body: &Body) -> v1::Delivery {
         Body::Ship(request) => request.delivery,
         Body::Cancel(request) => request.delivery,
         Body::ReturnUnits(request) => request.delivery,
-        Body::GetStock(_) | Body::GetReservation(_) => None,
+        other => keeping::delivery(other),
     }
     .unwrap_or_default()
 }
@@ -524,6 +543,6 @@ pub fn id(body: &Body) -> Vec<u8> {
         Body::Ship(request) => request.operation_id.to_vec(),
         Body::Cancel(request) => request.operation_id.to_vec(),
         Body::ReturnUnits(request) => request.operation_id.to_vec(),
-        Body::GetStock(_) | Body::GetReservation(_) => Vec::new(),
+        other => keeping::id(other),
     }
 }

@@ -3,11 +3,15 @@
 use crate::{
     limits::{AT_RISK_SEEN, AT_RISK_TOLD},
     outcome::{AtRisk, ExpectedView, Missing, ReservationView, SettingsView, ShortageView, TransferView},
-    records::pool_key_bytes,
-    state::{Ledger, PoolRef},
-    types::{Namespace, OperationId, Owner, PoolKey, Quantity, ReservationId, Sku, TimeMs},
+    records::{RecordKey, pool_key_bytes},
+    state::{Due, Ledger, PoolRef},
+    types::{DurationMs, Namespace, OperationId, Owner, PoolKey, Position, Quantity, ReservationId, Sku, TimeMs},
 };
+use bytes::Bytes;
 use std::{cmp::Reverse, ops::Bound};
+
+/// Holds looked at for one page of those that end soon: those of other namespaces lie between.
+const EXPIRING_SEEN: usize = 10_000;
 
 impl Ledger {
     /// Pools that are short, in the order of their keys, at most so many, of one namespace; `after` is the last one of
@@ -123,20 +127,121 @@ impl Ledger {
         after: Option<ReservationId>,
         at_most: usize,
     ) -> Vec<ReservationView> {
-        let of_owner = |id: ReservationId| {
-            let found = self.reservations.get(&id)?;
-            let live = *found.owner == *owner.as_bytes() && !found.overdue(self.header.clock);
-            live.then(|| found.view(id, &self.stock, self.header.clock))
-        };
-        let views = self.owners.of(owner.as_bytes(), after).filter_map(of_owner);
-        views.filter(|view| view.namespace == *namespace).take(at_most).collect()
+        self.reservations_page(namespace, owner, after, at_most, usize::MAX)
+    }
+
+    /// The same, ended early by the reservation with which there are `lines` lines or more: a reservation may have five
+    /// hundred.
+    pub fn reservations_page(
+        &self,
+        namespace: &Namespace,
+        owner: &Owner,
+        after: Option<ReservationId>,
+        at_most: usize,
+        lines: usize,
+    ) -> Vec<ReservationView> {
+        let mut views: Vec<ReservationView> = Vec::new();
+        let mut seen = 0_usize;
+        for id in self.owners.of(owner.as_bytes(), after) {
+            if views.len() >= at_most || seen >= lines {
+                break;
+            }
+            let Some(found) = self.reservations.get(&id) else { continue };
+            if *found.owner != *owner.as_bytes() || found.overdue(self.header.clock) {
+                continue;
+            }
+            let view = found.view(id, &self.stock, self.header.clock);
+            if view.namespace == *namespace {
+                seen = seen.saturating_add(view.lines.len());
+                views.push(view);
+            }
+        }
+        views
     }
 
     /// Live holds whose deadline is at or after `from` and before `to`, by deadline, at most so many. For telling
     /// shoppers that their time is nearly over; nothing of it is stored.
     pub fn expiring(&self, from: TimeMs, to: TimeMs, at_most: usize) -> Vec<(TimeMs, ReservationId)> {
-        let first = crate::state::Due::first_at(from.max(self.header.clock.plus(crate::types::DurationMs(1))));
+        let first = Due::first_at(from.max(self.header.clock.plus(DurationMs(1))));
         let due = self.deadlines.range(first..).take_while(|due| due.deadline() < to);
         due.map(|due| (due.deadline(), due.id())).take(at_most).collect()
     }
+
+    /// Live holds of a namespace that end before `until`, by deadline, at most so many; `after` is the last one of the
+    /// page before.
+    pub fn expiring_in(
+        &self,
+        namespace: &Namespace,
+        until: TimeMs,
+        after: Option<(TimeMs, ReservationId)>,
+        at_most: usize,
+    ) -> ExpiringPage {
+        let live = Due::first_at(self.header.clock.plus(DurationMs(1)));
+        let from = match after.map(|(deadline, id)| Due::new(deadline, id)) {
+            Some(after) if after >= live => Bound::Excluded(after),
+            _ => Bound::Included(live),
+        };
+        let mut page = ExpiringPage::default();
+        let ends = self.deadlines.range((from, Bound::Unbounded)).take_while(|due| due.deadline() < until);
+        for (seen, due) in ends.enumerate() {
+            if page.holds.len() >= at_most || seen >= EXPIRING_SEEN {
+                return page;
+            }
+            page.upto = Some((due.deadline(), due.id()));
+            let Some(found) = self.reservations.get(&due.id()) else { continue };
+            let of_cart = found.cart.as_ref().map(|cart| &cart.namespace);
+            let of_line = || found.lines.iter().next().map(|line| &self.stock.pool(line.pool).key.namespace);
+            if of_cart.or_else(of_line) == Some(namespace) {
+                let owner = Owner::new(Bytes::copy_from_slice(&found.owner)).unwrap_or_default();
+                page.holds.push(ExpiringView { id: due.id(), owner, deadline: due.deadline() });
+            }
+        }
+        page.upto = None;
+        page
+    }
+
+    /// On hand of a pool by the books, and its last movement. None if it was never stocked.
+    pub fn last_movement(&self, pool: &PoolKey) -> Option<(Quantity, Option<Position>)> {
+        let found = self.stock.pool(self.stock.find_key(pool)?);
+        Some((Quantity::most(found.books.on_hand), found.last.map(|spot| spot.at(self.shard))))
+    }
+
+    /// Whether an operation is remembered to have had an effect.
+    pub fn operation(&self, id: OperationId) -> Remembered {
+        if self.operations.contains_key(&id) {
+            return Remembered::Done;
+        }
+        self.cold_operation_key(id).map_or(Remembered::Absent, Remembered::Cold)
+    }
+}
+
+/// What is known of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// It had an effect.
+    Done,
+    /// Nothing is known of an effect.
+    Absent,
+    /// It had one if there is a record on disk under this key.
+    Cold(RecordKey),
+}
+
+/// Some of the holds that end soon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpiringPage {
+    /// By deadline, then by id.
+    pub holds: Vec<ExpiringView>,
+    /// Up to here they are all; none: there is no more.
+    pub upto: Option<(TimeMs, ReservationId)>,
+}
+
+/// A hold that ends soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringView {
+    /// Which reservation.
+    pub id: ReservationId,
+    /// For whom.
+    pub owner: Owner,
+    /// When it ends.
+    pub deadline: TimeMs,
 }

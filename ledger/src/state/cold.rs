@@ -125,7 +125,7 @@ impl Ledger {
         Some(RecordKey::ended(id)).filter(|key| !self.known_absent(key))
     }
 
-    fn cold_operation_key(&self, id: OperationId) -> Option<RecordKey> {
+    pub(crate) fn cold_operation_key(&self, id: OperationId) -> Option<RecordKey> {
         if !self.cold.may_have_left(id.time()) || self.operations.contains_key(&id) {
             return None;
         }

@@ -4,10 +4,18 @@ use super::Fields;
 use crate::{
     command::{Arrive, Expect, ObservedAt, Quarantine, QuarantineStep, SetOnHand, Stockkeeping, Transfer},
     limits::{COUNTED_MAX, ID_AHEAD_MAX, PLACES_MAX, POLICY_LOCATIONS_MAX, TTL_MAX, TTL_MIN, WINDOW_MAX},
+    outcome::BadField,
     settings::{Allocation, Settings, Strategy},
     types::{DurationMs, Location, Quantity, Reason, TimeMs},
 };
 use std::collections::BTreeSet;
+
+/// Every bad field of settings alone, for whoever could not read all of a request.
+pub fn validate_settings(settings: &Settings) -> Vec<BadField> {
+    let mut fields = Fields(Vec::new());
+    fields.settings(settings);
+    fields.0
+}
 
 impl Fields {
     pub(super) fn stockkeeping(&mut self, asked: &Stockkeeping, now: TimeMs) {
@@ -18,7 +26,7 @@ impl Fields {
                 if let Some(ObservedAt::Time(time)) = count.observed.map(|observed| observed.at)
                     && time > now.plus(ID_AHEAD_MAX)
                 {
-                    self.bad("observed.time", format_args!("is {} ahead of the server", time.since(now)));
+                    self.bad("observed_time_ms", format_args!("is {} ahead of the server", time.since(now)));
                 }
             }
             Stockkeeping::Quarantine(quarantine) => self.quarantine(quarantine),

@@ -79,6 +79,11 @@ impl Check {
         self.text("reason", text, Reason::new)
     }
 
+    /// The same where it may be left out.
+    pub(super) fn reason_if(&mut self, needed: bool, text: String) -> Option<Reason> {
+        if needed { self.reason(text) } else { self.text("reason", text, Reason::new) }
+    }
+
     pub(super) fn quantity(
         &mut self,
         field: impl Into<String>,
@@ -140,21 +145,18 @@ impl Check {
         if bytes.is_empty() {
             return None;
         }
-        match OperationId::from_slice(bytes) {
-            Ok(id) => {
-                self.dated("operation_id", id.time(), arrival);
-                Some(id)
-            }
-            Err(bad) => {
-                let what = match bad {
-                    BadId::Length => "must be 16 bytes".to_owned(),
-                    BadId::Kind => "is not a UUID of version 7".to_owned(),
-                    other => other.to_string(),
-                };
-                self.fail("operation_id", what);
-                None
-            }
-        }
+        let id = self.operation_named("operation_id", bytes);
+        id.inspect(|id| self.dated("operation_id", id.time(), arrival))
+    }
+
+    /// An operation id that must be there.
+    pub(super) fn operation_named(&mut self, field: &str, bytes: &[u8]) -> Option<OperationId> {
+        let told = |bad| match bad {
+            BadId::Length => "must be 16 bytes".to_owned(),
+            BadId::Kind => "is not a UUID of version 7".to_owned(),
+            other => other.to_string(),
+        };
+        OperationId::from_slice(bytes).map_err(|bad| self.fail(field, told(bad))).ok()
     }
 
     /// An id is made with a time near the server's.
@@ -174,6 +176,11 @@ impl Check {
         good
     }
 
+    /// Texts and numbers that are good, and nothing else is wrong.
+    pub(super) fn is_good(&self) -> bool {
+        self.bad.is_empty()
+    }
+
     pub(super) fn context(&mut self, context: Option<v1::Context>) -> Context {
         let context = context.unwrap_or_default();
         let principal = self.text("context.principal", context.principal, Principal::new);
@@ -186,6 +193,17 @@ impl Check {
             request_id: request_id.unwrap_or_default(),
             trace_parent: trace_parent.unwrap_or_default(),
         }
+    }
+
+    /// The same for a line whose location a policy may choose.
+    pub(super) fn open_place(&mut self, prefix: &str, place: Place) -> Option<(Sku, Option<Location>, PoolKind, Lot)> {
+        if !place.location.is_empty() {
+            return self.place(prefix, place).map(|(sku, location, kind, lot)| (sku, Some(location), kind, lot));
+        }
+        let sku = self.text(format!("{prefix}sku"), place.sku, Sku::new);
+        let kind = self.kind(format!("{prefix}kind"), place.kind);
+        let lot = self.text(format!("{prefix}lot"), place.lot, Lot::new);
+        Some((sku?, None, kind?, lot?))
     }
 
     pub(super) fn place(&mut self, prefix: &str, place: Place) -> Option<(Sku, Location, PoolKind, Lot)> {

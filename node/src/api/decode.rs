@@ -1,6 +1,14 @@
 //! From the wire to commands: every field is checked here, and every bad one is told at once.
 
+mod keeping;
+mod lists;
 mod sale;
+mod settings;
+
+pub use keeping::{arrive, count, expect, observed_in, quarantine, set, transfer};
+pub use lists::{expiring_of, owner_of, shortages_of, transfers_of};
+pub use sale::{cancel, mark_paying, replace, return_units, ship};
+pub use settings::{configure, settings_of};
 
 use super::check::{Check, LINE_UNITS, Place, UNITS_OR_NONE};
 use earmark_client::wire::v1;
@@ -12,8 +20,6 @@ use earmark_ledger::{
         TimeMs,
     },
 };
-
-pub use sale::{cancel, mark_paying, replace, return_units, ship};
 
 /// What the first server adds to a request: its time, and randomness for ids the caller did not make.
 pub struct Arrival<'a> {
@@ -46,7 +52,7 @@ fn make_operation(arrival: &Arrival<'_>) -> OperationId {
     OperationId::from_slice(id.as_bytes()).expect("the builder makes version 7")
 }
 
-/// Reserve. Every line must live in the shard of the id's home; `api::execute` sees to that.
+/// Reserve. Where its shards are is noted by the router; so is how long it lasts, if the caller leaves that open.
 ///
 /// # Errors
 /// INVALID_ARGUMENT with every bad field.
@@ -66,12 +72,12 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     };
     let ttl_chosen = request.ttl_ms == 0;
     let ttl = if ttl_chosen { chosen_ttl() } else { check.ttl(request.ttl_ms) };
-    let best_effort = request.best_effort;
+    let (best_effort, zone) = (request.best_effort, request.zone);
     let body = match (id, namespace, owner, lines) {
         (Some(id), Some(namespace), Some(owner), Some(lines)) => {
             // The shards are noted by the router.
             let shards = Vec::new();
-            Some(Body::Reserve(Reserve { id, namespace, lines, owner, ttl, ttl_chosen, best_effort, zone: 0, shards }))
+            Some(Body::Reserve(Reserve { id, namespace, lines, owner, ttl, ttl_chosen, best_effort, zone, shards }))
         }
         _ => None,
     };
@@ -94,9 +100,9 @@ impl Check {
                 self.fail(format!("{prefix}minimum"), "needs best_effort");
             }
             let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
-            let place = self.place(&prefix, place);
+            let place = self.open_place(&prefix, place);
             if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
-                good.push(Line { sku, location: Some(location), kind, lot, quantity, minimum });
+                good.push(Line { sku, location, kind, lot, quantity, minimum });
             }
         }
         (good.len() == count).then_some(good)
@@ -196,6 +202,40 @@ pub fn adjust(request: v1::AdjustRequest, arrival: &Arrival<'_>) -> Result<Decod
         _ => None,
     };
     check.finish(bucket, context, request.delivery, arrival, body)
+}
+
+/// What is tried by a dry run, as the reserve it would be, and how fresh the answer must be. Fields are named from the
+/// request on.
+///
+/// # Errors
+/// INVALID_ARGUMENT with every bad field.
+pub fn dry_run(request: &v1::DryRunRequest, arrival: &Arrival<'_>) -> Result<(Decoded, v1::ReadLevel), v1::Error> {
+    let mut check = Check::default();
+    let level = check.level(request.level);
+    let reserve = match request.reserve.clone() {
+        // An id would be judged by its age, and its home would count.
+        Some(asked) => {
+            v1::ReserveRequest { reservation_id: bytes::Bytes::new(), context: None, delivery: None, ..asked }
+        }
+        None => v1::ReserveRequest::default(),
+    };
+    match (reserve_within(reserve, arrival), level) {
+        (Ok(decoded), Some(level)) => Ok((decoded, level)),
+        (Ok(_), None) => Err(check.refuse()),
+        (Err(error), _) => {
+            for bad in error.fields {
+                check.fail(bad.field, bad.description);
+            }
+            Err(check.refuse())
+        }
+    }
+}
+
+fn reserve_within(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
+    reserve(request, arrival).map_err(|mut error| {
+        error.fields.iter_mut().for_each(|bad| bad.field.insert_str(0, "reserve."));
+        error
+    })
 }
 
 /// What a read of stock names, and how fresh it must be.

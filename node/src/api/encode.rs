@@ -1,12 +1,16 @@
 //! From outcomes and views of the ledger to the wire.
 
+mod keeping;
+
+pub use keeping::{expected, settings, shortage, transfer};
+
 use super::error::{self, state_to_wire, units};
 use crate::shard::proposer::Answer;
 use earmark_client::wire::v1::{self, operation_result::Body};
 use earmark_ledger::{
-    command,
-    outcome::{Done, PoolView, Refusal, ReservationView, Reserved, Verdict},
-    types::{PoolKey, PoolKind, Position},
+    command::{self, QuarantineStep},
+    outcome::{Done, LineGot, PoolView, Refusal, ReservationView, Reserved, Verdict},
+    types::{PoolKind, Position},
 };
 
 /// A position on the wire.
@@ -46,6 +50,9 @@ pub fn pool(view: &PoolView) -> v1::Pool {
         sellable: units(view.sellable),
         received_total: units(view.received_total),
         sold_total: units(view.sold_total),
+        in_transit: units(view.in_transit),
+        expected: units(view.expected),
+        expected_date_ms: view.expected_date.map_or(0, |date| date.0),
     }
 }
 
@@ -81,7 +88,9 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
     }
 }
 
-fn line(pool: &PoolKey, asked: i64, got: i64) -> v1::LineResult {
+/// What a line got.
+pub fn line(line: &LineGot) -> v1::LineResult {
+    let (pool, asked, got) = (&line.pool, units(line.asked), units(line.got));
     let reason = if got < asked { v1::Code::InsufficientStock } else { v1::Code::Unspecified };
     v1::LineResult {
         sku: pool.sku.to_string(),
@@ -91,6 +100,7 @@ fn line(pool: &PoolKey, asked: i64, got: i64) -> v1::LineResult {
         asked,
         got,
         reason: reason.into(),
+        policy_version: line.policy,
     }
 }
 
@@ -99,7 +109,7 @@ fn reserved(done: &Reserved, answer: &Answer) -> v1::ReserveResponse {
     v1::ReserveResponse {
         reservation_id: done.id.to_bytes().to_vec().into(),
         extent: extent.into(),
-        lines: done.lines.iter().map(|got| line(&got.pool, units(got.asked), units(got.got))).collect(),
+        lines: done.lines.iter().map(line).collect(),
         deadline_ms: done.deadline.0,
         server_time_ms: answer.outcome.time.0,
         position: Some(position(answer.outcome.position)),
@@ -132,6 +142,20 @@ pub enum Asked {
     Cancel,
     /// Return.
     Return,
+    /// Set.
+    Set,
+    /// Count.
+    Count,
+    /// Quarantine, unquarantine or write-off.
+    Quarantine(QuarantineStep),
+    /// Transfer.
+    Transfer,
+    /// Arrive.
+    Arrive,
+    /// Expect.
+    Expect,
+    /// Configure.
+    Configure,
 }
 
 impl Asked {
@@ -149,11 +173,8 @@ impl Asked {
             command::Body::Ship(_) => Self::Ship,
             command::Body::Cancel(_) => Self::Cancel,
             command::Body::Return(_) => Self::Return,
-            // No wire for what the keepers of the stock ask yet.
-            command::Body::Forget(_)
-            | command::Body::Meta(_)
-            | command::Body::Cart(_)
-            | command::Body::Stockkeeping(_) => return None,
+            command::Body::Stockkeeping(asked) => keeping::asked(asked),
+            command::Body::Forget(_) | command::Body::Meta(_) | command::Body::Cart(_) => return None,
         })
     }
 }
@@ -166,9 +187,9 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
             // That there is no such reservation is not remembered: an earlier try may still find one.
             let ends = matches!(asked, Asked::Commit | Asked::Release) && matches!(refusal, Refusal::NotFound(_));
             let mut told = error::refusal(refusal, answer.logged && !ends);
-            // An adjustment has no lines.
-            if let (Asked::Adjust, [short]) = (asked, told.shortages.as_slice()) {
-                told.message = format!("{} asked, {} on hand", short.asked, short.sellable);
+            // What changes one pool has no lines.
+            if let (Some(what), [short]) = (keeping::lacks(asked), told.shortages.as_slice()) {
+                told.message = format!("{} asked, {} {what}", short.asked, short.sellable);
             }
             return Body::Error(told);
         }
@@ -232,6 +253,28 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
         (Asked::Adjust, Done::Pool(view)) => {
             Body::Adjust(v1::AdjustResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
         }
+        (Asked::Set, Done::Stock(change)) => Body::Set(keeping::changed(change, answer)),
+        (Asked::Count, Done::Stock(change)) => Body::Count(keeping::changed(change, answer)),
+        (Asked::Quarantine(step), Done::Stock(change)) => {
+            let told = keeping::changed(change, answer);
+            match step {
+                QuarantineStep::SetApart => Body::Quarantine(told),
+                QuarantineStep::Back => Body::Unquarantine(told),
+                QuarantineStep::WriteOff => Body::WriteOff(told),
+            }
+        }
+        (Asked::Transfer, Done::Transfer(done)) => Body::Transfer(keeping::transferred(done, answer)),
+        (Asked::Arrive, Done::Transfer(done)) => Body::Arrive(keeping::transferred(done, answer)),
+        (Asked::Expect, Done::Pool(view)) => {
+            Body::Expect(v1::ExpectResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
+        }
+        (Asked::Configure, Done::Settings(view)) => Body::ConfigureSku(v1::ConfigureSkuResponse {
+            version: view.version,
+            settings: Some(settings(&view.settings)),
+            position: at,
+            server_time_ms,
+            replayed,
+        }),
         // The ledger answers each command with its own kind of Done; anything else would be a bug of ours, and what it
         // did is then not known to the caller.
         (asked, done) => Body::Error(error::refused(

@@ -1,6 +1,6 @@
 //! The one mapping from what went wrong inside to what a client is told.
 
-use crate::shard::proposer::Failure;
+use crate::shard::{look_back::Unseen, proposer::Failure};
 use earmark_client::wire::v1;
 use earmark_ledger::outcome::{LimitKind, Missing, Refusal, ReservationState};
 
@@ -55,6 +55,18 @@ pub fn failure(failure: &Failure) -> v1::Error {
         Failure::Unknown => refused(
             v1::Code::OutcomeUnknown,
             "the command was proposed, but its outcome is not known; send the same id again",
+        ),
+        Failure::Unseen(Unseen::Ahead) => invalid(vec![v1::FieldViolation {
+            field: "observed".to_owned(),
+            description: "is still to come: name a moment that is past, or none for now".to_owned(),
+        }]),
+        Failure::Unseen(Unseen::Gone) => refused(
+            v1::Code::PositionExpired,
+            "the journal of this shard does not reach back to that moment; count again, and name a later one or none",
+        ),
+        Failure::Unseen(Unseen::TooMuch) => refused(
+            v1::Code::PositionExpired,
+            "too much moved in this pool since that moment; count again, and name a later one or none",
         ),
     }
 }
@@ -128,13 +140,10 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
                     line: short.line,
                     asked: units(short.asked),
                     sellable: units(short.sellable),
+                    earliest_ms: short.earliest.map_or(0, |date| date.0),
                 })
                 .collect();
-            let message = shortages
-                .iter()
-                .map(|short| format!("lines[{}]: {} asked, {} to be had", short.line, short.asked, short.sellable))
-                .collect::<Vec<_>>()
-                .join("; ");
+            let message = lacking(&shortages);
             v1::Error { shortages, ..plain(v1::Code::InsufficientStock, message) }
         }
         Refusal::Contended => v1::Error {
@@ -142,6 +151,13 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
             ..plain(v1::Code::Contended, "units that are about to be free stand in the way; ask again".to_owned())
         },
     }
+}
+
+/// What lines lack, for people.
+pub fn lacking(shortages: &[v1::Shortage]) -> String {
+    let line =
+        |short: &v1::Shortage| format!("lines[{}]: {} asked, {} to be had", short.line, short.asked, short.sellable);
+    shortages.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 fn missing_text(missing: &Missing) -> String {

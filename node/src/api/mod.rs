@@ -4,8 +4,10 @@
 mod check;
 pub mod cluster;
 pub mod decode;
+mod dry_run;
 pub mod encode;
 pub mod error;
+mod gather;
 mod read;
 mod reservations;
 pub mod status;
@@ -22,7 +24,7 @@ use earmark_client::wire::v1::{
     reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
 use earmark_ledger::{
-    command::{Body, Replace, Reserve},
+    command::{Body, QuarantineStep, Replace, Reserve},
     types::{Bucket, ShardId},
 };
 use std::sync::Arc;
@@ -82,22 +84,41 @@ async fn report_health(node: std::sync::Weak<Node>, reporter: tonic_health::serv
 
 /// Does one operation.
 pub async fn execute(router: &Router, operation: v1::Operation, hop: Hop) -> v1::OperationResult {
-    let body = match operation.body {
-        Some(Asked::GetStock(request)) => match read::stock(router, request, hop).await {
-            Ok(response) => Answered::GetStock(response),
-            Err(error) => Answered::Error(error),
-        },
-        Some(Asked::GetReservation(request)) => match read::reservation(router, request, hop).await {
-            Ok(response) => Answered::GetReservation(response),
-            Err(error) => Answered::Error(error),
-        },
-        Some(mutation) => mutate(router, mutation, hop).await,
-        None => Answered::Error(error::invalid(vec![v1::FieldViolation {
+    answer(router, operation, hop, None).await
+}
+
+/// Answers a read for a peer. Of what is asked of several shards it answers for that one.
+pub async fn execute_for_peer(router: &Router, operation: v1::Operation, shard: ShardId) -> v1::OperationResult {
+    answer(router, operation, Hop::Forwarded, Some(shard)).await
+}
+
+async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Option<ShardId>) -> v1::OperationResult {
+    let told = match operation.body {
+        Some(Asked::GetStock(request)) => read::stock(router, request, hop).await.map(Answered::GetStock),
+        Some(Asked::GetReservation(request)) => {
+            read::reservation(router, request, hop).await.map(Answered::GetReservation)
+        }
+        Some(Asked::GetSkuSettings(request)) => {
+            read::settings(router, request, hop).await.map(Answered::GetSkuSettings)
+        }
+        Some(Asked::ListInTransit(request)) => {
+            read::in_transit(router, request, hop).await.map(Answered::ListInTransit)
+        }
+        Some(Asked::ListShortages(request)) => {
+            gather::shortages(router, request, only).await.map(Answered::ListShortages)
+        }
+        Some(Asked::ListReservations(request)) => {
+            gather::reservations(router, request, only).await.map(Answered::ListReservations)
+        }
+        Some(Asked::ListExpiring(request)) => gather::expiring(router, request, only).await.map(Answered::ListExpiring),
+        Some(Asked::DryRun(request)) => dry_run::dry_run(router, request, only).await.map(Answered::DryRun),
+        Some(mutation) => Ok(mutate(router, mutation, hop).await),
+        None => Err(error::invalid(vec![v1::FieldViolation {
             field: "operation".to_owned(),
             description: "is empty, or of a kind this node does not know".to_owned(),
         }])),
     };
-    v1::OperationResult { body: Some(body) }
+    v1::OperationResult { body: Some(told.unwrap_or_else(Answered::Error)) }
 }
 
 async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
@@ -115,6 +136,10 @@ async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
 async fn decide(router: &Router, mutation: Asked, hop: Hop) -> Answered {
     let random = || router.node().environment().random.next_u64();
     let now = router.server_time();
+    let observed = match &mutation {
+        Asked::Count(count) => count.observed,
+        _ => None,
+    };
     let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
     let Decoded { bucket, mut command, fresh, direct, map_version } = match decoded {
         Ok(decoded) => decoded,
@@ -124,6 +149,11 @@ async fn decide(router: &Router, mutation: Asked, hop: Hop) -> Answered {
         Ok(shard) => shard,
         Err(error) => return Answered::Error(error),
     };
+    if let Some(v1::count_request::Observed::ObservedPosition(position)) = observed
+        && let Err(error) = seen_in(router, position, shard)
+    {
+        return Answered::Error(error);
+    }
     let Some(asked) = encode::Asked::of(&command.body) else {
         return Answered::Error(error::refused(v1::Code::InvalidArgument, "no client sends this"));
     };
@@ -152,8 +182,36 @@ fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1
         Asked::Ship(request) => decode::ship(request, arrival),
         Asked::Cancel(request) => decode::cancel(request, arrival),
         Asked::ReturnUnits(request) => decode::return_units(request, arrival),
-        Asked::GetStock(_) | Asked::GetReservation(_) => unreachable!("reads go their own way"),
+        Asked::Set(request) => decode::set(request, arrival),
+        Asked::Count(request) => decode::count(request, arrival),
+        Asked::Quarantine(request) => decode::quarantine(request, QuarantineStep::SetApart, arrival),
+        Asked::Unquarantine(request) => decode::quarantine(request, QuarantineStep::Back, arrival),
+        Asked::WriteOff(request) => decode::quarantine(request, QuarantineStep::WriteOff, arrival),
+        Asked::Transfer(request) => decode::transfer(request, arrival),
+        Asked::Arrive(request) => decode::arrive(request, arrival),
+        Asked::Expect(request) => decode::expect(request, arrival),
+        Asked::ConfigureSku(request) => decode::configure(request, arrival),
+        Asked::GetStock(_)
+        | Asked::GetReservation(_)
+        | Asked::GetSkuSettings(_)
+        | Asked::ListShortages(_)
+        | Asked::ListInTransit(_)
+        | Asked::ListReservations(_)
+        | Asked::ListExpiring(_)
+        | Asked::DryRun(_) => unreachable!("reads go their own way"),
     }
+}
+
+/// A position that a count names must be of the shard its SKU lives in, and of its present epoch: a restored shard counts
+/// its entries anew.
+fn seen_in(router: &Router, position: v1::Position, shard: ShardId) -> Result<(), v1::Error> {
+    decode::observed_in(position, shard)?;
+    let Some(replica) = router.node().replica(shard) else { return Ok(()) };
+    if position.epoch == replica.hot().epoch().0 {
+        return Ok(());
+    }
+    let message = format!("the position is of epoch {}, and the shard has another one by now", position.epoch);
+    Err(error::refused(v1::Code::PositionExpired, message))
 }
 
 /// How the sender routed.

@@ -17,10 +17,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A replica that a read may be answered from, and how old its state may be.
-struct Source {
-    replica: Arc<Replica>,
-    level: v1::ReadLevel,
-    age: Duration,
+pub(super) struct Source {
+    pub(super) replica: Arc<Replica>,
+    pub(super) level: v1::ReadLevel,
+    pub(super) age: Duration,
 }
 
 /// Stock of one SKU.
@@ -33,14 +33,20 @@ pub async fn stock(router: &Router, request: v1::GetStockRequest, hop: Hop) -> R
     let wanted = Wanted { bucket, level, token: request.token.as_ref(), direct: request.direct };
     match source(router, &wanted, hop).await? {
         Found::Here(source) => {
-            let (pools, position, as_of) = {
+            let (pools, expected, shortages, position, as_of) = {
                 let hot = source.replica.hot();
-                let pools = hot.ledger.stock(&namespace, &sku, location.as_ref());
-                let pools = pools.map_err(|missing| error::refusal(&Refusal::NotFound(missing), false))?;
-                (pools, hot.position(), hot.clock())
+                let missing = |missing| error::refusal(&Refusal::NotFound(missing), false);
+                let pools = hot.ledger.stock(&namespace, &sku, location.as_ref()).map_err(missing)?;
+                let mut expected = hot.ledger.expected(&namespace, &sku).map_err(missing)?;
+                expected.retain(|receipt| location.as_ref().is_none_or(|location| receipt.pool.location == *location));
+                let short = pools.iter().filter(|pool| !pool.short.is_zero());
+                let shortages: Vec<_> = short.filter_map(|pool| hot.ledger.shortage(&pool.key)).collect();
+                (pools, expected, shortages, hot.position(), hot.clock())
             };
             Ok(v1::GetStockResponse {
                 pools: pools.iter().map(encode::pool).collect(),
+                expected: expected.iter().map(encode::expected).collect(),
+                shortages: shortages.iter().map(encode::shortage).collect(),
                 level: source.level.into(),
                 position: Some(encode::position(position)),
                 as_of_ms: as_of.0,
@@ -52,6 +58,83 @@ pub async fn stock(router: &Router, request: v1::GetStockRequest, hop: Hop) -> R
             Answered::Error(error) => Err(error),
             _ => Err(error::refused(v1::Code::NoQuorum, "the leader answered something else")),
         },
+    }
+}
+
+/// Settings of one SKU.
+///
+/// # Errors
+/// As told to the client.
+pub async fn settings(
+    router: &Router,
+    request: v1::GetSkuSettingsRequest,
+    hop: Hop,
+) -> Result<v1::GetSkuSettingsResponse, v1::Error> {
+    let (namespace, sku, level) = decode::settings_of(&request)?;
+    let bucket = Bucket::of(&namespace, &sku);
+    let wanted = Wanted { bucket, level, token: request.token.as_ref(), direct: request.direct };
+    match source(router, &wanted, hop).await? {
+        Found::Here(source) => {
+            let hot = source.replica.hot();
+            let view = hot.ledger.settings(&namespace, &sku);
+            let view = view.map_err(|missing| error::refusal(&Refusal::NotFound(missing), false))?;
+            Ok(v1::GetSkuSettingsResponse {
+                version: view.version,
+                settings: Some(encode::settings(&view.settings)),
+                level: source.level.into(),
+                position: Some(encode::position(hot.position())),
+                as_of_ms: hot.clock().0,
+                age_ms: millis(source.age),
+            })
+        }
+        Found::There(leader) => match forward(router, leader, Asked::GetSkuSettings(request)).await? {
+            Answered::GetSkuSettings(response) => Ok(response),
+            other => Err(other_than_asked(other)),
+        },
+    }
+}
+
+/// Transfers of one SKU that are under way.
+///
+/// # Errors
+/// As told to the client.
+pub async fn in_transit(
+    router: &Router,
+    request: v1::ListInTransitRequest,
+    hop: Hop,
+) -> Result<v1::ListInTransitResponse, v1::Error> {
+    let asked = decode::transfers_of(&request)?;
+    let bucket = Bucket::of(&asked.namespace, &asked.of);
+    let wanted = Wanted { bucket, level: asked.level, token: request.token.as_ref(), direct: request.direct };
+    match source(router, &wanted, hop).await? {
+        Found::Here(source) => {
+            let hot = source.replica.hot();
+            let transfers = hot.ledger.in_transit(&asked.namespace, &asked.of, asked.after, asked.size + 1);
+            let mut transfers = transfers.map_err(|missing| error::refusal(&Refusal::NotFound(missing), false))?;
+            let more = transfers.len() > asked.size;
+            transfers.truncate(asked.size);
+            let last = transfers.last().filter(|_| more).map(|last| last.id.to_bytes().to_vec());
+            Ok(v1::ListInTransitResponse {
+                transfers: transfers.iter().map(encode::transfer).collect(),
+                next_page_token: last.unwrap_or_default().into(),
+                level: source.level.into(),
+                position: Some(encode::position(hot.position())),
+                as_of_ms: hot.clock().0,
+                age_ms: millis(source.age),
+            })
+        }
+        Found::There(leader) => match forward(router, leader, Asked::ListInTransit(request)).await? {
+            Answered::ListInTransit(response) => Ok(response),
+            other => Err(other_than_asked(other)),
+        },
+    }
+}
+
+/// What is told of an answer to another question.
+pub(super) fn other_than_asked(answered: Answered) -> v1::Error {
+    match answered {
+        Answered::Error(error) => error,
+        _ => error::refused(v1::Code::NoQuorum, "the leader answered something else"),
     }
 }
 
@@ -85,7 +168,7 @@ pub async fn reservation(
     }
 }
 
-fn millis(age: Duration) -> u64 {
+pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -113,17 +196,29 @@ struct Wanted<'a> {
     direct: bool,
 }
 
-enum Found {
+pub(super) enum Found {
     Here(Source),
     There(u32),
 }
 
 async fn source(router: &Router, wanted: &Wanted<'_>, hop: Hop) -> Result<Found, v1::Error> {
     let shard = router.shard(wanted.bucket)?;
-    match wanted.level {
+    let hop = if wanted.direct && hop == Hop::First { Hop::Direct } else { hop };
+    source_in(router, shard, wanted.level, wanted.token, hop).await
+}
+
+/// Where a read of that shard may be answered.
+pub(super) async fn source_in(
+    router: &Router,
+    shard: ShardId,
+    level: v1::ReadLevel,
+    token: Option<&v1::Token>,
+    hop: Hop,
+) -> Result<Found, v1::Error> {
+    match level {
         v1::ReadLevel::Session => {
             if let Some(replica) = router.node().replica(shard)
-                && reached(&replica, wanted.token).await
+                && reached(&replica, token).await
             {
                 return Ok(Found::Here(Source { replica, level: v1::ReadLevel::Session, age: Duration::ZERO }));
             }
@@ -137,11 +232,11 @@ async fn source(router: &Router, wanted: &Wanted<'_>, hop: Hop) -> Result<Found,
         }
         v1::ReadLevel::Unspecified | v1::ReadLevel::Linearizable => {}
     }
-    linearizable(router, shard, wanted.direct, hop).await
+    linearizable(router, shard, hop).await
 }
 
 /// The replica of the leader, confirmed. It is good for every level.
-async fn linearizable(router: &Router, shard: ShardId, direct: bool, hop: Hop) -> Result<Found, v1::Error> {
+async fn linearizable(router: &Router, shard: ShardId, hop: Hop) -> Result<Found, v1::Error> {
     match router.leader(shard) {
         Leader::Here(replica) => {
             let confirmed = replica.linearize(Instant::now() + READ_PATIENCE).await;
@@ -154,7 +249,7 @@ async fn linearizable(router: &Router, shard: ShardId, direct: bool, hop: Hop) -
             })?;
             Ok(Found::Here(Source { replica, level: v1::ReadLevel::Linearizable, age: Duration::ZERO }))
         }
-        Leader::There(Some(leader)) if hop == Hop::First && !direct => Ok(Found::There(leader)),
+        Leader::There(Some(leader)) if hop == Hop::First => Ok(Found::There(leader)),
         Leader::There(leader) => Err(router.not_leader(leader)),
     }
 }
@@ -175,10 +270,20 @@ async fn reached(replica: &Replica, token: Option<&v1::Token>) -> bool {
 }
 
 async fn forward(router: &Router, leader: u32, asked: Asked) -> Result<Answered, v1::Error> {
+    forward_to(router, leader, ShardId::META, asked).await
+}
+
+/// The same of what is asked of one shard among several: the leader answers for that shard alone.
+pub(super) async fn forward_to(
+    router: &Router,
+    leader: u32,
+    shard: ShardId,
+    asked: Asked,
+) -> Result<Answered, v1::Error> {
     let unreached = |what: String| error::refused(v1::Code::NoQuorum, format!("the leader, node {leader}: {what}"));
     let mut link = router.node().links().to(leader).ok_or_else(|| unreached("is not known".to_owned()))?;
     let operation = v1::Operation { body: Some(asked) };
-    let request = wire::ForwardReadRequest { shard: 0, operation: operation.encode_to_vec().into() };
+    let request = wire::ForwardReadRequest { shard: shard.0, operation: operation.encode_to_vec().into() };
     let reply = tokio::time::timeout(READ_PATIENCE, link.forward_read(request))
         .await
         .map_err(|_| unreached("no answer in time".to_owned()))?

@@ -127,6 +127,33 @@ impl ReservationService for Service {
         }
     }
 
+    async fn dry_run(&self, request: Request<v1::DryRunRequest>) -> Result<Response<v1::DryRunResponse>, Status> {
+        match self.one(Asked::DryRun(request.into_inner())).await? {
+            Answered::DryRun(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        match self.one(Asked::ListReservations(request.into_inner())).await? {
+            Answered::ListReservations(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn list_expiring(
+        &self,
+        request: Request<v1::ListExpiringRequest>,
+    ) -> Result<Response<v1::ListExpiringResponse>, Status> {
+        match self.one(Asked::ListExpiring(request.into_inner())).await? {
+            Answered::ListExpiring(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
     async fn make_reservation_id(
         &self,
         request: Request<v1::MakeReservationIdRequest>,

@@ -61,4 +61,109 @@ impl StockService for Service {
             _ => mismatch(),
         }
     }
+
+    async fn set(&self, request: Request<v1::SetRequest>) -> Result<Response<v1::StockChangeResponse>, Status> {
+        match self.one(Asked::Set(request.into_inner())).await? {
+            Answered::Set(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::StockChangeResponse>, Status> {
+        match self.one(Asked::Count(request.into_inner())).await? {
+            Answered::Count(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn quarantine(
+        &self,
+        request: Request<v1::QuarantineRequest>,
+    ) -> Result<Response<v1::StockChangeResponse>, Status> {
+        match self.one(Asked::Quarantine(request.into_inner())).await? {
+            Answered::Quarantine(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn unquarantine(
+        &self,
+        request: Request<v1::QuarantineRequest>,
+    ) -> Result<Response<v1::StockChangeResponse>, Status> {
+        match self.one(Asked::Unquarantine(request.into_inner())).await? {
+            Answered::Unquarantine(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn write_off(
+        &self,
+        request: Request<v1::QuarantineRequest>,
+    ) -> Result<Response<v1::StockChangeResponse>, Status> {
+        match self.one(Asked::WriteOff(request.into_inner())).await? {
+            Answered::WriteOff(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn transfer(&self, request: Request<v1::TransferRequest>) -> Result<Response<v1::TransferResponse>, Status> {
+        match self.one(Asked::Transfer(request.into_inner())).await? {
+            Answered::Transfer(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn arrive(&self, request: Request<v1::ArriveRequest>) -> Result<Response<v1::TransferResponse>, Status> {
+        match self.one(Asked::Arrive(request.into_inner())).await? {
+            Answered::Arrive(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn expect(&self, request: Request<v1::ExpectRequest>) -> Result<Response<v1::ExpectResponse>, Status> {
+        match self.one(Asked::Expect(request.into_inner())).await? {
+            Answered::Expect(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn configure_sku(
+        &self,
+        request: Request<v1::ConfigureSkuRequest>,
+    ) -> Result<Response<v1::ConfigureSkuResponse>, Status> {
+        match self.one(Asked::ConfigureSku(request.into_inner())).await? {
+            Answered::ConfigureSku(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn get_sku_settings(
+        &self,
+        request: Request<v1::GetSkuSettingsRequest>,
+    ) -> Result<Response<v1::GetSkuSettingsResponse>, Status> {
+        match self.one(Asked::GetSkuSettings(request.into_inner())).await? {
+            Answered::GetSkuSettings(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn list_shortages(
+        &self,
+        request: Request<v1::ListShortagesRequest>,
+    ) -> Result<Response<v1::ListShortagesResponse>, Status> {
+        match self.one(Asked::ListShortages(request.into_inner())).await? {
+            Answered::ListShortages(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
+
+    async fn list_in_transit(
+        &self,
+        request: Request<v1::ListInTransitRequest>,
+    ) -> Result<Response<v1::ListInTransitResponse>, Status> {
+        match self.one(Asked::ListInTransit(request.into_inner())).await? {
+            Answered::ListInTransit(response) => Ok(Response::new(response)),
+            _ => mismatch(),
+        }
+    }
 }

@@ -282,7 +282,7 @@ mod tests {
         let told = v1::Error {
             code: code.into(),
             message: "why".to_owned(),
-            shortages: vec![v1::Shortage { line: 0, asked: 5, sellable: 2 }],
+            shortages: vec![v1::Shortage { line: 0, asked: 5, sellable: 2, earliest_ms: 0 }],
             ..Default::default()
         };
         Error::from(told)

@@ -15,7 +15,7 @@ use crate::{
     formation::Formation,
     node::{Health, Node},
     reseed,
-    router::{self, Router},
+    router::Router,
     shard::{
         Replica, journal,
         machine::SnapshotData,
@@ -267,9 +267,10 @@ impl peer_server::Peer for Service {
         request: Request<wire::ForwardReadRequest>,
     ) -> Result<Response<wire::ForwardReadReply>, Status> {
         self.introduced(&request)?;
-        let operation = earmark_client::wire::v1::Operation::decode(request.into_inner().operation)
+        let wire::ForwardReadRequest { shard, operation } = request.into_inner();
+        let operation = earmark_client::wire::v1::Operation::decode(operation)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let result = api::execute(&self.router, operation, router::Hop::Forwarded).await;
+        let result = api::execute_for_peer(&self.router, operation, ShardId(shard)).await;
         Ok(Response::new(wire::ForwardReadReply { result: result.encode_to_vec().into() }))
     }
 

@@ -14,14 +14,15 @@ use crate::{
 use bytes::Bytes;
 use earmark_client::{status::never_sent, wire::v1};
 use earmark_ledger::{
-    codec,
-    command::Command,
+    chosen_ttl, codec,
+    command::{Body, Command, Reserve},
     outcome::Outcome,
-    types::{Bucket, ShardId, TimeMs},
+    types::{Bucket, DurationMs, ShardId, Sku, TimeMs},
 };
 use placement::Placement;
 use prost::Message;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -150,11 +151,32 @@ impl Router {
     async fn propose(
         &self,
         replica: &Replica,
-        command: Command,
+        mut command: Command,
         fresh: bool,
         deadline: Instant,
     ) -> Result<Answer, v1::Error> {
+        if let Body::Reserve(reserve) = &mut command.body
+            && reserve.ttl_chosen
+            && !reserve.shards.is_empty()
+        {
+            reserve.ttl = self.hold_time(reserve);
+        }
         replica.propose(command, fresh, deadline).await.map_err(|failure| self.failure(failure))
+    }
+
+    /// How long a cart over several shards is held whose request leaves it open: the shortest of what the settings of its
+    /// SKUs say, as far as the replicas on this node know them. A SKU of a shard without a replica here counts as one
+    /// without settings.
+    fn hold_time(&self, reserve: &Reserve) -> DurationMs {
+        let mut skus: BTreeMap<ShardId, Vec<&Sku>> = BTreeMap::new();
+        for (shard, line) in reserve.shards.iter().zip(&reserve.lines) {
+            skus.entry(*shard).or_default().push(&line.sku);
+        }
+        let of_shard = |(shard, skus): (ShardId, Vec<&Sku>)| match self.node.replica(shard) {
+            Some(replica) => replica.hot().ledger.hold_time(&reserve.namespace, skus),
+            None => chosen_ttl(),
+        };
+        skus.into_iter().map(of_shard).min().unwrap_or(chosen_ttl())
     }
 
     /// What a client is told of a failure.

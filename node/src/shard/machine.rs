@@ -12,7 +12,7 @@ use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
     Corrupt, Digest, Ledger, Loader, RecordKey, codec, records,
-    types::{LogIndex, ShardId},
+    types::{Epoch, LogIndex, ShardId},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -58,6 +58,8 @@ pub struct Hot {
     pub checkpointed: Option<LogId>,
     journal: Vec<(LogIndex, Bytes)>,
     journal_bytes: usize,
+    /// Blocks that a checkpoint is taking to disk: until it is there they are read from here.
+    journal_leaving: Vec<(LogIndex, Bytes)>,
     digests: VecDeque<(u64, Digest)>,
     snapshot: Option<SnapshotMeta>,
 }
@@ -148,6 +150,7 @@ impl Core {
             checkpointed: restored.applied,
             journal: Vec::new(),
             journal_bytes: 0,
+            journal_leaving: Vec::new(),
             digests: VecDeque::new(),
             snapshot: restored
                 .applied
@@ -259,6 +262,39 @@ impl Core {
         self.store.read_state(key.as_bytes()).map_err(io::Error::other)
     }
 
+    /// One block of the journal, whether it is on disk yet or not; none if it is below the floor.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn journal_block(&self, epoch: Epoch, index: LogIndex) -> Result<Option<Bytes>, StoreError> {
+        {
+            let hot = self.hot();
+            if hot.epoch() == epoch {
+                for blocks in [&hot.journal, &hot.journal_leaving] {
+                    if let Ok(at) = blocks.binary_search_by_key(&index, |(index, _)| *index) {
+                        return Ok(Some(blocks[at].1.clone()));
+                    }
+                }
+            }
+        }
+        // What left memory meanwhile is on disk by now.
+        let next = LogIndex(index.0.saturating_add(1));
+        let found = self.store.journal_before(epoch, next)?;
+        Ok(found.filter(|(found_epoch, found, _)| (*found_epoch, *found) == (epoch, index)).map(|(_, _, block)| block))
+    }
+
+    /// The oldest block of the journal that there is, whether it is on disk yet or not.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn journal_oldest(&self) -> Result<Option<Bytes>, StoreError> {
+        if let Some((_, _, block)) = self.store.journal_first(self.store.journal_floor())? {
+            return Ok(Some(block));
+        }
+        let hot = self.hot();
+        Ok(hot.journal_leaving.first().or(hot.journal.first()).map(|(_, block)| block.clone()))
+    }
+
     /// Resolves when a checkpoint should be taken at once.
     pub async fn checkpoint_wanted(&self) {
         self.checkpoint_wanted.notified().await;
@@ -279,10 +315,11 @@ impl Core {
             }
             let changes = hot.ledger.take_changes();
             hot.journal_bytes = 0;
+            hot.journal_leaving = std::mem::take(&mut hot.journal);
             let checkpoint = Checkpoint {
                 puts: changes.puts,
                 deletes: changes.deletes,
-                journal: std::mem::take(&mut hot.journal),
+                journal: hot.journal_leaving.clone(),
                 applied: Some(applied),
                 membership: hot.membership.clone(),
                 epoch: hot.ledger.epoch(),
@@ -293,6 +330,7 @@ impl Core {
         self.store.checkpoint(checkpoint).await.map_err(io::Error::other)?;
         let mut hot = self.hot();
         hot.checkpointed = Some(applied);
+        hot.journal_leaving.clear();
         hot.snapshot = Some(SnapshotMeta { last_log_id: Some(applied), last_membership: membership });
         hot.ledger.evict();
         Ok(Some(applied))
@@ -420,6 +458,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             hot.membership = membership;
             hot.checkpointed = Some(applied);
             hot.journal.clear();
+            hot.journal_leaving.clear();
             hot.journal_bytes = 0;
             hot.snapshot = Some(meta.clone());
             self.core.board.clear();

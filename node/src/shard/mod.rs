@@ -9,6 +9,7 @@ mod checkpointer;
 pub mod handover;
 pub mod journal;
 mod leader;
+pub mod look_back;
 pub mod machine;
 pub mod membership;
 pub mod proposer;
@@ -265,7 +266,8 @@ impl Replica {
     ///
     /// # Errors
     /// [`Failure`] tells what may have happened from what surely did not.
-    pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+    pub async fn propose(&self, mut command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        self.look_back(&mut command, deadline).await?;
         let (before, after) = failpoint::around(&command.body);
         before.into_iter().for_each(failpoint::hit);
         let mut answer = match may_ask_others(&command.body) {

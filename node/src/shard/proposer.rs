@@ -4,6 +4,7 @@
 //! the answer is OVERLOADED, at once.
 
 use super::{
+    look_back::Unseen,
     machine::{Core, Machine},
     raft::{Payload, ReplicaId, TypeConfig},
     reads::Reads,
@@ -13,7 +14,7 @@ use crate::{
     stamp::{Clocks, Stamp},
 };
 use earmark_ledger::{
-    Fresh,
+    Fresh, Ledger,
     cart::message::Message,
     codec,
     command::{Batch, Body, Command, Stockkeeping},
@@ -50,6 +51,8 @@ pub enum Failure {
     Damaged,
     /// It may still take effect, or have taken it.
     Unknown,
+    /// Surely no effect: what the books said at the moment it names can't be told.
+    Unseen(Unseen),
 }
 
 /// An outcome, and whether it stands in the log (so it speaks for every earlier try of the same id).
@@ -272,7 +275,8 @@ impl Actor {
                     gathered.digest |= digest;
                     gathered.empties.push(done);
                 }
-                Item::Command(proposal) => {
+                Item::Command(mut proposal) => {
+                    choose_ttl(&hot.ledger, &mut proposal.command);
                     // Only a first sending is judged here; of any other the log knows whether it was done before.
                     if proposal.fresh && proposal.command.not_after < time {
                         let _ = proposal.answer.send(Err(Failure::Late));
@@ -346,6 +350,17 @@ impl Actor {
                 }
             }
         });
+    }
+}
+
+/// How long a hold lasts whose request leaves it open, by the settings of its SKUs. It stands in the entry from here on.
+/// Of a cart over several shards the router has noted what the nodes' own replicas say.
+fn choose_ttl(ledger: &Ledger, command: &mut Command) {
+    if let Body::Reserve(reserve) = &mut command.body
+        && reserve.ttl_chosen
+        && reserve.shards.is_empty()
+    {
+        reserve.ttl = ledger.hold_time(&reserve.namespace, reserve.lines.iter().map(|line| &line.sku));
     }
 }
 

@@ -6,6 +6,7 @@ mod clock;
 mod damage;
 mod handover;
 mod journal;
+mod keeping;
 mod lease;
 mod limits;
 mod opposite;

@@ -82,6 +82,10 @@ fn command(stage: &Stage, cast: &Cast, case: &Case) -> Option<Command> {
         }
         Operation::Commit => drop(command.args(["commit", &id])),
         Operation::Release => drop(command.args(["release", &id])),
+        Operation::Replace => {
+            command.args(["replace", &id]);
+            command.args(case.skus.iter().map(|sku| format!("{sku}@{LOCATION}={}", UNITS + 1)));
+        }
         Operation::CommitPart | Operation::Expire => return None,
     }
     Some(command)

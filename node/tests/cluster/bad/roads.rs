@@ -59,6 +59,44 @@ pub async fn alone(channel: &Channel, asked: Asked) -> Result<Answered, v1::Erro
         Asked::GetReservation(request) => {
             reservations.get_reservation(request).await.map(|a| Answered::GetReservation(a.into_inner()))
         }
+        Asked::Replace(request) => reservations.replace(request).await.map(|a| Answered::Replace(a.into_inner())),
+        Asked::MarkPaying(request) => {
+            reservations.mark_paying(request).await.map(|a| Answered::MarkPaying(a.into_inner()))
+        }
+        Asked::Ship(request) => reservations.ship(request).await.map(|a| Answered::Ship(a.into_inner())),
+        Asked::Cancel(request) => reservations.cancel(request).await.map(|a| Answered::Cancel(a.into_inner())),
+        Asked::ReturnUnits(request) => {
+            reservations.return_units(request).await.map(|a| Answered::ReturnUnits(a.into_inner()))
+        }
+        Asked::Set(request) => stock.set(request).await.map(|a| Answered::Set(a.into_inner())),
+        Asked::Count(request) => stock.count(request).await.map(|a| Answered::Count(a.into_inner())),
+        Asked::Quarantine(request) => stock.quarantine(request).await.map(|a| Answered::Quarantine(a.into_inner())),
+        Asked::Unquarantine(request) => {
+            stock.unquarantine(request).await.map(|a| Answered::Unquarantine(a.into_inner()))
+        }
+        Asked::WriteOff(request) => stock.write_off(request).await.map(|a| Answered::WriteOff(a.into_inner())),
+        Asked::Transfer(request) => stock.transfer(request).await.map(|a| Answered::Transfer(a.into_inner())),
+        Asked::Arrive(request) => stock.arrive(request).await.map(|a| Answered::Arrive(a.into_inner())),
+        Asked::Expect(request) => stock.expect(request).await.map(|a| Answered::Expect(a.into_inner())),
+        Asked::ConfigureSku(request) => {
+            stock.configure_sku(request).await.map(|a| Answered::ConfigureSku(a.into_inner()))
+        }
+        Asked::GetSkuSettings(request) => {
+            stock.get_sku_settings(request).await.map(|a| Answered::GetSkuSettings(a.into_inner()))
+        }
+        Asked::ListShortages(request) => {
+            stock.list_shortages(request).await.map(|a| Answered::ListShortages(a.into_inner()))
+        }
+        Asked::ListInTransit(request) => {
+            stock.list_in_transit(request).await.map(|a| Answered::ListInTransit(a.into_inner()))
+        }
+        Asked::DryRun(request) => reservations.dry_run(request).await.map(|a| Answered::DryRun(a.into_inner())),
+        Asked::ListReservations(request) => {
+            reservations.list_reservations(request).await.map(|a| Answered::ListReservations(a.into_inner()))
+        }
+        Asked::ListExpiring(request) => {
+            reservations.list_expiring(request).await.map(|a| Answered::ListExpiring(a.into_inner()))
+        }
     };
     answered.map_err(|status| ours(&status))
 }

@@ -1,0 +1,190 @@
+//! What the books said at a moment that is past: a count names when it was counted, and the ledger wants to know how many
+//! units were on hand by the books then.
+//!
+//! Each movement names the one before it of the same pool, so the way back is a walk over the journal from the newest
+//! movement on, in memory and on disk, that takes every change of on hand back. The past does not change, so it may be
+//! walked before the count is proposed.
+
+use super::{Replica, machine::Core, proposer::Failure};
+use bytes::Bytes;
+use earmark_ledger::{
+    Remembered,
+    command::{Body, Command, Observed, ObservedAt, Stockkeeping},
+    journal::Block,
+    types::{Epoch, LogIndex, OperationId, PoolKey, Position, Quantity, TimeMs},
+};
+use std::time::Duration;
+use tokio::{sync::Semaphore, time::Instant};
+
+/// Movements of a pool that are walked at most: some seconds of work.
+const MOVEMENTS_MAX: usize = 1_000_000;
+
+/// Blocks that are read before others get their turn.
+const BLOCKS_PER_TURN: usize = 16;
+
+/// Walks at the same time on a node; the others wait, as long as they have time.
+static WALKING: Semaphore = Semaphore::const_new(2);
+
+/// Walks that may wait.
+static WAITING: Semaphore = Semaphore::const_new(256);
+
+/// Why it can't be told what the books said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// The moment is still to come.
+    Ahead,
+    /// The journal does not reach back so far.
+    Gone,
+    /// More movements lie between than are walked.
+    TooMuch,
+}
+
+/// A moment that is past.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// After everything that happened up to then.
+    Time(TimeMs),
+    /// After that entry.
+    Entry(Epoch, LogIndex),
+}
+
+impl Replica {
+    /// Notes in a count what the books said when it was counted. Any other command is left as it is.
+    ///
+    /// # Errors
+    /// [`Failure`]; nothing was proposed.
+    pub(super) async fn look_back(&self, command: &mut Command, deadline: Instant) -> Result<(), Failure> {
+        let Body::Stockkeeping(Stockkeeping::Count(count)) = &mut command.body else { return Ok(()) };
+        let Some(observed) = count.observed else { return Ok(()) };
+        let _waits = WAITING.try_acquire().map_err(|_| Failure::Overloaded)?;
+        // The newest state there is, or a moment that is past would be taken for one to come.
+        self.reads.barrier(deadline).await?;
+        let seen = match self.past(observed.at, deadline).await {
+            Ok(moment) => {
+                let turn = tokio::time::timeout_at(deadline, WALKING.acquire()).await;
+                let _walks = turn.map_err(|_| Failure::Late)?.map_err(|_| Failure::Overloaded)?;
+                on_hand_at(&self.core, &count.pool, moment, deadline).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match seen {
+            Ok(on_hand) => count.observed = Some(Observed { on_hand, ..observed }),
+            // Of what was done already the first answer is told, and that does not ask the books.
+            Err(Failure::Unseen(_)) if done(&self.core, count.operation)? => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// The moment, once nothing more can happen up to then.
+    async fn past(&self, at: ObservedAt, deadline: Instant) -> Result<Moment, Failure> {
+        let time = match at {
+            ObservedAt::Position(index) => {
+                let hot = self.hot();
+                let reached = hot.last.map_or(0, |last| last.index);
+                let moment = Moment::Entry(hot.epoch(), index);
+                return if index.0 <= reached { Ok(moment) } else { Err(Failure::Unseen(Unseen::Ahead)) };
+            }
+            ObservedAt::Time(time) => time,
+        };
+        loop {
+            let clock = self.hot().clock();
+            if time < clock {
+                return Ok(Moment::Time(time));
+            }
+            let now = self.clocks.median().ok_or(Failure::NoQuorum)?;
+            if time > now.max(clock) {
+                return Err(Failure::Unseen(Unseen::Ahead));
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Late);
+            }
+            // The ledger's clock stands until an entry moves it beyond that moment.
+            self.proposer.tick(false, deadline).await?;
+            if self.hot().clock() <= time {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+}
+
+/// Whether an operation is remembered to have had an effect.
+fn done(core: &Core, id: OperationId) -> Result<bool, Failure> {
+    match core.hot().ledger.operation(id) {
+        Remembered::Done => Ok(true),
+        Remembered::Absent => Ok(false),
+        Remembered::Cold(key) => core.read_cold(&key).map(|found| found.is_some()).map_err(|_| Failure::Damaged),
+    }
+}
+
+/// On hand of a pool by the books at that moment. Of a pool that was never stocked it is nothing: the ledger says so.
+async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Instant) -> Result<Quantity, Failure> {
+    let Some((now, last)) = core.hot().ledger.last_movement(pool) else { return Ok(Quantity::ZERO) };
+    let mut on_hand = i128::from(now.units());
+    let (mut at, mut walked, mut blocks) = (last, 0, 0);
+    let mut read: Option<Block> = None;
+    while let Some(spot) = at {
+        if let Moment::Entry(epoch, index) = moment
+            && (spot.epoch, spot.index) <= (epoch, index)
+        {
+            break;
+        }
+        let known = read.take().filter(|block| same_entry(block.position(), spot));
+        let block = match known {
+            Some(block) => block,
+            None => {
+                blocks += 1;
+                if blocks % BLOCKS_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                    if Instant::now() >= deadline {
+                        return Err(Failure::Late);
+                    }
+                }
+                match core.journal_block(spot.epoch, spot.index).map_err(|_| Failure::Damaged)? {
+                    Some(bytes) => decode(core, &bytes)?,
+                    None if passed(core, moment)? => break,
+                    None => return Err(Failure::Unseen(Unseen::Gone)),
+                }
+            }
+        };
+        if let Moment::Time(time) = moment
+            && block.time() <= time
+        {
+            break;
+        }
+        if walked == MOVEMENTS_MAX {
+            return Err(Failure::Unseen(Unseen::TooMuch));
+        }
+        walked += 1;
+        let movement = block.movement(spot.ordinal).ok().flatten().filter(|movement| movement.pool == *pool);
+        let Some(movement) = movement else {
+            tracing::error!(shard = %core.store().shard(), ?spot, "the journal has no movement where one is named");
+            return Err(Failure::Damaged);
+        };
+        on_hand -= i128::from(movement.delta.on_hand);
+        at = movement.previous_of_pool;
+        read = Some(block);
+    }
+    let on_hand = u64::try_from(on_hand).ok().and_then(Quantity::new);
+    on_hand.ok_or(Failure::Damaged)
+}
+
+fn same_entry(one: Position, other: Position) -> bool {
+    (one.epoch, one.index) == (other.epoch, other.index)
+}
+
+fn decode(core: &Core, bytes: &Bytes) -> Result<Block, Failure> {
+    Block::decode(bytes).map_err(|corrupt| {
+        tracing::error!(shard = %core.store().shard(), %corrupt, "a journal block can't be read");
+        Failure::Damaged
+    })
+}
+
+/// Whether a block that is kept no more is surely not after that moment: the oldest one that is kept is not.
+fn passed(core: &Core, moment: Moment) -> Result<bool, Failure> {
+    let Moment::Time(time) = moment else { return Ok(false) };
+    match core.journal_oldest().map_err(|_| Failure::Damaged)? {
+        Some(oldest) => Ok(decode(core, &oldest)?.time() <= time),
+        None => Ok(false),
+    }
+}
