@@ -9,7 +9,7 @@ use crate::wire::v1::{self, operation::Body};
 use earmark_ledger::types::{Bucket, Owner, Sku};
 use std::time::Duration;
 
-/// Lists the pools of the client's namespace that are short, by their names. Made by [`Client::shortages`].
+/// Lists the pools of the client's namespace that are short, in a fixed order. Made by [`Client::shortages`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent before `send`"]
 pub struct ListShortages {

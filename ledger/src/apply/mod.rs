@@ -78,7 +78,8 @@ impl Ledger {
     /// [given back](Self::cold_keys) first.
     pub fn apply(&mut self, index: LogIndex, batch: &Batch) -> Applied {
         stop_unless_supported(batch);
-        self.header.rules = batch.rules;
+        // An entry says itself what it is applied under. What a shard was raised to stays, whoever stamps the next.
+        self.header.rules = self.header.rules.max(batch.rules);
         self.header.clock = self.header.clock.max(batch.time);
         self.dirty.header = true;
         let serial = self.next_serial();
@@ -222,5 +223,21 @@ impl Entry<'_> {
         } else {
             Refusal::NotFound(Missing::Reservation(id))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_a_shard_never_fall() {
+        let mut ledger = Ledger::new(ShardId(1));
+        ledger.apply(LogIndex(1), &Batch { rules: 1, ..Batch::default() });
+        assert_eq!(ledger.rules(), 1);
+        // As a newer build left it.
+        ledger.header.rules = 2;
+        ledger.apply(LogIndex(2), &Batch { rules: 1, ..Batch::default() });
+        assert_eq!(ledger.rules(), 2);
     }
 }

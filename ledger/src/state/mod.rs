@@ -148,7 +148,7 @@ impl Ledger {
         self.header.clock
     }
 
-    /// Version of the rules the last entry was applied under; 0 before the first.
+    /// The highest version of the rules an entry was applied under; 0 before the first.
     pub fn rules(&self) -> u32 {
         self.header.rules
     }

@@ -8,28 +8,35 @@ mod adjust;
 mod admin;
 mod commit;
 mod completions;
+mod count;
 mod dev;
+mod expect;
 mod extend;
 mod failure;
 mod id;
 mod init;
+mod lists;
 mod output;
 mod parse;
+mod quarantine;
 mod receive;
 mod release;
 mod replay;
 mod reserve;
 mod serve;
+mod set;
 mod show;
+mod sku;
 mod status;
 mod stock;
+mod transfer;
 mod views;
 
 pub use failure::Failure;
 pub use output::Output;
 
 use clap::{Args, Parser, Subcommand};
-use earmark_client::Client;
+use earmark_client::{Client, Page, PageToken};
 use earmark_ledger::types::Namespace;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,8 +102,31 @@ pub enum Command {
     Receive(receive::Arguments),
     /// Corrects on hand by a signed number of units.
     Adjust(adjust::Arguments),
+    /// Sets on hand to a value, for whoever knows what it was.
+    Set(set::Arguments),
+    /// Tells what was counted, and when; what moved since is applied on top.
+    Count(count::Arguments),
+    /// Sets units apart: damaged, for a check, or what else.
+    Quarantine(quarantine::Arguments),
+    /// Makes units available again that were set apart.
+    Unquarantine(quarantine::Back),
+    /// Takes units off the books that were set apart.
+    WriteOff(quarantine::Arguments),
+    /// Sends units to another location.
+    Transfer(transfer::Transfer),
+    /// Tells of units of a transfer that they arrived, or were lost.
+    Arrive(transfer::Arrive),
+    /// Lists the transfers of a SKU that are under way.
+    Transits(transfer::Transits),
+    /// Announces a receipt, changes or cancels it.
+    Expect(expect::Arguments),
+    /// Shows and changes how a SKU is sold: freeze, open, close, limits, and more.
+    #[command(subcommand)]
+    Sku(sku::Action),
     /// Shows every pool of a SKU.
     Stock(stock::Arguments),
+    /// Lists the pools that are short, with the holds at risk.
+    Shortages(lists::Shortages),
     /// Holds units for a while: every line or none.
     Reserve(reserve::Arguments),
     /// Sells what a reservation holds.
@@ -107,6 +137,10 @@ pub enum Command {
     Extend(extend::Arguments),
     /// Shows a reservation.
     Show(show::Arguments),
+    /// Lists the reservations of an owner that hold units.
+    Reservations(lists::Reservations),
+    /// Lists the holds that end soon.
+    Expiring(lists::Expiring),
     /// Shows nodes, shards and replicas.
     Status(status::Arguments),
     /// Forms a new cluster, once.
@@ -168,6 +202,19 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
         Command::Id(arguments) => id::run(global, arguments).await,
         Command::Receive(arguments) => receive::run(global, arguments).await,
         Command::Adjust(arguments) => adjust::run(global, arguments).await,
+        Command::Set(arguments) => set::run(global, arguments).await,
+        Command::Count(arguments) => count::run(global, arguments).await,
+        Command::Quarantine(arguments) => quarantine::set_apart(global, arguments).await,
+        Command::Unquarantine(arguments) => quarantine::back(global, arguments).await,
+        Command::WriteOff(arguments) => quarantine::write_off(global, arguments).await,
+        Command::Transfer(arguments) => transfer::transfer(global, arguments).await,
+        Command::Arrive(arguments) => transfer::arrive(global, arguments).await,
+        Command::Transits(arguments) => transfer::transits(global, arguments).await,
+        Command::Expect(arguments) => expect::run(global, arguments).await,
+        Command::Sku(action) => sku::run(global, action).await,
+        Command::Shortages(arguments) => lists::shortages(global, arguments).await,
+        Command::Reservations(arguments) => lists::reservations(global, arguments).await,
+        Command::Expiring(arguments) => lists::expiring(global, arguments).await,
         Command::Stock(arguments) => stock::run(global, arguments).await,
         Command::Reserve(arguments) => reserve::run(global, arguments).await,
         Command::Commit(arguments) => commit::run(global, arguments).await,
@@ -195,6 +242,27 @@ async fn connect(global: &Global) -> Result<Client, Failure> {
         .principal("earmark-cli")
         .open_timeout(OPEN_TIMEOUT);
     Ok(builder.connect().await?)
+}
+
+/// Entries in one page of a list.
+const PAGE: u32 = 1_000;
+
+/// The first so many entries of a list, page by page, and whether there are more.
+async fn pages<T, F>(limit: usize, mut read: impl FnMut(u32, Option<PageToken>) -> F) -> Result<(Vec<T>, bool), Failure>
+where
+    F: Future<Output = Result<Page<T>, earmark_client::Error>>,
+{
+    let (mut items, mut after) = (Vec::new(), None);
+    loop {
+        let left = limit.saturating_sub(items.len());
+        let size = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE);
+        let page = read(size, after.take()).await?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) if items.len() < limit => after = Some(next),
+            next => return Ok((items, next.is_some())),
+        }
+    }
 }
 
 #[cfg(test)]

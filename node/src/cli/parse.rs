@@ -4,10 +4,10 @@
 //! here is judged before a node is looked for: bad input is bad input whether or not the cluster is up.
 
 use super::failure::Failure;
-use earmark_client::ReservationId;
+use earmark_client::{Epoch, LogIndex, OperationId, Position, ReservationId, ShardId, Strategy, TimeMs};
 use earmark_ledger::{
-    limits::{TTL_MAX, TTL_MIN},
-    types::{BadText, Location, Sku},
+    limits::{TTL_MAX, TTL_MIN, WINDOW_MAX},
+    types::{BadText, DurationMs, Location, Sku},
 };
 use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -87,6 +87,14 @@ pub(super) fn line(text: &str) -> Result<(String, String, u64), Failure> {
     Ok((sku, location, line_units("quantity", units)?))
 }
 
+/// The same, where no location means that the SKU's policy chooses.
+pub(super) fn open_line(text: &str) -> Result<(String, Option<String>, u64), Failure> {
+    if text.contains('@') {
+        return line(text).map(|(sku, location, quantity)| (sku, Some(location), quantity));
+    }
+    line(text).map(|(sku, _, quantity)| (sku, None, quantity))
+}
+
 /// 1 to what a line may have.
 pub(super) fn line_units(field: &str, text: &str) -> Result<u64, Failure> {
     units(field, text, 1..=LINE_UNITS_MAX)
@@ -131,13 +139,112 @@ pub(super) fn reservation_id(text: &str) -> Result<ReservationId, Failure> {
 
 /// How long a hold is to live, as people write it: `15m`, `1h 30m`, `45s`.
 pub(super) fn ttl(text: &str) -> Result<Duration, Failure> {
-    let ttl = humantime::parse_duration(text)
-        .map_err(|why| Failure::input("ttl", format!("must be a time like 15m or 90s, not {text:?}: {why}")))?;
+    ttl_of("ttl", text)
+}
+
+/// The same under another name.
+pub(super) fn ttl_of(field: &str, text: &str) -> Result<Duration, Failure> {
+    let ttl = duration(field, text)?;
     let (least, most) = (Duration::from_millis(TTL_MIN.0), Duration::from_millis(TTL_MAX.0));
     if (least..=most).contains(&ttl) {
         Ok(ttl)
     } else {
-        Err(Failure::input("ttl", format!("must be 1s to 31days, not {text:?}")))
+        Err(Failure::input(field, format!("must be 1s to 31days, not {text:?}")))
+    }
+}
+
+fn duration(field: &str, text: &str) -> Result<Duration, Failure> {
+    humantime::parse_duration(text)
+        .map_err(|why| Failure::input(field, format!("must be a time like 15m or 90s, not {text:?}: {why}")))
+}
+
+/// A length of time up to what the ledger remembers, 400 days.
+pub(super) fn length(field: &str, text: &str) -> Result<DurationMs, Failure> {
+    let length = u64::try_from(duration(field, text)?.as_millis()).unwrap_or(u64::MAX);
+    if length <= WINDOW_MAX.0 {
+        Ok(DurationMs(length))
+    } else {
+        Err(Failure::input(field, format!("must be at most 400days, not {text:?}")))
+    }
+}
+
+/// A moment as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// By its date and time.
+    At(TimeMs),
+    /// So long from now.
+    In(DurationMs),
+}
+
+impl Moment {
+    /// By the servers' clock.
+    pub(super) fn by(self, now: TimeMs) -> TimeMs {
+        match self {
+            Self::At(time) => time,
+            Self::In(length) => now.plus(length),
+        }
+    }
+}
+
+/// `now`, `+2h`, or `2026-11-27T09:00:00Z`.
+pub(super) fn moment(field: &str, text: &str) -> Result<Moment, Failure> {
+    if text == "now" {
+        return Ok(Moment::In(DurationMs(0)));
+    }
+    if let Some(from_now) = text.strip_prefix('+') {
+        return length(field, from_now).map(Moment::In);
+    }
+    let refuse = || Failure::input(field, format!("must be like 2026-11-27T09:00:00Z, +2h or now, not {text:?}"));
+    let time = humantime::parse_rfc3339_weak(text).map_err(|_| refuse())?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| refuse())?;
+    Ok(Moment::At(TimeMs(u64::try_from(since.as_millis()).map_err(|_| refuse())?)))
+}
+
+/// The id of an operation: a UUID of version 7.
+pub(super) fn operation_id(field: &str, text: &str) -> Result<OperationId, Failure> {
+    let id = uuid::Uuid::try_parse(text).ok().and_then(|id| OperationId::from_slice(id.as_bytes()).ok());
+    id.ok_or_else(|| Failure::input(field, format!("must be a UUID of version 7, not {text:?}")))
+}
+
+/// `SHARD/EPOCH/INDEX`.
+pub(super) fn position(text: &str) -> Result<Position, Failure> {
+    let read = || {
+        let mut parts = text.split('/');
+        let position = Position {
+            shard: ShardId(parts.next()?.parse().ok()?),
+            epoch: Epoch(parts.next()?.parse().ok()?),
+            index: LogIndex(parts.next()?.parse().ok()?),
+            ordinal: 0,
+        };
+        parts.next().is_none().then_some(position)
+    };
+    read().ok_or_else(|| Failure::input("position", format!("must be SHARD/EPOCH/INDEX, not {text:?}")))
+}
+
+/// A value, or `none` for no value.
+pub(super) fn or_none<T>(text: &str, read: impl FnOnce(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+    if text == "none" { Ok(None) } else { read(text).map(Some) }
+}
+
+/// `most-stock`, `fewest-splits`, `priority:A,B` or `nearest:A=ZONE,B=ZONE`.
+pub(super) fn strategy(text: &str) -> Result<Strategy, Failure> {
+    let refuse = || {
+        let ways = "most-stock, fewest-splits, priority:A,B or nearest:A=ZONE,B=ZONE";
+        Failure::input("allocation", format!("must be {ways}, not {text:?}"))
+    };
+    match text.split_once(':') {
+        None if text == "most-stock" => Ok(Strategy::MostStock),
+        None if text == "fewest-splits" => Ok(Strategy::FewestSplits),
+        Some(("priority", list)) => list.split(',').map(location).collect::<Result<_, _>>().map(Strategy::Priority),
+        Some(("nearest", list)) => {
+            let zone = |one: &str| {
+                let (name, zone) = one.split_once('=').ok_or_else(refuse)?;
+                Ok((location(name)?, zone.parse().map_err(|_| refuse())?))
+            };
+            list.split(',').map(zone).collect::<Result<_, _>>().map(Strategy::NearestZone)
+        }
+        _ => Err(refuse()),
     }
 }
 
@@ -215,6 +322,51 @@ mod tests {
         assert_eq!(ttl("31days").expect("the longest"), Duration::from_secs(31 * 86_400));
         for bad in ["soon", "0s", "999ms", "31days 1ms", "10years", "-5m", ""] {
             assert_eq!(problem(ttl(bad)).0, "ttl", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_date_a_time_from_now_or_now() {
+        let now = TimeMs(5_000);
+        assert_eq!(moment("at", "now").expect("good").by(now), now);
+        assert_eq!(moment("at", "+2s").expect("good").by(now), TimeMs(7_000));
+        assert_eq!(moment("at", "2026-11-27T09:00:00Z").expect("good").by(now), TimeMs(1_795_770_000_000));
+        assert_eq!(moment("at", "2026-11-27 09:00:00").expect("good").by(now), TimeMs(1_795_770_000_000));
+        for bad in ["", "soon", "+", "+soon", "-2h", "+401days", "2026-13-01T00:00:00Z", "1795770000000"] {
+            assert_eq!(problem(moment("at", bad)).0, "at", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_three_numbers_and_an_operation_a_uuid() {
+        assert_eq!(position("3/1/4711").expect("good").index, LogIndex(4_711));
+        for bad in ["", "3", "3/1", "3/1/4/5", "a/1/2", "3/1/-2"] {
+            assert_eq!(problem(position(bad)).0, "position", "{bad:?}");
+        }
+        let id = "0192f3c1-6d2e-7c4b-9d0a-3f5b8e7a1c22";
+        assert_eq!(operation_id("id", id).expect("good").to_string(), id);
+        for bad in ["", "0192f3c1", "0192f3c1-6d2e-4c4b-9d0a-3f5b8e7a1c22"] {
+            assert_eq!(problem(operation_id("id", bad)).0, "id", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_named_with_its_locations() {
+        assert_eq!(strategy("most-stock").expect("good"), Strategy::MostStock);
+        let list = vec!["berlin".to_owned(), "hamburg".to_owned()];
+        assert_eq!(strategy("priority:berlin,hamburg").expect("good"), Strategy::Priority(list));
+        assert_eq!(strategy("nearest:a=1").expect("good"), Strategy::NearestZone(vec![("a".to_owned(), 1)]));
+        for (bad, field) in [
+            ("", "allocation"),
+            ("cheapest", "allocation"),
+            ("priority", "allocation"),
+            ("priority:", "location"),
+            ("priority:a b", "location"),
+            ("nearest:a", "allocation"),
+            ("nearest:a=x", "allocation"),
+            ("most-stock:a", "allocation"),
+        ] {
+            assert_eq!(problem(strategy(bad)).0, field, "{bad:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `earmark reserve`: hold units for a while.
 
-use super::views::ReservedView;
+use super::views::{ReservedView, WouldHoldView};
 use super::{Failure, Global, connect, parse};
 use clap::Args;
 use earmark_ledger::{limits::LINES_MAX, types::Owner};
@@ -8,11 +8,16 @@ use std::process::ExitCode;
 
 /// Arguments of `earmark reserve`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark reserve lamp-01@berlin=2 --owner cart-77
+  earmark reserve lamp-01=2 tea=1 --anywhere --zone 3
+  earmark reserve lamp-01@berlin=2 --dry-run")]
 pub struct Arguments {
     /// What to hold: SKU@LOCATION=UNITS. The last @ separates; without one the location is `main`.
     #[arg(value_name = "SKU[@LOCATION]=UNITS", required = true)]
     lines: Vec<String>,
-    /// How long, for instance 15m or 90s, from 1s to 31days; 15 minutes if it is not given.
+    /// How long, for instance 15m or 90s, from 1s to 31days; as the SKU says if it is not given, else 15 minutes.
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
     /// For whom: opaque, not personal data.
@@ -24,10 +29,23 @@ pub struct Arguments {
     /// Hold what is there instead of all or nothing.
     #[arg(long)]
     best_effort: bool,
+    /// Lines without a location go where the policy of their SKU chooses, instead of to `main`.
+    #[arg(long)]
+    anywhere: bool,
+    /// Zone of whoever asks, for policies that choose the nearest.
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "NUMBER")]
+    zone: u32,
+    /// Only tell what would be answered now: nothing is held. The exit code is that of the reserve.
+    #[arg(long, conflicts_with = "id")]
+    dry_run: bool,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let lines = arguments.lines.iter().map(|text| parse::line(text)).collect::<Result<Vec<_>, _>>()?;
+    let read = |text: &String| match arguments.anywhere {
+        true => parse::open_line(text),
+        false => parse::line(text).map(|(sku, location, quantity)| (sku, Some(location), quantity)),
+    };
+    let lines = arguments.lines.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let ttl = arguments.ttl.map(|text| parse::ttl(&text)).transpose()?;
     let id = arguments.id.map(|text| parse::reservation_id(&text)).transpose()?;
     let owner = parse::text::<Owner>("owner", &arguments.owner)?;
@@ -35,9 +53,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         return Err(Failure::input("lines", format!("must be 1 to {LINES_MAX}, not {}", lines.len())));
     }
     let client = connect(global).await?;
-    let mut reserve = client.reserve().owner(owner);
+    let mut reserve = client.reserve().owner(owner).zone(arguments.zone);
     for (sku, location, quantity) in lines {
-        reserve = reserve.line(sku, location, quantity);
+        reserve = match location {
+            Some(location) => reserve.line(sku, location, quantity),
+            None => reserve.line_anywhere(sku, quantity),
+        };
     }
     if let Some(ttl) = ttl {
         reserve = reserve.ttl(ttl);
@@ -47,6 +68,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     }
     if arguments.best_effort {
         reserve = reserve.best_effort();
+    }
+    if arguments.dry_run {
+        let tried = reserve.dry_run().send().await?;
+        return global.output.print(&WouldHoldView::new(tried.verdict?, tried.as_of));
     }
     global.output.print(&ReservedView::from(&reserve.send().await?))
 }

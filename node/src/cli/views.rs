@@ -1,5 +1,12 @@
 //! What commands print: the SDK's answers with stable snake_case keys, and the same as tables.
 
+mod keeping;
+
+pub(super) use keeping::{
+    CorrectionView, ExpiringView, ReservationsView, SettingsView, ShortagesView, TransferredView, TransitsView,
+    WouldHoldView,
+};
+
 use super::output::{View, list, table};
 use earmark_client::{
     Change, Extent, Level, LineGot, LineInfo, Pool, PoolKind, Position, Reservation, ReservationInfo, ReservationRead,
@@ -80,6 +87,10 @@ pub(super) struct PoolView {
     sellable: u64,
     received_total: u64,
     sold_total: u64,
+    in_transit: u64,
+    expected: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_date_ms: Option<u64>,
 }
 
 impl From<Pool> for PoolView {
@@ -98,12 +109,16 @@ impl From<Pool> for PoolView {
             sellable: pool.sellable,
             received_total: pool.received_total,
             sold_total: pool.sold_total,
+            in_transit: pool.in_transit,
+            expected: pool.expected,
+            expected_date_ms: pool.expected_date.map(|date| date.0),
         }
     }
 }
 
 fn pools_table(pools: &[PoolView]) -> String {
-    let columns = [
+    let coming = pools.iter().any(|pool| pool.in_transit > 0 || pool.expected > 0);
+    let mut columns = vec![
         "sku",
         "location",
         "kind",
@@ -118,6 +133,9 @@ fn pools_table(pools: &[PoolView]) -> String {
         "#received",
         "#sold",
     ];
+    if coming {
+        columns.extend(["#in transit", "#expected"]);
+    }
     let rows = pools.iter().map(|pool| {
         let numbers = [
             pool.on_hand,
@@ -132,6 +150,9 @@ fn pools_table(pools: &[PoolView]) -> String {
         ];
         let mut row = vec![pool.sku.clone(), pool.location.clone(), pool.kind.to_owned(), pool.lot.clone()];
         row.extend(numbers.iter().map(u64::to_string));
+        if coming {
+            row.extend([pool.in_transit.to_string(), pool.expected.to_string()]);
+        }
         row
     });
     table(&columns, rows)
@@ -167,6 +188,8 @@ impl View for StockChangeView {
 #[derive(Debug, Serialize)]
 pub(super) struct StockView {
     pools: Vec<PoolView>,
+    expected: Vec<keeping::ExpectedView>,
+    shortages: Vec<keeping::ShortageView>,
     level: &'static str,
     position: PositionView,
     as_of_ms: u64,
@@ -177,6 +200,8 @@ impl From<Stock> for StockView {
     fn from(stock: Stock) -> Self {
         Self {
             pools: stock.pools.into_iter().map(PoolView::from).collect(),
+            expected: stock.expected.into_iter().map(keeping::ExpectedView::from).collect(),
+            shortages: stock.shortages.into_iter().map(keeping::ShortageView::from).collect(),
             level: level_name(stock.level),
             position: stock.position.into(),
             as_of_ms: stock.as_of.0,
@@ -187,7 +212,14 @@ impl From<Stock> for StockView {
 
 impl View for StockView {
     fn table(&self) -> String {
-        pools_table(&self.pools)
+        let mut text = pools_table(&self.pools);
+        if !self.expected.is_empty() {
+            text.push_str(&format!("\n\n{}", keeping::expected_table(&self.expected)));
+        }
+        for short in &self.shortages {
+            text.push_str(&format!("\n\n{}", short.text()));
+        }
+        text
     }
 }
 
@@ -201,6 +233,9 @@ struct LineGotView {
     got: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Version of the settings whose policy chose the location.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<u64>,
 }
 
 impl From<&LineGot> for LineGotView {
@@ -213,6 +248,7 @@ impl From<&LineGot> for LineGotView {
             asked: line.asked,
             got: line.got,
             reason: line.reason.map(|code| outcomes::row(code).name),
+            policy: line.policy,
         }
     }
 }
@@ -253,12 +289,15 @@ impl View for ReservedView {
             ("reservation", self.reservation_id.clone()),
             ("held until", format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))),
         ]);
-        let rows = self
-            .lines
-            .iter()
-            .map(|line| vec![line.sku.clone(), line.location.clone(), line.asked.to_string(), line.got.to_string()]);
-        format!("{head}\n\n{}", table(&["sku", "location", "#asked", "#got"], rows))
+        format!("{head}\n\n{}", got_table(&self.lines))
     }
+}
+
+fn got_table(lines: &[LineGotView]) -> String {
+    let row = |line: &LineGotView| {
+        vec![line.sku.clone(), line.location.clone(), line.asked.to_string(), line.got.to_string()]
+    };
+    table(&["sku", "location", "#asked", "#got"], lines.iter().map(row))
 }
 
 #[derive(Debug, Serialize)]

@@ -111,12 +111,9 @@ async fn units_are_set_apart_and_come_back_or_are_gone(world: &World) {
     refused(client.write_off("jam", "attic", 1, "gone").send().await, Code::NotFound);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_books_are_corrected() {
-    let world = World::new(2).await;
-    set_needs_to_know(&world).await;
-    what_moved_since_a_count_is_applied_on_top(&world).await;
-    a_count_names_a_moment_that_can_be_looked_back_to(&world).await;
-    units_are_set_apart_and_come_back_or_are_gone(&world).await;
-    world.end().await;
+pub async fn all(world: &World) {
+    set_needs_to_know(world).await;
+    what_moved_since_a_count_is_applied_on_top(world).await;
+    a_count_names_a_moment_that_can_be_looked_back_to(world).await;
+    units_are_set_apart_and_come_back_or_are_gone(world).await;
 }

@@ -1,0 +1,134 @@
+//! `earmark transfer`, `arrive` and `transits`: units on their way between locations.
+
+use super::views::{TransferredView, TransitsView};
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use earmark_ledger::types::{Document, Reason};
+use std::process::ExitCode;
+
+/// Arguments of `earmark transfer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark transfer tea@depot shop 12 --document note-7
+  earmark transfer tea@depot shop 12 --immediate")]
+pub struct Transfer {
+    /// What, and where it is: SKU@LOCATION. The last @ separates; without one the location is `main`.
+    #[arg(value_name = "SKU@LOCATION")]
+    place: String,
+    /// Where it goes.
+    #[arg(value_name = "LOCATION")]
+    to: String,
+    /// How many units.
+    #[arg(value_name = "UNITS", allow_hyphen_values = true)]
+    quantity: String,
+    /// They are there at once: nothing is in transit.
+    #[arg(long)]
+    immediate: bool,
+    /// Delivery note.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    document: String,
+    /// Why, for the books.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    reason: String,
+    /// The id to go by: a UUID, version 7. It names the transfer too.
+    #[arg(long, value_name = "UUID")]
+    id: Option<String>,
+}
+
+/// Arguments of `earmark arrive`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark arrive tea 0192f3c1-6d2e-7c4b-9d0a-3f5b8e7a1c22 11
+  earmark arrive tea 0192f3c1-6d2e-7c4b-9d0a-3f5b8e7a1c22 10 --lost 1 --reason 'broken on the way'")]
+pub struct Arrive {
+    /// Which article.
+    #[arg(value_name = "SKU")]
+    sku: String,
+    /// Which transfer; `earmark transits SKU` lists them.
+    #[arg(value_name = "TRANSFER")]
+    transfer: String,
+    /// How many units arrived.
+    #[arg(value_name = "UNITS", allow_hyphen_values = true)]
+    received: String,
+    /// How many will not arrive. Needs a reason.
+    #[arg(long, default_value = "0", hide_default_value = true, value_name = "UNITS", requires = "reason")]
+    lost: String,
+    /// Delivery note.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    document: String,
+    /// Why units are lost, for the books.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The id to go by: a UUID, version 7. The same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    id: Option<String>,
+}
+
+/// Arguments of `earmark transits`.
+#[derive(Debug, Args)]
+pub struct Transits {
+    /// Which article.
+    #[arg(value_name = "SKU")]
+    sku: String,
+    /// How many to list at most.
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+}
+
+pub(super) async fn transfer(global: &Global, arguments: Transfer) -> Result<ExitCode, Failure> {
+    let (sku, from) = parse::place(&arguments.place)?;
+    let to = parse::location(&arguments.to)?;
+    if to == from {
+        return Err(Failure::input("to", format!("is where the units are: {to:?}")));
+    }
+    let quantity = parse::pool_units("quantity", &arguments.quantity)?;
+    let document = parse::text::<Document>("document", &arguments.document)?;
+    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
+    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let client = connect(global).await?;
+    let mut transfer = client.transfer(sku, from, to, quantity).document(document).reason(reason);
+    if let Some(id) = id {
+        transfer = transfer.id(id);
+    }
+    if arguments.immediate {
+        transfer = transfer.immediate();
+    }
+    global.output.print(&TransferredView::from(transfer.send().await?))
+}
+
+pub(super) async fn arrive(global: &Global, arguments: Arrive) -> Result<ExitCode, Failure> {
+    let sku = parse::sku(&arguments.sku)?;
+    let transfer = parse::operation_id("transfer", &arguments.transfer)?;
+    let received = parse::units_or_none("received", &arguments.received)?;
+    let lost = parse::units_or_none("lost", &arguments.lost)?;
+    if received == 0 && lost == 0 {
+        return Err(Failure::input("received", "must be at least 1 where none is lost"));
+    }
+    let document = parse::text::<Document>("document", &arguments.document)?;
+    let reason = arguments.reason.map(|text| parse::reason(&text)).transpose()?.unwrap_or_default();
+    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let client = connect(global).await?;
+    let mut arrive = client.arrive(sku, transfer, received).lost(lost, reason).document(document);
+    if let Some(id) = id {
+        arrive = arrive.id(id);
+    }
+    global.output.print(&TransferredView::from(arrive.send().await?))
+}
+
+pub(super) async fn transits(global: &Global, arguments: Transits) -> Result<ExitCode, Failure> {
+    let sku = parse::sku(&arguments.sku)?;
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let client = connect(global).await?;
+    let (transfers, more) = super::pages(limit, |size, after| {
+        let list = client.in_transit(&*sku).page_size(size);
+        match after {
+            Some(token) => list.after(token),
+            None => list,
+        }
+        .send()
+    })
+    .await?;
+    global.output.print(&TransitsView::new(transfers, more))
+}
