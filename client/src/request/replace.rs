@@ -50,6 +50,11 @@ impl Replace {
         self.push(Line::new(sku, location, quantity))
     }
 
+    /// So many units of that SKU, from wherever its policy chooses.
+    pub fn line_anywhere(self, sku: impl Into<String>, quantity: u64) -> Self {
+        self.push(Line::anywhere(sku, quantity))
+    }
+
     /// A line with more to say.
     pub fn push(mut self, line: Line) -> Self {
         self.lines.push(line);

@@ -6,6 +6,7 @@
 
 mod adjust;
 mod admin;
+mod cancel;
 mod commit;
 mod completions;
 mod count;
@@ -18,13 +19,17 @@ mod init;
 mod lists;
 mod output;
 mod parse;
+mod paying;
 mod quarantine;
 mod receive;
 mod release;
+mod replace;
 mod replay;
 mod reserve;
+mod returns;
 mod serve;
 mod set;
+mod ship;
 mod show;
 mod sku;
 mod status;
@@ -135,6 +140,16 @@ pub enum Command {
     Release(release::Arguments),
     /// Moves the deadline of a reservation.
     Extend(extend::Arguments),
+    /// Gives a reservation other lines, all at once.
+    Replace(replace::Arguments),
+    /// Moves the deadline once, because the shopper is paying.
+    MarkPaying(paying::Arguments),
+    /// Tells that committed units left the house.
+    Ship(ship::Arguments),
+    /// Takes a sale back before anything left the house.
+    Cancel(cancel::Arguments),
+    /// Takes units back from the customer.
+    Return(returns::Arguments),
     /// Shows a reservation.
     Show(show::Arguments),
     /// Lists the reservations of an owner that hold units.
@@ -220,6 +235,11 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
         Command::Commit(arguments) => commit::run(global, arguments).await,
         Command::Release(arguments) => release::run(global, arguments).await,
         Command::Extend(arguments) => extend::run(global, arguments).await,
+        Command::Replace(arguments) => replace::run(global, arguments).await,
+        Command::MarkPaying(arguments) => paying::run(global, arguments).await,
+        Command::Ship(arguments) => ship::run(global, arguments).await,
+        Command::Cancel(arguments) => cancel::run(global, arguments).await,
+        Command::Return(arguments) => returns::run(global, arguments).await,
         Command::Show(arguments) => show::run(global, arguments).await,
         Command::Status(arguments) => status::run(global, arguments).await,
         Command::Init(arguments) => init::run(global, arguments).await,

@@ -4,7 +4,7 @@
 //! here is judged before a node is looked for: bad input is bad input whether or not the cluster is up.
 
 use super::failure::Failure;
-use earmark_client::{Epoch, LogIndex, OperationId, Position, ReservationId, ShardId, Strategy, TimeMs};
+use earmark_client::{Epoch, LogIndex, OperationId, Part, Position, ReservationId, ShardId, Strategy, TimeMs};
 use earmark_ledger::{
     limits::{TTL_MAX, TTL_MIN, WINDOW_MAX},
     types::{BadText, DurationMs, Location, Sku},
@@ -85,6 +85,12 @@ pub(super) fn line(text: &str) -> Result<(String, String, u64), Failure> {
     };
     let (sku, location) = place(name)?;
     Ok((sku, location, line_units("quantity", units)?))
+}
+
+/// `SKU@LOCATION=UNITS` each: some units of a reservation.
+pub(super) fn parts(texts: &[String]) -> Result<Vec<Part>, Failure> {
+    let part = |text: &String| line(text).map(|(sku, location, units)| Part::new(sku, location, units));
+    texts.iter().map(part).collect()
 }
 
 /// The same, where no location means that the SKU's policy chooses.

@@ -11,10 +11,22 @@ pub struct Arguments {
     /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
     #[arg(value_name = "ID")]
     id: String,
+    /// Only these: SKU@LOCATION=UNITS. Without any, all that is held.
+    #[arg(value_name = "SKU[@LOCATION]=UNITS")]
+    parts: Vec<String>,
+    /// The id to go by, a UUID of version 7: the same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    operation: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let id = parse::reservation_id(&arguments.id)?;
-    let change = connect(global).await?.release(id).send().await?;
+    let parts = parse::parts(&arguments.parts)?;
+    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let mut request = connect(global).await?.release(id).parts(parts);
+    if let Some(operation) = operation {
+        request = request.operation_id(operation);
+    }
+    let change = request.send().await?;
     global.output.print(&ReservationView::from(change))
 }

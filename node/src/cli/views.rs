@@ -311,6 +311,10 @@ struct LineView {
     committed: u64,
     released: u64,
     expired: u64,
+    shipped: u64,
+    cancelled: u64,
+    returned: u64,
+    returned_unavailable: u64,
 }
 
 impl From<LineInfo> for LineView {
@@ -325,6 +329,10 @@ impl From<LineInfo> for LineView {
             committed: line.committed,
             released: line.released,
             expired: line.expired,
+            shipped: line.shipped,
+            cancelled: line.cancelled,
+            returned: line.returned,
+            returned_unavailable: line.returned_unavailable,
         }
     }
 }
@@ -342,6 +350,7 @@ pub(super) struct ReservationView {
     state_since_ms: u64,
     revision: u32,
     settled: bool,
+    paying: bool,
     position: PositionView,
     /// The servers' clock.
     as_of_ms: u64,
@@ -363,6 +372,7 @@ impl ReservationView {
             state_since_ms: info.since.0,
             revision: info.revision,
             settled: info.settled,
+            paying: info.paying,
             position: position.into(),
             as_of_ms: as_of.0,
             replayed,
@@ -394,19 +404,29 @@ impl View for ReservationView {
             (
                 "held until",
                 if live {
-                    format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))
+                    let paying = if self.paying { ", the shopper is paying" } else { "" };
+                    format!("{} ({} from now{paying})", time_text(deadline), countdown(deadline, now))
                 } else {
                     String::new()
                 },
             ),
         ]);
+        // What most reservations never have is told where there is any.
+        let after =
+            self.lines.iter().any(|line| line.shipped + line.cancelled + line.returned + line.returned_unavailable > 0);
         let rows = self.lines.iter().map(|line| {
-            let numbers = [line.asked, line.held, line.committed, line.released, line.expired];
+            let mut numbers = vec![line.asked, line.held, line.committed, line.released, line.expired];
+            if after {
+                numbers.extend([line.shipped, line.cancelled, line.returned, line.returned_unavailable]);
+            }
             let mut row = vec![line.sku.clone(), line.location.clone()];
             row.extend(numbers.iter().map(u64::to_string));
             row
         });
-        let columns = ["sku", "location", "#asked", "#held", "#committed", "#released", "#expired"];
+        let mut columns = vec!["sku", "location", "#asked", "#held", "#committed", "#released", "#expired"];
+        if after {
+            columns.extend(["#shipped", "#cancelled", "#returned", "#returned unavailable"]);
+        }
         format!("{head}\n\n{}", table(&columns, rows))
     }
 }

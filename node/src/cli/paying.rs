@@ -1,0 +1,32 @@
+//! `earmark mark-paying`: a grace while the shopper pays.
+
+use super::views::ReservationView;
+use super::{Failure, Global, connect, parse};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `earmark mark-paying`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// By how much the deadline moves, up to 30m.
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    grace: String,
+    /// The id to go by, a UUID of version 7: the same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    operation: Option<String>,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let id = parse::reservation_id(&arguments.id)?;
+    let grace = parse::ttl_of("grace", &arguments.grace)?;
+    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let mut request = connect(global).await?.mark_paying(id).grace(grace);
+    if let Some(operation) = operation {
+        request = request.operation_id(operation);
+    }
+    let change = request.send().await?;
+    global.output.print(&ReservationView::from(change))
+}
