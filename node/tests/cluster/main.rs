@@ -10,6 +10,7 @@ mod keeping;
 mod lease;
 mod limits;
 mod opposite;
+mod orders;
 mod sale;
 mod snapshot;
 mod support;

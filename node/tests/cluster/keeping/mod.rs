@@ -7,7 +7,7 @@ mod lists;
 mod moving;
 mod settings;
 mod shortage;
-mod world;
+pub mod world;
 
 use world::Cluster;
 
