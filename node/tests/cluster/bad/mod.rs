@@ -3,6 +3,7 @@
 mod all_fields;
 mod frames;
 mod operator;
+mod orders;
 mod reads;
 mod repeats;
 mod reservations;

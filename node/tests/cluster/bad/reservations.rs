@@ -12,13 +12,13 @@ use earmark_client::wire::v1::{self, Code, operation::Body as Asked};
 use prost::bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn part(quantity: i64) -> v1::Part {
+pub(super) fn part(quantity: i64) -> v1::Part {
     let place = tea();
     v1::Part { sku: place.sku, location: place.location, kind: place.kind, lot: place.lot, quantity }
 }
 
 /// One that no other request of these tests has.
-fn fresh() -> Bytes {
+pub(super) fn fresh() -> Bytes {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     operation_id(now_ms() - DAY_MS + NEXT.fetch_add(1, Ordering::Relaxed), 9)
 }
@@ -68,7 +68,7 @@ fn bad_settlements(id: &Bytes, ask: fn(&Bytes, Vec<v1::Part>) -> Asked) -> Vec<C
     cases
 }
 
-fn ids_and_contexts(asked: &Asked) -> Vec<Case> {
+pub(super) fn ids_and_contexts(asked: &Asked) -> Vec<Case> {
     let mut cases = Vec::new();
     for id in bad_operation_ids() {
         cases.push(Case::field(with_operation_id(asked, &id), "operation_id"));
