@@ -53,9 +53,9 @@ pub enum Answer {
     /// To a read of a reservation.
     Read(ReservationRead),
     /// To set, count, quarantine, unquarantine and write-off.
-    Corrected(StockCorrection),
+    Corrected(Box<StockCorrection>),
     /// To transfer and arrive.
-    Transferred(Transferred),
+    Transferred(Box<Transferred>),
     /// To a change of settings.
     Configured(SettingsChange),
     /// To a read of settings.
@@ -219,8 +219,10 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         | Body::Count(told)
         | Body::Quarantine(told)
         | Body::Unquarantine(told)
-        | Body::WriteOff(told) => StockCorrection::try_from(told).map(Answer::Corrected),
-        Body::Transfer(told) | Body::Arrive(told) => Transferred::try_from(told).map(Answer::Transferred),
+        | Body::WriteOff(told) => StockCorrection::try_from(told).map(|told| Answer::Corrected(Box::new(told))),
+        Body::Transfer(told) | Body::Arrive(told) => {
+            Transferred::try_from(told).map(|told| Answer::Transferred(Box::new(told)))
+        }
         Body::Expect(told) => StockChange::try_from(told).map(Answer::Stocked),
         Body::ConfigureSku(told) => SettingsChange::try_from(told).map(Answer::Configured),
         Body::GetSkuSettings(told) => SettingsRead::try_from(told).map(Answer::Settings),

@@ -54,7 +54,7 @@ impl Client {
     }
 }
 
-sends!(Configure, Configured: SettingsChange);
+sends!(Configure, Configured(told) => told, SettingsChange);
 
 impl Configure {
     fn prepare(self) -> Result<Prepared, Error> {

@@ -114,7 +114,8 @@ impl Replica {
 
 /// Whether an operation is remembered to have had an effect.
 fn done(core: &Core, id: OperationId) -> Result<bool, Failure> {
-    match core.hot().ledger.operation(id) {
+    let remembered = core.hot().ledger.operation(id);
+    match remembered {
         Remembered::Done => Ok(true),
         Remembered::Absent => Ok(false),
         Remembered::Cold(key) => core.read_cold(&key).map(|found| found.is_some()).map_err(|_| Failure::Damaged),
