@@ -207,11 +207,11 @@ async fn a_list_goes_on_where_a_page_ended_and_what_it_saw_is_seen() {
 async fn a_refusal_is_an_answer_to_a_dry_run() {
     let cluster = FakeCluster::start(1);
     cluster.nodes[0].on_operation(|body| match body {
-        Body::DryRun(_) => Reply::Tell(v1::operation_result::Body::DryRun(v1::DryRunResponse {
+        Body::DryRun(_) => Reply::Tell(v1::operation_result::Body::DryRun(Box::new(v1::DryRunResponse {
             refusal: Some(refusal(Code::SkuFrozen)),
             positions: vec![fake::position()],
             ..Default::default()
-        })),
+        }))),
         other => accept(other),
     });
     let client = cluster.client().await;

@@ -219,18 +219,18 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         | Body::Count(told)
         | Body::Quarantine(told)
         | Body::Unquarantine(told)
-        | Body::WriteOff(told) => StockCorrection::try_from(told).map(|told| Answer::Corrected(Box::new(told))),
+        | Body::WriteOff(told) => StockCorrection::try_from(*told).map(|told| Answer::Corrected(Box::new(told))),
         Body::Transfer(told) | Body::Arrive(told) => {
-            Transferred::try_from(told).map(|told| Answer::Transferred(Box::new(told)))
+            Transferred::try_from(*told).map(|told| Answer::Transferred(Box::new(told)))
         }
         Body::Expect(told) => StockChange::try_from(told).map(Answer::Stocked),
-        Body::ConfigureSku(told) => SettingsChange::try_from(told).map(Answer::Configured),
-        Body::GetSkuSettings(told) => SettingsRead::try_from(told).map(Answer::Settings),
+        Body::ConfigureSku(told) => SettingsChange::try_from(*told).map(Answer::Configured),
+        Body::GetSkuSettings(told) => SettingsRead::try_from(*told).map(Answer::Settings),
         Body::ListShortages(told) => Page::try_from(told).map(Answer::Shortages),
         Body::ListInTransit(told) => Page::try_from(told).map(Answer::InTransit),
         Body::ListReservations(told) => Page::try_from(told).map(Answer::Reservations),
         Body::ListExpiring(told) => Page::try_from(told).map(Answer::Expiring),
-        Body::DryRun(told) => DryRun::try_from(told).map(Answer::Tried),
+        Body::DryRun(told) => DryRun::try_from(*told).map(Answer::Tried),
         Body::Error(_) => Err("an error where an answer should be"),
     };
     let answer = read.map_err(|what| Error::unreadable(what, subject))?;

@@ -46,6 +46,10 @@ fn expect(place: Place, quantity: i64) -> v1::ExpectRequest {
     v1::ExpectRequest { sku, location, kind, lot, quantity, document, date_ms: 1, ..Default::default() }
 }
 
+fn configuring(request: v1::ConfigureSkuRequest) -> Asked {
+    Asked::ConfigureSku(Box::new(request))
+}
+
 fn configure(settings: v1::SkuSettings) -> v1::ConfigureSkuRequest {
     v1::ConfigureSkuRequest { sku: "set-up".to_owned(), settings: Some(settings), ..Default::default() }
 }
@@ -194,7 +198,7 @@ fn bad_announcements() -> Vec<Case> {
 
 fn bad_settings() -> Vec<Case> {
     let settings = v1::SkuSettings::default;
-    let of = |settings: v1::SkuSettings| Asked::ConfigureSku(configure(settings));
+    let of = |settings: v1::SkuSettings| configuring(configure(settings));
     let mut cases = Vec::new();
     let mut bad =
         |settings: v1::SkuSettings, field: &str| cases.push(Case::field(of(settings), format!("settings.{field}")));
@@ -248,12 +252,12 @@ fn bad_settings() -> Vec<Case> {
         bad(v1::SkuSettings { allocation: Some(allocation), ..settings() }, &format!("allocation.{field}"));
     }
     let none = v1::ConfigureSkuRequest { settings: None, ..configure(settings()) };
-    cases.push(Case::field(Asked::ConfigureSku(none), "settings"));
+    cases.push(Case::field(configuring(none), "settings"));
     let stale = v1::ConfigureSkuRequest { expected_version: 1, ..configure(settings()) };
-    cases.push(Case::code(Asked::ConfigureSku(stale), Code::VersionStale));
+    cases.push(Case::code(configuring(stale), Code::VersionStale));
     let on_ship = v1::SkuSettings { deduct: v1::Deduct::OnShip.into(), ..settings() };
     let promised = v1::ConfigureSkuRequest { sku: "tea".to_owned(), ..configure(on_ship) };
-    cases.push(Case::field(Asked::ConfigureSku(promised), "settings.deduct"));
+    cases.push(Case::field(configuring(promised), "settings.deduct"));
     for id in bad_operation_ids() {
         cases.push(Case::field(with_operation_id(&of(settings()), &id), "operation_id"));
     }
@@ -266,7 +270,7 @@ fn bad_settings() -> Vec<Case> {
         ..configure(v1::SkuSettings { hold_time_ms: Some(1), safety_stock: -1, ..settings() })
     };
     let fields = ["namespace", "sku", "settings.hold_time_ms", "settings.safety_stock"].map(str::to_owned).to_vec();
-    cases.push(Case { asked: Asked::ConfigureSku(everything), code: Code::InvalidArgument, fields });
+    cases.push(Case { asked: configuring(everything), code: Code::InvalidArgument, fields });
     cases
 }
 
@@ -282,8 +286,8 @@ fn one_of_each() -> Vec<(Asked, Asked)> {
         (Asked::Transfer(transfer(tea(), 1)), Asked::Transfer(transfer(tea(), 2))),
         (Asked::Expect(expect(tea(), 1)), Asked::Expect(expect(tea(), 2))),
         (
-            Asked::ConfigureSku(configure(v1::SkuSettings::default())),
-            Asked::ConfigureSku(configure(v1::SkuSettings { safety_stock: 1, ..Default::default() })),
+            configuring(configure(v1::SkuSettings::default())),
+            configuring(configure(v1::SkuSettings { safety_stock: 1, ..Default::default() })),
         ),
     ];
     let numbered = (100..).zip(pairs);
@@ -360,7 +364,7 @@ async fn what_is_at_its_limit_is_done(world: &World) {
                 context: context(),
                 ..expect(longest(), POOL_MAX)
             }),
-            Asked::ConfigureSku(v1::ConfigureSkuRequest { sku: sku(), context: context(), ..configure(most) }),
+            configuring(v1::ConfigureSkuRequest { sku: sku(), context: context(), ..configure(most) }),
             Asked::Set(v1::SetRequest { reason: reason(), context: context(), ..set(longest(), POOL_MAX - 2) }),
             Asked::Count(v1::CountRequest {
                 reason: reason(),

@@ -29,8 +29,12 @@ fn settings() -> v1::GetSkuSettingsRequest {
     v1::GetSkuSettingsRequest { sku: "tea".to_owned(), ..Default::default() }
 }
 
+fn trying(request: v1::DryRunRequest) -> Asked {
+    Asked::DryRun(Box::new(request))
+}
+
 fn tried(reserve: v1::ReserveRequest) -> Asked {
-    Asked::DryRun(v1::DryRunRequest { reserve: Some(reserve), ..Default::default() })
+    trying(v1::DryRunRequest { reserve: Some(reserve), ..Default::default() })
 }
 
 /// What every list can have wrong: namespace, level, size and token.
@@ -110,14 +114,14 @@ fn bad_reads() -> Vec<Case> {
     cases.push(Case { asked: Asked::GetSkuSettings(other), code: Code::InvalidArgument, fields });
 
     let of = |lines| v1::ReserveRequest { lines, ..Default::default() };
-    cases.push(Case::field(Asked::DryRun(v1::DryRunRequest::default()), "reserve.lines"));
+    cases.push(Case::field(trying(v1::DryRunRequest::default()), "reserve.lines"));
     cases.push(Case::field(tried(of(vec![line("tea", 1); 501])), "reserve.lines"));
     cases.push(Case::field(tried(of(vec![line("tea", 0)])), "reserve.lines[0].quantity"));
     cases.push(Case::field(tried(of(vec![line("te\u{7}a", 1)])), "reserve.lines[0].sku"));
     cases.push(Case::field(tried(v1::ReserveRequest { ttl_ms: 1, ..of(vec![line("tea", 1)]) }), "reserve.ttl_ms"));
     let both = v1::DryRunRequest { reserve: Some(of(vec![line("tea", -1)])), level: 9, ..Default::default() };
     let fields = ["level", "reserve.lines[0].quantity"].map(str::to_owned).to_vec();
-    cases.push(Case { asked: Asked::DryRun(both), code: Code::InvalidArgument, fields });
+    cases.push(Case { asked: trying(both), code: Code::InvalidArgument, fields });
     cases
 }
 
@@ -149,7 +153,7 @@ async fn the_rest_is_answered(world: &World) {
         alone(&world.channel, asked).await.expect("answered");
         let reserve =
             v1::ReserveRequest { lines: vec![line("tea", 1)], reservation_id: vec![1; 3].into(), ..Default::default() };
-        let asked = Asked::DryRun(v1::DryRunRequest { reserve: Some(reserve), level, token: None });
+        let asked = trying(v1::DryRunRequest { reserve: Some(reserve), level, token: None });
         let Ok(Answered::DryRun(told)) = alone(&world.channel, asked).await else {
             panic!("its id counts for nothing")
         };
