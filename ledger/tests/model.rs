@@ -690,10 +690,24 @@ fn compare_stock(naive: &Naive, ledger: &Ledger) {
         assert_eq!(ledger.reservations_of(&namespace, &owner, None, 100), live);
         if let [first, rest @ ..] = &live[..] {
             assert_eq!(ledger.reservations_of(&namespace, &owner, Some(first.id), 100), rest);
+            assert_eq!(ledger.reservations_page(&namespace, &owner, None, 100, 1), live[..1], "ended by its lines");
         }
     }
     let due = naive.due();
     assert_eq!(ledger.expiring(TimeMs(0), TimeMs::MAX, 1_000), due);
+    let told = |page: earmark_ledger::ExpiringPage| {
+        let holds = page.holds.iter().map(|hold| (hold.deadline, hold.id)).collect::<Vec<_>>();
+        (holds, page.upto)
+    };
+    assert_eq!(told(ledger.expiring_in(&namespace, TimeMs::MAX, None, 1_000)), (due.clone(), None));
+    let nobody = "nobody".parse().expect("a namespace");
+    assert_eq!(told(ledger.expiring_in(&nobody, TimeMs::MAX, None, 1_000)), (Vec::new(), None));
+    if let [first, rest @ ..] = &due[..] {
+        let page = told(ledger.expiring_in(&namespace, TimeMs::MAX, None, 1));
+        assert_eq!(page, (vec![*first], (!rest.is_empty()).then_some(*first)));
+        assert_eq!(told(ledger.expiring_in(&namespace, TimeMs::MAX, Some(*first), 1_000)), (rest.to_vec(), None));
+        assert_eq!(told(ledger.expiring_in(&namespace, first.0, None, 1_000)), (Vec::new(), None));
+    }
 }
 
 proptest! {

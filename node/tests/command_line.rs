@@ -181,3 +181,27 @@ fn bad_replays() {
     check(&case(&format!("replay {other} --fold-skus 0"), &["--fold-skus"]));
     check(&case(&format!("replay {other} --rejects /missing/rejects.csv"), &["--rejects", "/missing/rejects.csv"]));
 }
+
+#[test]
+fn bad_words_of_those_who_keep_the_stock() {
+    let id = "0192f3c1-6d2e-7c4b-9d0a-3f5b8e7a1c22";
+    for line in [
+        case("set tea -1 --override --reason why", &["on_hand", "0 to 9007199254740992"]),
+        case("set tea 1 --expect x --reason why", &["expect", "x"]),
+        case("count tea 1 --at soon", &["at", "2026-11-27T09:00:00Z"]),
+        case("count tea 1 --ago 401days", &["ago", "400days"]),
+        case("count tea 1 --position 3/1", &["position", "SHARD/EPOCH/INDEX"]),
+        case("quarantine tea 0 --reason wet", &["quantity", "1 to 9007199254740992"]),
+        case("transfer tea@depot depot 1", &["to", "where the units are"]),
+        case(&format!("arrive tea {id} 0"), &["received", "at least 1"]),
+        case("arrive tea 7 1", &["transfer", "UUID"]),
+        case("expect tea 5 --document d", &["at", "needed"]),
+        case("sku limit tea 0", &["units", "1 to 9007199254740992"]),
+        case("sku set tea --owner-holds 1001", &["owner_holds", "1 to 1000"]),
+        case("sku set tea --hold-time 32days", &["hold_time", "1s to 31days"]),
+        case("sku set tea --allocation cheapest", &["allocation", "most-stock"]),
+        case("expiring --within 0s", &["within", "1s to 31days"]),
+    ] {
+        check(&line);
+    }
+}

@@ -123,9 +123,9 @@ impl Client {
     }
 }
 
-sends!(Set, Corrected: StockCorrection);
-sends!(Count, Corrected: StockCorrection);
-sends!(Quarantine, Corrected: StockCorrection);
+sends!(Set, Corrected(told) => *told, StockCorrection);
+sends!(Count, Corrected(told) => *told, StockCorrection);
+sends!(Quarantine, Corrected(told) => *told, StockCorrection);
 pooled!(Set);
 pooled!(Count);
 pooled!(Quarantine);

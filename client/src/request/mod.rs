@@ -57,9 +57,9 @@ pub enum Answer {
     /// To a read of a reservation.
     Read(ReservationRead),
     /// To set, count, quarantine, unquarantine and write-off.
-    Corrected(StockCorrection),
+    Corrected(Box<StockCorrection>),
     /// To transfer and arrive.
-    Transferred(Transferred),
+    Transferred(Box<Transferred>),
     /// To a change of settings.
     Configured(SettingsChange),
     /// To a read of settings.
@@ -233,16 +233,18 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         | Body::Count(told)
         | Body::Quarantine(told)
         | Body::Unquarantine(told)
-        | Body::WriteOff(told) => StockCorrection::try_from(told).map(Answer::Corrected),
-        Body::Transfer(told) | Body::Arrive(told) => Transferred::try_from(told).map(Answer::Transferred),
+        | Body::WriteOff(told) => StockCorrection::try_from(*told).map(|told| Answer::Corrected(Box::new(told))),
+        Body::Transfer(told) | Body::Arrive(told) => {
+            Transferred::try_from(*told).map(|told| Answer::Transferred(Box::new(told)))
+        }
         Body::Expect(told) => StockChange::try_from(told).map(Answer::Stocked),
-        Body::ConfigureSku(told) => SettingsChange::try_from(told).map(Answer::Configured),
-        Body::GetSkuSettings(told) => SettingsRead::try_from(told).map(Answer::Settings),
+        Body::ConfigureSku(told) => SettingsChange::try_from(*told).map(Answer::Configured),
+        Body::GetSkuSettings(told) => SettingsRead::try_from(*told).map(Answer::Settings),
         Body::ListShortages(told) => Page::try_from(told).map(Answer::Shortages),
         Body::ListInTransit(told) => Page::try_from(told).map(Answer::InTransit),
         Body::ListReservations(told) => Page::try_from(told).map(Answer::Reservations),
         Body::ListExpiring(told) => Page::try_from(told).map(Answer::Expiring),
-        Body::DryRun(told) => DryRun::try_from(told).map(Answer::Tried),
+        Body::DryRun(told) => DryRun::try_from(*told).map(Answer::Tried),
         Body::Error(_) => Err("an error where an answer should be"),
     };
     let answer = read.map_err(|what| Error::unreadable(what, subject))?;

@@ -113,9 +113,9 @@ impl Client {
     }
 }
 
-sends!(Transfer, Transferred: Transferred);
-sends!(Arrive, Transferred: Transferred);
-sends!(Expect, Stocked: StockChange);
+sends!(Transfer, Transferred(told) => *told, Transferred);
+sends!(Arrive, Transferred(told) => *told, Transferred);
+sends!(Expect, Stocked(told) => told, StockChange);
 pooled!(Transfer);
 pooled!(Expect);
 

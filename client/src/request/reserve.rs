@@ -226,7 +226,13 @@ impl TryReserve {
         reserve.reservation_id = Bytes::new();
         reserve.context = None;
         let request = v1::DryRunRequest { reserve: Some(reserve), level: self.level.to_wire(), token };
-        Ok(Prepared { body: Body::DryRun(request), subject: None, made_here: false, any_replica: true, ..prepared })
+        Ok(Prepared {
+            body: Body::DryRun(Box::new(request)),
+            subject: None,
+            made_here: false,
+            any_replica: true,
+            ..prepared
+        })
     }
 }
 

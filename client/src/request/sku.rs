@@ -54,7 +54,7 @@ impl Client {
     }
 }
 
-sends!(Configure, Configured: SettingsChange);
+sends!(Configure, Configured(told) => told, SettingsChange);
 
 impl Configure {
     fn prepare(self) -> Result<Prepared, Error> {
@@ -73,7 +73,7 @@ impl Configure {
             context: self.options.context(shared),
             delivery: None,
         };
-        Ok(prepared(&self.client, sku, id, self.id.is_none(), Body::ConfigureSku(request)))
+        Ok(prepared(&self.client, sku, id, self.id.is_none(), Body::ConfigureSku(Box::new(request))))
     }
 }
 

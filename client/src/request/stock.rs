@@ -90,7 +90,7 @@ impl Client {
 
 /// What all that is done to stock under an id of its own has in common.
 macro_rules! sends {
-    ($name:ident, $variant:ident: $answer:ident) => {
+    ($name:ident, $variant:ident($told:ident) => $value:expr, $answer:ident) => {
         impl $name {
             /// The id to go by, from [`Client::make_operation_id`]. The same id again, from anywhere, asks for the first
             /// outcome. Without it the SDK makes one, which an error then carries.
@@ -109,7 +109,7 @@ macro_rules! sends {
                 let client = self.client.clone();
                 let timeout = self.options.timeout(&client.shared);
                 let take = |answer| match answer {
-                    $crate::request::Answer::$variant(told) => Some(told),
+                    $crate::request::Answer::$variant($told) => Some($value),
                     _ => None,
                 };
                 client.perform(self.prepare()?, timeout, take).await
@@ -147,8 +147,8 @@ macro_rules! pooled {
 }
 pub(super) use pooled;
 
-sends!(Receive, Stocked: StockChange);
-sends!(Adjust, Stocked: StockChange);
+sends!(Receive, Stocked(told) => told, StockChange);
+sends!(Adjust, Stocked(told) => told, StockChange);
 pooled!(Receive);
 pooled!(Adjust);
 

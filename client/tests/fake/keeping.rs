@@ -3,17 +3,17 @@
 use super::{Reply, SERVER_START_MS, got, pool, position, reservation};
 use earmark_client::wire::v1::{self, operation::Body, operation_result::Body as Told};
 
-fn changed(sku: &str, location: &str, on_hand: i64) -> v1::StockChangeResponse {
+fn changed(sku: &str, location: &str, on_hand: i64) -> Box<v1::StockChangeResponse> {
     let change = v1::StockChange { pool: Some(pool(sku, location, on_hand)), delta: 1, ..Default::default() };
-    v1::StockChangeResponse {
+    Box::new(v1::StockChangeResponse {
         change: Some(change),
         position: Some(position()),
         server_time_ms: SERVER_START_MS,
         replayed: false,
-    }
+    })
 }
 
-fn transferred(id: &[u8], sku: &str, from: &str, to: &str, quantity: i64) -> v1::TransferResponse {
+fn transferred(id: &[u8], sku: &str, from: &str, to: &str, quantity: i64) -> Box<v1::TransferResponse> {
     let transfer = v1::StockTransfer {
         transfer_id: id.to_vec().into(),
         sku: sku.to_owned(),
@@ -23,13 +23,13 @@ fn transferred(id: &[u8], sku: &str, from: &str, to: &str, quantity: i64) -> v1:
         in_transit: quantity,
         ..Default::default()
     };
-    v1::TransferResponse {
+    Box::new(v1::TransferResponse {
         transfer: Some(transfer),
         from: Some(pool(sku, from, 0)),
         to: Some(pool(sku, to, 0)),
         position: Some(position()),
         ..Default::default()
-    }
+    })
 }
 
 pub fn shortage(sku: &str, by: &[u8]) -> v1::PoolShortage {
@@ -70,19 +70,19 @@ pub fn accept(body: &Body) -> Reply {
             position: Some(position()),
             ..Default::default()
         }),
-        Body::ConfigureSku(request) => Told::ConfigureSku(v1::ConfigureSkuResponse {
+        Body::ConfigureSku(request) => Told::ConfigureSku(Box::new(v1::ConfigureSkuResponse {
             version: request.expected_version + 1,
             settings: request.settings.clone(),
             position: Some(position()),
             ..Default::default()
-        }),
-        Body::GetSkuSettings(request) => Told::GetSkuSettings(v1::GetSkuSettingsResponse {
+        })),
+        Body::GetSkuSettings(request) => Told::GetSkuSettings(Box::new(v1::GetSkuSettingsResponse {
             version: 4,
             settings: Some(v1::SkuSettings { frozen: Some("recall".to_owned()), ..Default::default() }),
             level: request.level,
             position: Some(position()),
             ..Default::default()
-        }),
+        })),
         Body::ListShortages(request) => Told::ListShortages(v1::ListShortagesResponse {
             shortages: vec![shortage("lamp-01", &[0; 16])],
             next_page_token: if request.page_token.is_empty() { "more".into() } else { "".into() },
@@ -106,13 +106,13 @@ pub fn accept(body: &Body) -> Reply {
             positions: vec![position()],
             ..Default::default()
         }),
-        Body::DryRun(request) => Told::DryRun(v1::DryRunResponse {
+        Body::DryRun(request) => Told::DryRun(Box::new(v1::DryRunResponse {
             extent: v1::Extent::All.into(),
             lines: request.reserve.as_ref().map(|reserve| reserve.lines.iter().map(got).collect()).unwrap_or_default(),
             deadline_ms: SERVER_START_MS,
             positions: vec![position()],
             ..Default::default()
-        }),
+        })),
         other => panic!("the fake has no answer to {other:?}"),
     })
 }

@@ -27,6 +27,8 @@ use v1::operation_result::Body as Told;
 pub const SERVER_START_MS: u64 = 1_700_000_000_000;
 
 /// What the script of a node says to an operation.
+// Made once an operation and matched at once, so its size costs nothing.
+#[allow(clippy::large_enum_variant)]
 pub enum Reply {
     Tell(Told),
     Refuse(v1::Error),

@@ -5,7 +5,7 @@ use super::{
     Sender, decode, encode, error,
     gather::{Facts, Wanted, ask},
     place,
-    read::Source,
+    read::{Source, other_than_asked},
 };
 use crate::router::Router;
 use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result::Body as Answered};
@@ -50,11 +50,11 @@ pub async fn dry_run(
     };
     let shards = if reserve.shards.is_empty() { vec![home] } else { reserve.shards.clone() };
     let wanted = Wanted { level, token: request.token.as_ref() };
-    let asked = Asked::DryRun(request.clone());
+    let asked = Asked::DryRun(Box::new(request.clone()));
     let here = |source: &Source| judge(source, &command);
     let there = |answered| match answered {
-        Answered::DryRun(response) => Ok(response),
-        other => Err(other),
+        Answered::DryRun(response) => Ok(*response),
+        other => Err(other_than_asked(other)),
     };
     let parts = ask(router, shards, only, &wanted, &asked, (here, there)).await?;
     let lines = request.reserve.map(|reserve| reserve.lines).unwrap_or_default();

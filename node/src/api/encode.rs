@@ -268,13 +268,13 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
         (Asked::Expect, Done::Pool(view)) => {
             Body::Expect(v1::ExpectResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
         }
-        (Asked::Configure, Done::Settings(view)) => Body::ConfigureSku(v1::ConfigureSkuResponse {
+        (Asked::Configure, Done::Settings(view)) => Body::ConfigureSku(Box::new(v1::ConfigureSkuResponse {
             version: view.version,
             settings: Some(settings(&view.settings)),
             position: at,
             server_time_ms,
             replayed,
-        }),
+        })),
         // The ledger answers each command with its own kind of Done; anything else would be a bug of ours, and what it
         // did is then not known to the caller.
         (asked, done) => Body::Error(error::refused(

@@ -56,8 +56,8 @@ pub fn failure(failure: &Failure) -> v1::Error {
             v1::Code::OutcomeUnknown,
             "the command was proposed, but its outcome is not known; send the same id again",
         ),
-        Failure::Unseen(Unseen::Ahead) => invalid(vec![v1::FieldViolation {
-            field: "observed".to_owned(),
+        Failure::Unseen(Unseen::Ahead(field)) => invalid(vec![v1::FieldViolation {
+            field: (*field).to_owned(),
             description: "is still to come: name a moment that is past, or none for now".to_owned(),
         }]),
         Failure::Unseen(Unseen::Gone) => refused(

@@ -39,7 +39,7 @@ pub(super) async fn ask<T>(
     only: Option<ShardId>,
     wanted: &Wanted<'_>,
     asked: &Asked,
-    answers: (impl Fn(&Source) -> T, impl Fn(Answered) -> Result<T, Answered>),
+    answers: (impl Fn(&Source) -> T, impl Fn(Answered) -> Result<T, v1::Error>),
 ) -> Result<Vec<T>, v1::Error> {
     let (here, there) = answers;
     let (here, there) = (&here, &there);
@@ -53,7 +53,7 @@ pub(super) async fn ask<T>(
             Found::Here(source) => Ok(here(&source)),
             Found::There(leader) => {
                 let answered = forward_to(router, leader, shard, asked.clone()).await?;
-                there(answered).map_err(other_than_asked)
+                there(answered)
             }
         }
     });
@@ -203,9 +203,9 @@ macro_rules! page {
         }
 
         impl TryFrom<Answered> for Part<v1::$entry> {
-            type Error = Answered;
+            type Error = v1::Error;
 
-            fn try_from(answered: Answered) -> Result<Self, Answered> {
+            fn try_from(answered: Answered) -> Result<Self, v1::Error> {
                 match answered {
                     Answered::$variant(v1::$message {
                         $field,
@@ -218,7 +218,7 @@ macro_rules! page {
                         let facts = Facts { level, positions, as_of_ms, age_ms };
                         Ok(Self { entries: $field, next: next_page_token, facts })
                     }
-                    other => Err(other),
+                    other => Err(other_than_asked(other)),
                 }
             }
         }

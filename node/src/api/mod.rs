@@ -99,7 +99,7 @@ async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Optio
             read::reservation(router, request, hop).await.map(Answered::GetReservation)
         }
         Some(Asked::GetSkuSettings(request)) => {
-            read::settings(router, request, hop).await.map(Answered::GetSkuSettings)
+            read::settings(router, request, hop).await.map(|told| Answered::GetSkuSettings(Box::new(told)))
         }
         Some(Asked::ListInTransit(request)) => {
             read::in_transit(router, request, hop).await.map(Answered::ListInTransit)
@@ -111,7 +111,9 @@ async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Optio
             gather::reservations(router, request, only).await.map(Answered::ListReservations)
         }
         Some(Asked::ListExpiring(request)) => gather::expiring(router, request, only).await.map(Answered::ListExpiring),
-        Some(Asked::DryRun(request)) => dry_run::dry_run(router, request, only).await.map(Answered::DryRun),
+        Some(Asked::DryRun(request)) => {
+            dry_run::dry_run(router, *request, only).await.map(|told| Answered::DryRun(Box::new(told)))
+        }
         Some(mutation) => Ok(mutate(router, mutation, hop).await),
         None => Err(error::invalid(vec![v1::FieldViolation {
             field: "operation".to_owned(),
@@ -190,7 +192,7 @@ fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1
         Asked::Transfer(request) => decode::transfer(request, arrival),
         Asked::Arrive(request) => decode::arrive(request, arrival),
         Asked::Expect(request) => decode::expect(request, arrival),
-        Asked::ConfigureSku(request) => decode::configure(request, arrival),
+        Asked::ConfigureSku(request) => decode::configure(*request, arrival),
         Asked::GetStock(_)
         | Asked::GetReservation(_)
         | Asked::GetSkuSettings(_)

@@ -88,7 +88,7 @@ pub async fn settings(
             })
         }
         Found::There(leader) => match forward(router, leader, Asked::GetSkuSettings(request)).await? {
-            Answered::GetSkuSettings(response) => Ok(response),
+            Answered::GetSkuSettings(response) => Ok(*response),
             other => Err(other_than_asked(other)),
         },
     }

@@ -128,8 +128,8 @@ impl ReservationService for Service {
     }
 
     async fn dry_run(&self, request: Request<v1::DryRunRequest>) -> Result<Response<v1::DryRunResponse>, Status> {
-        match self.one(Asked::DryRun(request.into_inner())).await? {
-            Answered::DryRun(response) => Ok(Response::new(response)),
+        match self.one(Asked::DryRun(Box::new(request.into_inner()))).await? {
+            Answered::DryRun(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }

@@ -64,14 +64,14 @@ impl StockService for Service {
 
     async fn set(&self, request: Request<v1::SetRequest>) -> Result<Response<v1::StockChangeResponse>, Status> {
         match self.one(Asked::Set(request.into_inner())).await? {
-            Answered::Set(response) => Ok(Response::new(response)),
+            Answered::Set(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
 
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::StockChangeResponse>, Status> {
         match self.one(Asked::Count(request.into_inner())).await? {
-            Answered::Count(response) => Ok(Response::new(response)),
+            Answered::Count(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
@@ -81,7 +81,7 @@ impl StockService for Service {
         request: Request<v1::QuarantineRequest>,
     ) -> Result<Response<v1::StockChangeResponse>, Status> {
         match self.one(Asked::Quarantine(request.into_inner())).await? {
-            Answered::Quarantine(response) => Ok(Response::new(response)),
+            Answered::Quarantine(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
@@ -91,7 +91,7 @@ impl StockService for Service {
         request: Request<v1::QuarantineRequest>,
     ) -> Result<Response<v1::StockChangeResponse>, Status> {
         match self.one(Asked::Unquarantine(request.into_inner())).await? {
-            Answered::Unquarantine(response) => Ok(Response::new(response)),
+            Answered::Unquarantine(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
@@ -101,21 +101,21 @@ impl StockService for Service {
         request: Request<v1::QuarantineRequest>,
     ) -> Result<Response<v1::StockChangeResponse>, Status> {
         match self.one(Asked::WriteOff(request.into_inner())).await? {
-            Answered::WriteOff(response) => Ok(Response::new(response)),
+            Answered::WriteOff(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
 
     async fn transfer(&self, request: Request<v1::TransferRequest>) -> Result<Response<v1::TransferResponse>, Status> {
         match self.one(Asked::Transfer(request.into_inner())).await? {
-            Answered::Transfer(response) => Ok(Response::new(response)),
+            Answered::Transfer(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
 
     async fn arrive(&self, request: Request<v1::ArriveRequest>) -> Result<Response<v1::TransferResponse>, Status> {
         match self.one(Asked::Arrive(request.into_inner())).await? {
-            Answered::Arrive(response) => Ok(Response::new(response)),
+            Answered::Arrive(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
@@ -131,8 +131,8 @@ impl StockService for Service {
         &self,
         request: Request<v1::ConfigureSkuRequest>,
     ) -> Result<Response<v1::ConfigureSkuResponse>, Status> {
-        match self.one(Asked::ConfigureSku(request.into_inner())).await? {
-            Answered::ConfigureSku(response) => Ok(Response::new(response)),
+        match self.one(Asked::ConfigureSku(Box::new(request.into_inner()))).await? {
+            Answered::ConfigureSku(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }
@@ -142,7 +142,7 @@ impl StockService for Service {
         request: Request<v1::GetSkuSettingsRequest>,
     ) -> Result<Response<v1::GetSkuSettingsResponse>, Status> {
         match self.one(Asked::GetSkuSettings(request.into_inner())).await? {
-            Answered::GetSkuSettings(response) => Ok(Response::new(response)),
+            Answered::GetSkuSettings(response) => Ok(Response::new(*response)),
             _ => mismatch(),
         }
     }

@@ -31,8 +31,8 @@ static WAITING: Semaphore = Semaphore::const_new(256);
 /// Why it can't be told what the books said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
-    /// The moment is still to come.
-    Ahead,
+    /// The moment is still to come; the field that names it.
+    Ahead(&'static str),
     /// The journal does not reach back so far.
     Gone,
     /// More movements lie between than are walked.
@@ -83,7 +83,11 @@ impl Replica {
                 let hot = self.hot();
                 let reached = hot.last.map_or(0, |last| last.index);
                 let moment = Moment::Entry(hot.epoch(), index);
-                return if index.0 <= reached { Ok(moment) } else { Err(Failure::Unseen(Unseen::Ahead)) };
+                return if index.0 <= reached {
+                    Ok(moment)
+                } else {
+                    Err(Failure::Unseen(Unseen::Ahead("observed_position")))
+                };
             }
             ObservedAt::Time(time) => time,
         };
@@ -94,7 +98,7 @@ impl Replica {
             }
             let now = self.clocks.median().ok_or(Failure::NoQuorum)?;
             if time > now.max(clock) {
-                return Err(Failure::Unseen(Unseen::Ahead));
+                return Err(Failure::Unseen(Unseen::Ahead("observed_time_ms")));
             }
             if Instant::now() >= deadline {
                 return Err(Failure::Late);
@@ -110,7 +114,8 @@ impl Replica {
 
 /// Whether an operation is remembered to have had an effect.
 fn done(core: &Core, id: OperationId) -> Result<bool, Failure> {
-    match core.hot().ledger.operation(id) {
+    let remembered = core.hot().ledger.operation(id);
+    match remembered {
         Remembered::Done => Ok(true),
         Remembered::Absent => Ok(false),
         Remembered::Cold(key) => core.read_cold(&key).map(|found| found.is_some()).map_err(|_| Failure::Damaged),

@@ -36,8 +36,8 @@ pub(super) fn lacks(asked: Asked) -> Option<&'static str> {
     })
 }
 
-pub(super) fn changed(change: &StockChange, answer: &Answer) -> v1::StockChangeResponse {
-    v1::StockChangeResponse {
+pub(super) fn changed(change: &StockChange, answer: &Answer) -> Box<v1::StockChangeResponse> {
+    Box::new(v1::StockChangeResponse {
         change: Some(v1::StockChange {
             pool: Some(pool(&change.pool)),
             delta: change.delta,
@@ -47,18 +47,18 @@ pub(super) fn changed(change: &StockChange, answer: &Answer) -> v1::StockChangeR
         position: Some(position(answer.outcome.position)),
         server_time_ms: answer.outcome.time.0,
         replayed: answer.outcome.replayed,
-    }
+    })
 }
 
-pub(super) fn transferred(done: &Transferred, answer: &Answer) -> v1::TransferResponse {
-    v1::TransferResponse {
+pub(super) fn transferred(done: &Transferred, answer: &Answer) -> Box<v1::TransferResponse> {
+    Box::new(v1::TransferResponse {
         transfer: Some(transfer(&done.transfer)),
         from: Some(pool(&done.from)),
         to: Some(pool(&done.to)),
         position: Some(position(answer.outcome.position)),
         server_time_ms: answer.outcome.time.0,
         replayed: answer.outcome.replayed,
-    }
+    })
 }
 
 /// A shortage on the wire.

@@ -2,6 +2,8 @@
 
 mod all_fields;
 mod frames;
+mod keeping;
+mod lists;
 mod operator;
 mod orders;
 mod reads;

@@ -68,21 +68,25 @@ pub async fn alone(channel: &Channel, asked: Asked) -> Result<Answered, v1::Erro
         Asked::ReturnUnits(request) => {
             reservations.return_units(request).await.map(|a| Answered::ReturnUnits(a.into_inner()))
         }
-        Asked::Set(request) => stock.set(request).await.map(|a| Answered::Set(a.into_inner())),
-        Asked::Count(request) => stock.count(request).await.map(|a| Answered::Count(a.into_inner())),
-        Asked::Quarantine(request) => stock.quarantine(request).await.map(|a| Answered::Quarantine(a.into_inner())),
-        Asked::Unquarantine(request) => {
-            stock.unquarantine(request).await.map(|a| Answered::Unquarantine(a.into_inner()))
+        Asked::Set(request) => stock.set(request).await.map(|a| Answered::Set(Box::new(a.into_inner()))),
+        Asked::Count(request) => stock.count(request).await.map(|a| Answered::Count(Box::new(a.into_inner()))),
+        Asked::Quarantine(request) => {
+            stock.quarantine(request).await.map(|a| Answered::Quarantine(Box::new(a.into_inner())))
         }
-        Asked::WriteOff(request) => stock.write_off(request).await.map(|a| Answered::WriteOff(a.into_inner())),
-        Asked::Transfer(request) => stock.transfer(request).await.map(|a| Answered::Transfer(a.into_inner())),
-        Asked::Arrive(request) => stock.arrive(request).await.map(|a| Answered::Arrive(a.into_inner())),
+        Asked::Unquarantine(request) => {
+            stock.unquarantine(request).await.map(|a| Answered::Unquarantine(Box::new(a.into_inner())))
+        }
+        Asked::WriteOff(request) => {
+            stock.write_off(request).await.map(|a| Answered::WriteOff(Box::new(a.into_inner())))
+        }
+        Asked::Transfer(request) => stock.transfer(request).await.map(|a| Answered::Transfer(Box::new(a.into_inner()))),
+        Asked::Arrive(request) => stock.arrive(request).await.map(|a| Answered::Arrive(Box::new(a.into_inner()))),
         Asked::Expect(request) => stock.expect(request).await.map(|a| Answered::Expect(a.into_inner())),
         Asked::ConfigureSku(request) => {
-            stock.configure_sku(request).await.map(|a| Answered::ConfigureSku(a.into_inner()))
+            stock.configure_sku(*request).await.map(|a| Answered::ConfigureSku(Box::new(a.into_inner())))
         }
         Asked::GetSkuSettings(request) => {
-            stock.get_sku_settings(request).await.map(|a| Answered::GetSkuSettings(a.into_inner()))
+            stock.get_sku_settings(request).await.map(|a| Answered::GetSkuSettings(Box::new(a.into_inner())))
         }
         Asked::ListShortages(request) => {
             stock.list_shortages(request).await.map(|a| Answered::ListShortages(a.into_inner()))
@@ -90,7 +94,9 @@ pub async fn alone(channel: &Channel, asked: Asked) -> Result<Answered, v1::Erro
         Asked::ListInTransit(request) => {
             stock.list_in_transit(request).await.map(|a| Answered::ListInTransit(a.into_inner()))
         }
-        Asked::DryRun(request) => reservations.dry_run(request).await.map(|a| Answered::DryRun(a.into_inner())),
+        Asked::DryRun(request) => {
+            reservations.dry_run(*request).await.map(|a| Answered::DryRun(Box::new(a.into_inner())))
+        }
         Asked::ListReservations(request) => {
             reservations.list_reservations(request).await.map(|a| Answered::ListReservations(a.into_inner()))
         }

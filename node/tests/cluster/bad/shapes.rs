@@ -130,7 +130,7 @@ pub fn with_context(asked: &Asked, context: &v1::Context) -> Asked {
         Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { context, ..request }),
         Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { context, ..request }),
         Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { context, ..request }),
-        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { context, ..request }),
+        Asked::ConfigureSku(request) => Asked::ConfigureSku(Box::new(v1::ConfigureSkuRequest { context, ..*request })),
         read => read,
     }
 }
@@ -157,7 +157,9 @@ pub fn with_operation_id(asked: &Asked, id: &Bytes) -> Asked {
         Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { operation_id, ..request }),
         Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { operation_id, ..request }),
         Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { operation_id, ..request }),
-        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { operation_id, ..request }),
+        Asked::ConfigureSku(request) => {
+            Asked::ConfigureSku(Box::new(v1::ConfigureSkuRequest { operation_id, ..*request }))
+        }
         other => other,
     }
 }
@@ -185,7 +187,7 @@ pub fn delivered(asked: &Asked, delivery: v1::Delivery) -> Asked {
         Asked::Transfer(request) => Asked::Transfer(v1::TransferRequest { delivery, ..request }),
         Asked::Arrive(request) => Asked::Arrive(v1::ArriveRequest { delivery, ..request }),
         Asked::Expect(request) => Asked::Expect(v1::ExpectRequest { delivery, ..request }),
-        Asked::ConfigureSku(request) => Asked::ConfigureSku(v1::ConfigureSkuRequest { delivery, ..request }),
+        Asked::ConfigureSku(request) => Asked::ConfigureSku(Box::new(v1::ConfigureSkuRequest { delivery, ..*request })),
         read => read,
     }
 }

@@ -20,8 +20,8 @@ fn adjust(place: Place, delta: i64) -> v1::AdjustRequest {
     v1::AdjustRequest { sku, location, kind, lot, delta, reason: "counted".to_owned(), ..Default::default() }
 }
 
-/// What both can have wrong.
-fn bad_changes(ask: fn(Place) -> Asked, named: fn(String) -> Asked) -> Vec<Case> {
+/// What all that changes one pool can have wrong.
+pub fn bad_changes(ask: fn(Place) -> Asked, named: fn(String) -> Asked) -> Vec<Case> {
     let mut cases = Vec::new();
     for (place, field) in bad_places() {
         cases.push(Case::field(ask(place), field));

@@ -4,6 +4,7 @@
 mod corrections;
 mod dry_run;
 mod lists;
+mod look_back;
 mod moving;
 mod settings;
 mod shortage;
@@ -27,5 +28,12 @@ async fn what_is_asked_of_all_shards_is_answered_as_one() {
     let cluster = Cluster::new(3).await;
     lists::all(&cluster.world("lists").await).await;
     dry_run::all(&cluster.world("dry-run").await).await;
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_looks_back_as_far_as_the_journal_reaches() {
+    let cluster = Cluster::new(1).await;
+    look_back::all(&cluster, &cluster.world("default").await).await;
     cluster.end().await;
 }

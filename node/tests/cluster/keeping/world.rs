@@ -30,6 +30,10 @@ impl Cluster {
         World { client: client.namespace(namespace).connect().await.expect("connected") }
     }
 
+    pub fn nodes(&self) -> &[Running] {
+        &self.nodes
+    }
+
     /// No shard stopped, on no node.
     pub fn every_replica_serves(&self) {
         for replica in self.nodes.iter().flat_map(|running| running.node().replicas()) {
