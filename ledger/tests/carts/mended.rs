@@ -1,8 +1,9 @@
 //! What was found and mended: each as the smallest story that showed it.
 
-use crate::{short::*, support::*, world::*};
+use crate::{ask::*, short::*, support::*, world::*};
 use earmark_ledger::{
-    Ledger, News, cart::message::*, command::*, limits, movement::MovementKind, outcome::*, records, types::*,
+    Ledger, News, cart::message::*, command::*, limits, movement::MovementKind, outcome::*, records, settings::*,
+    types::*,
 };
 
 #[test]
@@ -283,4 +284,22 @@ fn a_silent_shard_makes_its_homes_keep_only_so_much_for_it() {
     let outcomes = home.apply(LogIndex(3), &batch(BASE, vec![answer, open(1 << 42, &sock())])).outcomes;
     assert!(begun(&outcomes[1]));
     assert_eq!(home.violations(), Vec::new());
+}
+
+#[test]
+fn the_first_movement_of_a_reservation_follows_none() {
+    let mut world = stocked();
+    let held = id(&world, 1);
+    // Home has no line of its own, so nothing moves there: not with the reserve, but with a replace.
+    world.reserve(&cart(held, &[(&sock(), 2)], TTL));
+    world.pump();
+    for (operation, lines, moved) in
+        [(1, vec![(&hat(), 6), (&shoe(), 1)], 2), (2, vec![(&shoe(), 3)], 3), (3, vec![(&shoe(), 1)], 4)]
+    {
+        world.one(1, replace(held, operation, &lines));
+        world.pump();
+        let of = chain(&world, 1, held);
+        assert_eq!(of.len(), moved);
+        assert!(of[0].1.is_none() && of[1..].iter().all(|(_, before)| before.is_some()), "{of:?}");
+    }
 }

@@ -138,7 +138,7 @@ impl Entry<'_> {
             RoundKind::Ship => Books::ship(units),
             _ => taken(own.extra),
         };
-        let chain = (id, Some(reservation.last));
+        let chain = (id, reservation.chain());
         reservation.last = self.post(pool, MovementKind::Prepare, context, chain, delta, None);
         if kind != RoundKind::Ship {
             self.ledger.stock.pool_mut(pool).undecided += units;
