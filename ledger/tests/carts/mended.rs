@@ -303,3 +303,22 @@ fn the_first_movement_of_a_reservation_follows_none() {
         assert!(of[0].1.is_none() && of[1..].iter().all(|(_, before)| before.is_some()), "{of:?}");
     }
 }
+
+#[test]
+fn an_operation_that_waits_for_other_shards_is_known_by_its_id() {
+    let mut world = stocked();
+    let held = id(&world, 1);
+    world.reserve(&cart(held, &[(&shoe(), 1)], TTL));
+    pending(&world.one(1, replace(held, 1, &[(&sock(), 1), (&hat(), 1)])));
+    world.checkpoint(ShardId(1));
+    let other = receive(operation_id(BASE, 1), &shoe(), 7);
+    assert_eq!(refusal(&world.one(1, other.clone())), &Refusal::IdempotencyConflict);
+    world.checkpoint(ShardId(1));
+    world.restart(ShardId(1));
+    assert_eq!(refusal(&world.one(1, other.clone())), &Refusal::IdempotencyConflict);
+    world.pump();
+    // Its record is one, whatever was asked under its id.
+    world.checkpoint(ShardId(1));
+    assert_eq!(refusal(&world.one(1, other)), &Refusal::IdempotencyConflict);
+    assert_eq!(world.units(&shoe()), (5, 0, 0));
+}

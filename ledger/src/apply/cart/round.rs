@@ -117,6 +117,7 @@ impl Entry<'_> {
         let to = Sending { shards: &shards, number, row: Row::Prepare };
         self.send(id, &mut reservation, &to, By::Request(&command.context));
         self.ledger.rounds.insert(Due::new(until, id));
+        self.ledger.preparing.extend(operation);
         self.ledger.dirty.reservation(id, &mut reservation);
         self.ledger.reservations.insert(id, reservation);
         Done::Pending(Pending { id, number })
@@ -173,6 +174,7 @@ impl Entry<'_> {
         let told = Done::Reservation(Box::new(reservation.view(id, &self.ledger.stock, self.clock())));
         let outcome = self.outcome(Ok((told, Some(reservation.last_decision()))));
         if let Some(operation) = round.operation {
+            self.ledger.preparing.remove(&operation);
             self.ledger.drop_refusal(Intent::Operation(operation));
             self.ledger.remember_operation(operation, round.print, &outcome);
         }
@@ -313,6 +315,7 @@ impl Entry<'_> {
         let outcome = self.refused(refusal);
         if let Some(operation) = round.operation {
             let sent = Sent { not_after: round.not_after, attempt: round.attempt };
+            self.ledger.preparing.remove(&operation);
             self.ledger.remember_refusal(Intent::Operation(operation), round.print, sent, &outcome);
         }
         self.news.decided.push((Pending { id, number: round.number }, outcome));
