@@ -126,12 +126,13 @@ impl Entry<'_> {
         self.outcome(result)
     }
 
-    /// The answer to a whole cancel that finds everything cancelled.
+    /// The answer to a whole cancel that finds everything cancelled that can be. What left the house meanwhile, or
+    /// came back, is no part of that: whoever sends the cancel again has to be told that it was done.
     fn cancelled_before(&self, cancel: &Cancel) -> Option<Outcome> {
         let reservation = self.ledger.reservations.get(&cancel.id)?;
-        let whole = |truth: &Truth, _: &Terms| truth.committed - truth.after.cancelled;
-        let left = self.counts(cancel.id, whole).iter().any(|units| *units > 0);
-        if left || !reservation.committed() || reservation.ended.is_none() {
+        let any = |counts: Vec<u32>| counts.iter().any(|units| *units > 0);
+        let cancelled = any(self.counts(cancel.id, |truth, _| truth.after.cancelled));
+        if !cancelled || any(self.counts(cancel.id, cancellable)) || reservation.ended.is_none() {
             return None;
         }
         Some(Outcome {
@@ -147,17 +148,13 @@ impl Entry<'_> {
         let sold = self.must_be_sold(command, id)?;
         let (clock, since) = (self.clock(), self.ledger.reservations[&id].since);
         let open = |terms: &Terms| terms.on_ship || clock < since.plus(terms.cancel);
-        let most = |truth: &Truth, terms: &Terms| match terms.on_ship {
-            true => truth.unshipped(),
-            false => truth.committed - truth.after.cancelled - truth.came_back(),
-        };
         // Of the whole, each line that still has units to cancel must be open to it.
-        let closed = self.counts(id, |truth, terms| if open(terms) { 0 } else { most(truth, terms) });
+        let closed = self.counts(id, |truth, terms| if open(terms) { 0 } else { cancellable(truth, terms) });
         if cancel.parts.is_empty() && closed.iter().any(|units| *units > 0) {
             return Err(sold);
         }
         self.must_fit(id, &cancel.parts, &sold, open)?;
-        let picked = self.pick(id, &cancel.parts, most)?;
+        let picked = self.pick(id, &cancel.parts, cancellable)?;
         if picked.iter().all(|pick| pick.units == 0) {
             if let Some(Outcome { verdict: Verdict::Done(done), .. }) = self.cancelled_before(cancel) {
                 return Ok((done, None));
@@ -269,6 +266,14 @@ impl Entry<'_> {
             owner: Bytes::new(),
         };
         self.ledger.stock.post(&mut self.block, pool, posting)
+    }
+}
+
+/// Units that can be cancelled: where units are shipped, until they are, and else until they come back.
+fn cancellable(truth: &Truth, terms: &Terms) -> u32 {
+    match terms.on_ship {
+        true => truth.unshipped(),
+        false => truth.committed - truth.after.cancelled - truth.came_back(),
     }
 }
 

@@ -322,3 +322,30 @@ fn an_operation_that_waits_for_other_shards_is_known_by_its_id() {
     assert_eq!(refusal(&world.one(1, other)), &Refusal::IdempotencyConflict);
     assert_eq!(world.units(&shoe()), (5, 0, 0));
 }
+
+#[test]
+fn a_whole_cancel_is_told_again_whatever_left_the_house_or_came_back() {
+    let mut world = stocked();
+    let on_ship = Settings { deduct: Deduct::OnShip, ..Settings::default() };
+    let cancelled = Settings { cancel_window: Some(DurationMs::seconds(5)), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, on_ship)));
+    done(&world.one(2, configure(operation_id(BASE, 900), "a2", 0, cancelled)));
+    let sold = id(&world, 1);
+    world.reserve(&cart(sold, &[(&shoe(), 3), (&sock(), 3)], TTL));
+    world.pump();
+    world.one(1, commit(sold));
+    done(&world.one(1, ship(sold, 1, &[(&shoe(), 1)])));
+    done(&world.one(1, give_back(sold, 2, &[(&sock(), 1)], Disposition::Sellable)));
+    let first = world.one(1, cancel(sold, None, &[]));
+    assert!(!first.replayed);
+    // Its answer may be lost, so it may be sent again: also when nothing could be cancelled any more.
+    for wait in [0, 9_000] {
+        world.wait(wait);
+        let again = world.one(1, cancel(sold, None, &[]));
+        assert_eq!((&again.verdict, again.replayed), (&first.verdict, true));
+    }
+    world.pump();
+    let again = world.one(1, cancel(sold, None, &[]));
+    assert!(again.replayed && done_view(&again).settled);
+    assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 0, 1), (5, 0, 3)]);
+}
