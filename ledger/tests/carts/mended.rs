@@ -349,3 +349,27 @@ fn a_whole_cancel_is_told_again_whatever_left_the_house_or_came_back() {
     assert!(again.replayed && done_view(&again).settled);
     assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 0, 1), (5, 0, 3)]);
 }
+
+#[test]
+fn a_best_effort_replace_that_finds_nothing_is_told_every_line() {
+    let mut world = stocked();
+    let all = cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 5), (&hat(), 5)], TTL);
+    assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
+    let mine = id(&world, 2);
+    world.reserve(&cart(mine, &[(&shoe(), 4)], TTL));
+    let Body::Replace(asked) = replace(mine, 1, &[(&sock(), 2), (&hat(), 3)]) else { unreachable!("is one") };
+    world.one(1, Body::Replace(Replace { best_effort: true, ..asked }));
+    world.pump();
+    let short = |line, asked| Shortage { line, asked: units(asked), sellable: units(0), earliest: None };
+    let told = world.decided.pop().expect("was decided").1;
+    assert_eq!(refusal(&told), &Refusal::InsufficientStock(vec![short(0, 2), short(1, 3)]));
+    assert_eq!(world.units(&shoe()), (0, 5, 0));
+    // With units in doubt it is worth another try.
+    let Body::Replace(asked) = replace(mine, 2, &[(&sock(), 2), (&hat(), 3)]) else { unreachable!("is one") };
+    world.one(1, Body::Replace(Replace { best_effort: true, ..asked }));
+    world.stock(&[(&sock(), 1)]);
+    let open = cart_id(ShardId(2), BASE, 3);
+    world.reserve(&cart(open, &[(&sock(), 1), (&hat(), 1)], TTL));
+    carry(&mut world, mine);
+    assert_eq!(refusal(&world.decided.pop().expect("was decided").1), &Refusal::Contended);
+}

@@ -191,8 +191,9 @@ impl Entry<'_> {
     ) -> Result<Vec<ShardId>, Refusal> {
         let total = round.granted.iter().map(|granted| u64::from(granted.units)).sum::<u64>();
         if total == 0 && round.own.iter().all(|own| own.units == 0) {
-            // With best effort each may have granted nothing; the shortages of each line are in their shards.
-            return Err(Refusal::Contended);
+            // With best effort each may have granted nothing.
+            let own = round.own.iter().map(|own| (self.own_pool(id, own), own.asked, own.policy > 0));
+            return Err(self.nothing(round, own.collect()));
         }
         if round.own.len() + round.granted.len() > crate::limits::LINES_MAX {
             return Err(Refusal::PolicyUnsatisfiable);
