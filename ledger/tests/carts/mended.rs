@@ -373,3 +373,20 @@ fn a_best_effort_replace_that_finds_nothing_is_told_every_line() {
     carry(&mut world, mine);
     assert_eq!(refusal(&world.decided.pop().expect("was decided").1), &Refusal::Contended);
 }
+
+#[test]
+fn what_a_replace_prepares_is_no_firm_use_of_a_limit() {
+    let mut world = stocked();
+    let limit = UnitLimit { units: units(3), window: DurationMs::days(1) };
+    let limited = Settings { owner_units: Some(limit), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, limited)));
+    let (first, second) = (id(&world, 1), cart(id(&world, 2), &[(&shoe(), 2)], TTL));
+    world.reserve(&cart(first, &[(&shoe(), 1)], TTL));
+    pending(&world.one(1, replace(first, 1, &[(&shoe(), 3), (&hat(), 9)])));
+    // Three are counted, but two of them may come back any moment.
+    assert_eq!(refusal(&world.reserve(&second)), &Refusal::Contended);
+    world.pump();
+    assert!(matches!(refusal(&world.decided.remove(0).1), Refusal::InsufficientStock(_)));
+    let again = Command { attempt: 2, ..command(Body::Reserve(second)) };
+    done(&world.entry(ShardId(1), vec![again]).outcomes[0]);
+}

@@ -315,8 +315,8 @@ impl Entry<'_> {
         };
         let outcome = self.refused(refusal);
         if let Some(operation) = round.operation {
-            let sent = Sent { not_after: round.not_after, attempt: round.attempt };
             self.ledger.preparing.remove(&operation);
+            let sent = Sent { not_after: round.not_after, attempt: round.attempt };
             self.ledger.remember_refusal(Intent::Operation(operation), round.print, sent, &outcome);
         }
         self.news.decided.push((Pending { id, number: round.number }, outcome));
