@@ -102,9 +102,9 @@ impl Entry<'_> {
         if let Some(mut reservation) = self.ledger.reservations.remove(&id) {
             for Parcel { line, pool, pick } in own {
                 let by = By::Request(&command.context);
-                let delta = Books::ship(u64::from(pick.units));
+                let moved = (Books::ship(u64::from(pick.units)), 0);
                 let chain = (id, reservation.last);
-                reservation.last = self.after(*pool, MovementKind::Ship, by, chain, delta, None);
+                reservation.last = self.after(*pool, MovementKind::Ship, by, chain, moved, None);
                 last = Some(reservation.last);
                 reservation.rare_mut(*line).after.shipped += pick.units;
             }
@@ -211,15 +211,15 @@ impl Entry<'_> {
             let ledger = &mut *self.ledger;
             let back = u64::from(count);
             ledger.stock.use_given_back(&mut ledger.dirty, clock, id, &reservation.owner, pool, back);
-            let (kind, delta) = match what {
+            let (kind, moved) = match what {
                 What::Cancelled => (MovementKind::Cancel, ledger.stock.cancel(pool, back)),
-                What::Returned(Disposition::Sellable) => {
-                    (MovementKind::Return, ledger.stock.pool(pool).books.arrive(back))
+                What::Returned(disposition) => {
+                    let fit = disposition == Disposition::Sellable;
+                    (MovementKind::Return, ledger.stock.take_return(pool, back, fit))
                 }
-                What::Returned(Disposition::Unavailable) => (MovementKind::Return, Books::return_apart(back)),
             };
             let chain = (id, reservation.last);
-            reservation.last = self.after(pool, kind, by, chain, delta, Some(reason));
+            reservation.last = self.after(pool, kind, by, chain, moved, Some(reason));
             add(&mut reservation.rare_mut(at).after, what, count);
         }
         let mut told = Vec::new();
@@ -244,14 +244,14 @@ impl Entry<'_> {
         if state == ReservationState::Committed { Ok(refusal) } else { Err(refusal) }
     }
 
-    /// Writes one movement of a reservation after it ended.
+    /// Writes one movement of a reservation after it ended: what changes, and how many units were sold beyond on hand.
     pub(super) fn after(
         &mut self,
         pool: PoolRef,
         kind: MovementKind,
         by: By<'_>,
         (id, previous): (ReservationId, Spot),
-        delta: Delta,
+        (delta, sold_short): (Delta, u64),
         reason: Option<&Reason>,
     ) -> Spot {
         let posting = Posting {
@@ -259,7 +259,7 @@ impl Entry<'_> {
             by,
             reservation: Some((id, Some(previous))),
             delta,
-            sold_short: 0,
+            sold_short,
             document: Bytes::new(),
             reason: reason.map(Reason::to_shared).unwrap_or_default(),
             deadline: None,

@@ -390,3 +390,66 @@ fn what_a_replace_prepares_is_no_firm_use_of_a_limit() {
     let again = Command { attempt: 2, ..command(Body::Reserve(second)) };
     done(&world.entry(ShardId(1), vec![again]).outcomes[0]);
 }
+
+#[test]
+fn what_was_sold_beyond_on_hand_is_not_on_hand_when_it_comes_back() {
+    let cancelled = Settings { cancel_window: Some(DurationMs::days(1)), ..Settings::default() };
+    let books = |world: &World| {
+        let view = world.pool(&sock());
+        [view.on_hand, view.available, view.unavailable, view.returned_total].map(Quantity::units)
+    };
+    for back in 0..3 {
+        let mut world = stocked();
+        done(&world.one(2, configure(operation_id(BASE, 900), "a2", 0, cancelled.clone())));
+        let sold = id(&world, 1);
+        world.reserve(&cart(sold, &[(&shoe(), 1), (&sock(), 5)], TTL));
+        world.pump();
+        done(&world.one(2, count(operation_id(BASE, 901), &sock(), 3, None)));
+        world.one(1, commit(sold));
+        world.pump();
+        assert_eq!(books(&world), [0; 4]);
+        // Three of the five were there.
+        let ask = |operation, units| {
+            let named = &[(&sock(), units)];
+            match back {
+                0 => cancel(sold, Some(operation), named),
+                1 => give_back(sold, operation, named, Disposition::Sellable),
+                _ => give_back(sold, operation, named, Disposition::Unavailable),
+            }
+        };
+        for (operation, units, there) in [(1, 1, 0), (2, 2, 1), (3, 2, 3)] {
+            done(&world.one(1, ask(operation, units)));
+            world.restart(ShardId(2));
+            world.pump();
+            let (fit, apart) = if back < 2 { (there, 0) } else { (0, there) };
+            assert_eq!(books(&world), [there, fit, apart, there]);
+        }
+        let movements = world.member(ShardId(2)).journal.movements.iter();
+        let beyond: Vec<u64> = movements.map(|movement| movement.sold_short).filter(|units| *units > 0).collect();
+        assert_eq!(beyond, [2, 1, 1]);
+    }
+}
+
+#[test]
+fn no_cancel_of_units_that_were_set_apart_when_they_were_sold_stops_a_full_pool() {
+    let mut world = World::new(1);
+    let most = POOL_QUANTITY_MAX;
+    world.stock(&[(&shoe(), most)]);
+    let cancelled = Settings { cancel_window: Some(DurationMs::days(1)), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, cancelled)));
+    for number in 1..3 {
+        let sold = id(&world, number);
+        world.reserve(&cart(sold, &[(&shoe(), 9)], TTL));
+        let quarantine = |world: &mut World, step, more| {
+            let (operation, reason) = (operation_id(BASE, 10 * number + more), "damaged".parse().expect("a reason"));
+            let (pool, quantity) = (shoe(), units(most));
+            let asked = Quarantine { operation, pool, step, quantity, reason };
+            done(&world.one(1, Body::Stockkeeping(Stockkeeping::Quarantine(asked))));
+        };
+        quarantine(&mut world, QuarantineStep::SetApart, 1);
+        done(&world.one(1, commit(sold)));
+        quarantine(&mut world, QuarantineStep::Back, 2);
+        done(&world.one(1, cancel(sold, None, &[])));
+        assert_eq!(world.units(&shoe()), (most, 0, 0));
+    }
+}
