@@ -222,6 +222,10 @@ impl Ledger {
     /// The first answer to an operation of that id.
     pub(crate) fn known_operation(&mut self, id: OperationId, print: u64, command: &Command) -> Known {
         self.must_know_operation(id);
+        if self.preparing.contains(&id) {
+            // The same request would have joined it.
+            return Known::Conflict;
+        }
         let Some(operation) = self.operations.get(&id) else {
             return self.known_refusal(Intent::Operation(id), print, command);
         };

@@ -207,6 +207,11 @@ impl Ledger {
         if prepared != self.rounds.len() || prepared != carts().filter(timed).count() {
             wrong(format!("{prepared} carts are being prepared, and {} have a time", self.rounds.len()));
         }
+        let operations = carts().filter_map(|(_, cart)| cart.round.as_ref()?.operation);
+        let waiting = operations.clone().filter(|operation| self.preparing.contains(operation)).count();
+        if waiting != self.preparing.len() || waiting != operations.count() {
+            wrong(format!("{waiting} operations are being prepared, and {} are listed", self.preparing.len()));
+        }
         for (id, cart) in carts() {
             if cart.remote.iter().any(|line| line.got() > line.asked) {
                 wrong(format!("cart {id} has more units elsewhere than were asked for"));

@@ -135,8 +135,9 @@ pub struct Movement {
     pub reservation: Option<ReservationId>,
     /// What changed.
     pub delta: Delta,
-    /// Units of a commit that were sold beyond on hand (the pool was short); of a count, units that had left the books
-    /// since it was counted and were not there by then.
+    /// Units of a commit that were sold beyond on hand (the pool was short); of a cancel or return, units that had been
+    /// sold so, and are not on hand again; of a count, units that had left the books since it was counted and were not
+    /// there by then.
     pub sold_short: u64,
     /// The movement before this one of the same pool.
     pub previous_of_pool: Option<Position>,

@@ -2,6 +2,8 @@
 //!
 //! `CARTS_CASES=5000 cargo test --release -p earmark-ledger --test carts` runs longer than the usual seconds.
 
+#[path = "carts/ask.rs"]
+mod ask;
 #[path = "carts/faults.rs"]
 mod faults;
 #[path = "carts/formats.rs"]
@@ -12,6 +14,10 @@ mod journal;
 mod keeping;
 #[path = "carts/mended.rs"]
 mod mended;
+#[path = "carts/promises.rs"]
+mod promises;
+#[path = "carts/rounds.rs"]
+mod rounds;
 #[path = "carts/rules.rs"]
 mod rules;
 #[path = "carts/serial.rs"]

@@ -102,9 +102,9 @@ impl Entry<'_> {
         if let Some(mut reservation) = self.ledger.reservations.remove(&id) {
             for Parcel { line, pool, pick } in own {
                 let by = By::Request(&command.context);
-                let delta = Books::ship(u64::from(pick.units));
+                let moved = (Books::ship(u64::from(pick.units)), 0);
                 let chain = (id, reservation.last);
-                reservation.last = self.after(*pool, MovementKind::Ship, by, chain, delta, None);
+                reservation.last = self.after(*pool, MovementKind::Ship, by, chain, moved, None);
                 last = Some(reservation.last);
                 reservation.rare_mut(*line).after.shipped += pick.units;
             }
@@ -120,21 +120,19 @@ impl Entry<'_> {
         let sold = self.must_be_sold(command, id)?;
         let (clock, since) = (self.clock(), self.ledger.reservations[&id].since);
         let open = |terms: &Terms| terms.on_ship || clock < since.plus(terms.cancel);
-        let most = |truth: &Truth, terms: &Terms| match terms.on_ship {
-            true => truth.unshipped(),
-            false => truth.committed - truth.after.cancelled - truth.came_back(),
-        };
         // Of the whole, each line that still has units to cancel must be open to it.
-        let closed = self.counts(id, |truth, terms| if open(terms) { 0 } else { most(truth, terms) });
+        let closed = self.counts(id, |truth, terms| if open(terms) { 0 } else { cancellable(truth, terms) });
         if cancel.parts.is_empty() && closed.iter().any(|units| *units > 0) {
             return Err(sold);
         }
         self.must_fit(id, &cancel.parts, &sold, open)?;
-        let picked = self.pick(id, &cancel.parts, most)?;
+        let picked = self.pick(id, &cancel.parts, cancellable)?;
         if picked.iter().all(|pick| pick.units == 0) {
-            // A whole cancel that finds everything cancelled is success.
-            let left = self.counts(id, |truth, _| truth.committed - truth.after.cancelled);
-            self.reached_before = left.iter().all(|units| *units == 0);
+            // A whole cancel that finds everything cancelled that can be is success. What left the house meanwhile, or
+            // came back, is no part of that.
+            let any = |counts: Vec<u32>| counts.iter().any(|units| *units > 0);
+            let cancelled = any(self.counts(id, |truth, _| truth.after.cancelled));
+            self.reached_before = cancelled && cancel.parts.is_empty() && !any(self.counts(id, cancellable));
             return if self.reached_before { Ok((self.told(id), None)) } else { Err(sold) };
         }
         self.undisturbed(id)?;
@@ -187,15 +185,15 @@ impl Entry<'_> {
             let ledger = &mut *self.ledger;
             let back = u64::from(count);
             ledger.stock.use_given_back(&mut ledger.dirty, clock, id, &reservation.owner, pool, back);
-            let (kind, delta) = match what {
+            let (kind, moved) = match what {
                 What::Cancelled => (MovementKind::Cancel, ledger.stock.cancel(pool, back)),
-                What::Returned(Disposition::Sellable) => {
-                    (MovementKind::Return, ledger.stock.pool(pool).books.arrive(back))
+                What::Returned(disposition) => {
+                    let fit = disposition == Disposition::Sellable;
+                    (MovementKind::Return, ledger.stock.take_return(pool, back, fit))
                 }
-                What::Returned(Disposition::Unavailable) => (MovementKind::Return, Books::return_apart(back)),
             };
             let chain = (id, reservation.last);
-            reservation.last = self.after(pool, kind, by, chain, delta, Some(reason));
+            reservation.last = self.after(pool, kind, by, chain, moved, Some(reason));
             add(&mut reservation.rare_mut(at).after, what, count);
         }
         let mut told = Vec::new();
@@ -220,14 +218,14 @@ impl Entry<'_> {
         if state == ReservationState::Committed { Ok(refusal) } else { Err(refusal) }
     }
 
-    /// Writes one movement of a reservation after it ended.
+    /// Writes one movement of a reservation after it ended: what changes, and how many units were sold beyond on hand.
     pub(super) fn after(
         &mut self,
         pool: PoolRef,
         kind: MovementKind,
         by: By<'_>,
         (id, previous): (ReservationId, Spot),
-        delta: Delta,
+        (delta, sold_short): (Delta, u64),
         reason: Option<&Reason>,
     ) -> Spot {
         let posting = Posting {
@@ -235,13 +233,21 @@ impl Entry<'_> {
             by,
             reservation: Some((id, Some(previous))),
             delta,
-            sold_short: 0,
+            sold_short,
             document: Bytes::new(),
             reason: reason.map(Reason::to_shared).unwrap_or_default(),
             deadline: None,
             owner: Bytes::new(),
         };
         self.ledger.stock.post(&mut self.block, pool, posting)
+    }
+}
+
+/// Units that can be cancelled: where units are shipped, until they are, and else until they come back.
+fn cancellable(truth: &Truth, terms: &Terms) -> u32 {
+    match terms.on_ship {
+        true => truth.unshipped(),
+        false => truth.committed - truth.after.cancelled - truth.came_back(),
     }
 }
 

@@ -183,7 +183,7 @@ impl Entry<'_> {
         let posting = Posting {
             kind,
             by: By::Request(context),
-            reservation: Some((id, Some(reservation.last))),
+            reservation: Some((id, reservation.chain())),
             delta,
             sold_short: 0,
             document: Bytes::new(),

@@ -109,7 +109,8 @@ impl Entry<'_> {
             let delta = ledger.stock.revive(want.pool, units);
             let terms = ledger.stock.terms(want.pool);
             let by = By::Request(&command.context);
-            reservation.last = self.after(want.pool, MovementKind::Revive, by, (id, reservation.last), delta, None);
+            reservation.last =
+                self.after(want.pool, MovementKind::Revive, by, (id, reservation.last), (delta, 0), None);
             last = Some(reservation.last);
             reservation.revived(at, want.grant);
             if reservation.rare(at).terms != terms {

@@ -206,12 +206,14 @@ struct PoolMsg {
     expected: Vec<AnnouncedMsg>,
     #[prost(uint64, tag = "48")]
     returned: u64,
+    #[prost(uint64, tag = "49")]
+    returned_short: u64,
 }
 
 pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     let Books { on_hand, available, held, committed, unavailable, short, in_transit } = pool.books;
     let Totaled { received, adjusted_up, adjusted_down, sold, sold_short, .. } = pool.totals;
-    let Totaled { sent_here, moved_in, lost, moved_out, returned, .. } = pool.totals;
+    let Totaled { sent_here, moved_in, lost, moved_out, returned, returned_short, .. } = pool.totals;
     let shortage = pool.aside.as_ref().and_then(|aside| aside.shortage);
     put_frame(
         out,
@@ -237,6 +239,7 @@ pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
             short_by: shortage.map(|opened| opened.by.into()),
             expected: pool.aside.iter().flat_map(|aside| &aside.expected).map(AnnouncedMsg::from).collect(),
             returned,
+            returned_short,
         },
     );
 }
@@ -248,7 +251,8 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
     let message: PoolMsg = unframe("pool record", Bytes::copy_from_slice(value))?;
     let PoolMsg { on_hand, available, held, committed, unavailable, short, in_transit, .. } = message;
     let PoolMsg { received, adjusted_up, adjusted_down, sold, sold_short, .. } = message;
-    let PoolMsg { sent_here, moved_in, lost, moved_out, returned, short_since, short_by, .. } = message;
+    let PoolMsg { returned, returned_short, .. } = message;
+    let PoolMsg { sent_here, moved_in, lost, moved_out, short_since, short_by, .. } = message;
     let books = Books { on_hand, available, held, committed, unavailable, short, in_transit };
     let totals = Totaled {
         received,
@@ -261,6 +265,7 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
         lost,
         moved_out,
         returned,
+        returned_short,
     };
     if let Some(problem) = books.problem(&totals) {
         return Err(Corrupt::new("pool record", problem));

@@ -44,6 +44,8 @@ pub(crate) struct Totaled {
     pub(crate) moved_out: u64,
     /// Sold off on hand and back again, cancelled or returned.
     pub(crate) returned: u64,
+    /// Sold beyond on hand, and cancelled or returned: they were never on hand, so they are not there again.
+    pub(crate) returned_short: u64,
 }
 
 impl Books {
@@ -158,6 +160,7 @@ impl Books {
             MovementKind::Withdraw => totals.sold = totals.sold.wrapping_sub(delta.on_hand.unsigned_abs()),
             MovementKind::Cancel | MovementKind::Return => {
                 totals.returned = totals.returned.wrapping_add(delta.on_hand.unsigned_abs());
+                totals.returned_short = totals.returned_short.wrapping_add(sold_short);
             }
             MovementKind::Reserve
             | MovementKind::Release
@@ -214,6 +217,13 @@ impl Books {
 }
 
 impl Totaled {
+    /// Of `units` sold that are the shop's again, those that are on hand again, and those that were sold beyond on
+    /// hand: as long as there are any, they come first. So no more is ever back on hand than was sold off it.
+    pub(crate) fn back(&self, units: u64) -> (u64, u64) {
+        let beyond = self.sold_short.wrapping_sub(self.returned_short).min(units);
+        (units - beyond, beyond)
+    }
+
     /// Units that ever came in, or were sent here.
     pub(crate) fn came_in(&self) -> u64 {
         self.received + self.adjusted_up + self.sent_here

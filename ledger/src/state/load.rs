@@ -296,6 +296,7 @@ impl Ledger {
             }
             if let Some(round) = &cart.round {
                 self.rounds.insert(Due::new(round.until, id));
+                self.preparing.extend(round.operation);
                 for own in round.own.iter().filter(|_| round.kind != RoundKind::Ship) {
                     let Some(pool) = self.stock.find_bytes(&own.pool) else {
                         return Err(Corrupt::new("reservation record", "prepares in a pool that is not there"));

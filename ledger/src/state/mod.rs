@@ -83,6 +83,8 @@ pub struct Ledger {
     pub(crate) outbox: Outbox,
     /// Carts that are being prepared, by the moment at which they are given up.
     pub(crate) rounds: BTreeSet<Due>,
+    /// Operations that wait for the consent of other shards: their end is remembered once it is reached.
+    pub(crate) preparing: Set<OperationId>,
     /// Carts whose home is elsewhere.
     pub(crate) parts: Map<ReservationId, Box<Part>>,
     /// Those with something undecided, by its age.
@@ -122,6 +124,7 @@ impl Ledger {
             meta: None,
             outbox: Outbox::default(),
             rounds: BTreeSet::new(),
+            preparing: Set::default(),
             parts: Map::default(),
             undecided: BTreeSet::new(),
             idle_parts: BTreeSet::new(),

@@ -238,6 +238,13 @@ impl Reservation {
         decided.filter(|decided| order(decided) > order(&self.last)).unwrap_or(self.last)
     }
 
+    /// Its last movement here, for the next one to follow; none if nothing of it ever moved here. `last` is then the
+    /// entry that began it, which is older than the one that told of its success.
+    pub(crate) fn chain(&self) -> Option<Spot> {
+        let order = |spot: &Spot| (spot.epoch, spot.index, spot.ordinal);
+        Some(self.last).filter(|last| order(last) >= order(&self.reserved_at))
+    }
+
     pub(crate) fn committed(&self) -> bool {
         let remote = self.cart.iter().flat_map(|cart| &cart.remote);
         self.lines.iter().any(|line| line.committed > 0) || remote.into_iter().any(|line| line.now.committed > 0)

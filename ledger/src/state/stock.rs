@@ -290,13 +290,24 @@ impl Stock {
         }
     }
 
-    /// What the cancelling of `units` committed does.
-    pub(crate) fn cancel(&self, at: PoolRef, units: u64) -> Delta {
+    /// What the cancelling of `units` committed does, and how many of them had been sold beyond on hand.
+    pub(crate) fn cancel(&self, at: PoolRef, units: u64) -> (Delta, u64) {
         let pool = self.pool(at);
         match self.settings(pool).deduct {
-            Deduct::OnCommit => pool.books.arrive(units),
-            Deduct::OnShip => pool.books.uncommit(units),
+            Deduct::OnCommit => {
+                let (there, beyond) = pool.totals.back(units);
+                (pool.books.arrive(there), beyond)
+            }
+            Deduct::OnShip => (pool.books.uncommit(units), 0),
         }
+    }
+
+    /// What the return of `units` from the customer does, fit for sale or not, and how many of them had been sold
+    /// beyond on hand.
+    pub(crate) fn take_return(&self, at: PoolRef, units: u64, fit: bool) -> (Delta, u64) {
+        let pool = self.pool(at);
+        let (there, beyond) = pool.totals.back(units);
+        (if fit { pool.books.arrive(there) } else { Books::return_apart(there) }, beyond)
     }
 
     /// What a commit of `units` held does, and how many of them are beyond on hand.

@@ -193,7 +193,7 @@ impl Ledger {
     /// Whether what a reservation holds here counts at `clock`.
     fn counts(&self, id: ReservationId, clock: TimeMs, firm: bool) -> bool {
         if let Some(found) = self.reservations.get(&id) {
-            let loose = firm && found.opening();
+            let loose = firm && found.round().is_some();
             return !found.overdue(clock) && !loose;
         }
         let loose = |part: &Part| part.undecided.is_some() || part.deadline <= clock;

@@ -1,8 +1,9 @@
 //! What was found and mended: each as the smallest story that showed it.
 
-use crate::{short::*, support::*, world::*};
+use crate::{ask::*, short::*, support::*, world::*};
 use earmark_ledger::{
-    Ledger, News, cart::message::*, command::*, limits, movement::MovementKind, outcome::*, records, types::*,
+    Ledger, News, cart::message::*, command::*, limits, movement::MovementKind, outcome::*, records, settings::*,
+    types::*,
 };
 
 #[test]
@@ -283,4 +284,172 @@ fn a_silent_shard_makes_its_homes_keep_only_so_much_for_it() {
     let outcomes = home.apply(LogIndex(3), &batch(BASE, vec![answer, open(1 << 42, &sock())])).outcomes;
     assert!(begun(&outcomes[1]));
     assert_eq!(home.violations(), Vec::new());
+}
+
+#[test]
+fn the_first_movement_of_a_reservation_follows_none() {
+    let mut world = stocked();
+    let held = id(&world, 1);
+    // Home has no line of its own, so nothing moves there: not with the reserve, but with a replace.
+    world.reserve(&cart(held, &[(&sock(), 2)], TTL));
+    world.pump();
+    for (operation, lines, moved) in
+        [(1, vec![(&hat(), 6), (&shoe(), 1)], 2), (2, vec![(&shoe(), 3)], 3), (3, vec![(&shoe(), 1)], 4)]
+    {
+        world.one(1, replace(held, operation, &lines));
+        world.pump();
+        let of = chain(&world, 1, held);
+        assert_eq!(of.len(), moved);
+        assert!(of[0].1.is_none() && of[1..].iter().all(|(_, before)| before.is_some()), "{of:?}");
+    }
+}
+
+#[test]
+fn an_operation_that_waits_for_other_shards_is_known_by_its_id() {
+    let mut world = stocked();
+    let held = id(&world, 1);
+    world.reserve(&cart(held, &[(&shoe(), 1)], TTL));
+    pending(&world.one(1, replace(held, 1, &[(&sock(), 1), (&hat(), 1)])));
+    world.checkpoint(ShardId(1));
+    let other = receive(operation_id(BASE, 1), &shoe(), 7);
+    assert_eq!(refusal(&world.one(1, other.clone())), &Refusal::IdempotencyConflict);
+    world.checkpoint(ShardId(1));
+    world.restart(ShardId(1));
+    assert_eq!(refusal(&world.one(1, other.clone())), &Refusal::IdempotencyConflict);
+    world.pump();
+    // Its record is one, whatever was asked under its id.
+    world.checkpoint(ShardId(1));
+    assert_eq!(refusal(&world.one(1, other)), &Refusal::IdempotencyConflict);
+    assert_eq!(world.units(&shoe()), (5, 0, 0));
+}
+
+#[test]
+fn a_whole_cancel_is_told_again_whatever_left_the_house_or_came_back() {
+    let mut world = stocked();
+    let on_ship = Settings { deduct: Deduct::OnShip, ..Settings::default() };
+    let cancelled = Settings { cancel_window: Some(DurationMs::seconds(5)), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, on_ship)));
+    done(&world.one(2, configure(operation_id(BASE, 900), "a2", 0, cancelled)));
+    let sold = id(&world, 1);
+    world.reserve(&cart(sold, &[(&shoe(), 3), (&sock(), 3)], TTL));
+    world.pump();
+    world.one(1, commit(sold));
+    done(&world.one(1, ship(sold, 1, &[(&shoe(), 1)])));
+    done(&world.one(1, give_back(sold, 2, &[(&sock(), 1)], Disposition::Sellable)));
+    let first = world.one(1, cancel(sold, None, &[]));
+    assert!(!first.replayed);
+    // Its answer may be lost, so it may be sent again: also when nothing could be cancelled any more.
+    for wait in [0, 9_000] {
+        world.wait(wait);
+        let again = world.one(1, cancel(sold, None, &[]));
+        assert_eq!((&again.verdict, again.replayed), (&first.verdict, true));
+    }
+    world.pump();
+    let again = world.one(1, cancel(sold, None, &[]));
+    assert!(again.replayed && done_view(&again).settled);
+    assert_eq!([shoe(), sock()].map(|pool| world.units(&pool)), [(4, 0, 1), (5, 0, 3)]);
+}
+
+#[test]
+fn a_best_effort_replace_that_finds_nothing_is_told_every_line() {
+    let mut world = stocked();
+    let all = cart(id(&world, 1), &[(&shoe(), 1), (&sock(), 5), (&hat(), 5)], TTL);
+    assert!(matches!(told(&mut world, &all).verdict, Verdict::Done(_)));
+    let mine = id(&world, 2);
+    world.reserve(&cart(mine, &[(&shoe(), 4)], TTL));
+    let Body::Replace(asked) = replace(mine, 1, &[(&sock(), 2), (&hat(), 3)]) else { unreachable!("is one") };
+    world.one(1, Body::Replace(Replace { best_effort: true, ..asked }));
+    world.pump();
+    let short = |line, asked| Shortage { line, asked: units(asked), sellable: units(0), earliest: None };
+    let told = world.decided.pop().expect("was decided").1;
+    assert_eq!(refusal(&told), &Refusal::InsufficientStock(vec![short(0, 2), short(1, 3)]));
+    assert_eq!(world.units(&shoe()), (0, 5, 0));
+    // With units in doubt it is worth another try.
+    let Body::Replace(asked) = replace(mine, 2, &[(&sock(), 2), (&hat(), 3)]) else { unreachable!("is one") };
+    world.one(1, Body::Replace(Replace { best_effort: true, ..asked }));
+    world.stock(&[(&sock(), 1)]);
+    let open = cart_id(ShardId(2), BASE, 3);
+    world.reserve(&cart(open, &[(&sock(), 1), (&hat(), 1)], TTL));
+    carry(&mut world, mine);
+    assert_eq!(refusal(&world.decided.pop().expect("was decided").1), &Refusal::Contended);
+}
+
+#[test]
+fn what_a_replace_prepares_is_no_firm_use_of_a_limit() {
+    let mut world = stocked();
+    let limit = UnitLimit { units: units(3), window: DurationMs::days(1) };
+    let limited = Settings { owner_units: Some(limit), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, limited)));
+    let (first, second) = (id(&world, 1), cart(id(&world, 2), &[(&shoe(), 2)], TTL));
+    world.reserve(&cart(first, &[(&shoe(), 1)], TTL));
+    pending(&world.one(1, replace(first, 1, &[(&shoe(), 3), (&hat(), 9)])));
+    // Three are counted, but two of them may come back any moment.
+    assert_eq!(refusal(&world.reserve(&second)), &Refusal::Contended);
+    world.pump();
+    assert!(matches!(refusal(&world.decided.remove(0).1), Refusal::InsufficientStock(_)));
+    let again = Command { attempt: 2, ..command(Body::Reserve(second)) };
+    done(&world.entry(ShardId(1), vec![again]).outcomes[0]);
+}
+
+#[test]
+fn what_was_sold_beyond_on_hand_is_not_on_hand_when_it_comes_back() {
+    let cancelled = Settings { cancel_window: Some(DurationMs::days(1)), ..Settings::default() };
+    let books = |world: &World| {
+        let view = world.pool(&sock());
+        [view.on_hand, view.available, view.unavailable, view.returned_total].map(Quantity::units)
+    };
+    for back in 0..3 {
+        let mut world = stocked();
+        done(&world.one(2, configure(operation_id(BASE, 900), "a2", 0, cancelled.clone())));
+        let sold = id(&world, 1);
+        world.reserve(&cart(sold, &[(&shoe(), 1), (&sock(), 5)], TTL));
+        world.pump();
+        done(&world.one(2, count(operation_id(BASE, 901), &sock(), 3, None)));
+        world.one(1, commit(sold));
+        world.pump();
+        assert_eq!(books(&world), [0; 4]);
+        // Three of the five were there.
+        let ask = |operation, units| {
+            let named = &[(&sock(), units)];
+            match back {
+                0 => cancel(sold, Some(operation), named),
+                1 => give_back(sold, operation, named, Disposition::Sellable),
+                _ => give_back(sold, operation, named, Disposition::Unavailable),
+            }
+        };
+        for (operation, units, there) in [(1, 1, 0), (2, 2, 1), (3, 2, 3)] {
+            done(&world.one(1, ask(operation, units)));
+            world.restart(ShardId(2));
+            world.pump();
+            let (fit, apart) = if back < 2 { (there, 0) } else { (0, there) };
+            assert_eq!(books(&world), [there, fit, apart, there]);
+        }
+        let movements = world.member(ShardId(2)).journal.movements.iter();
+        let beyond: Vec<u64> = movements.map(|movement| movement.sold_short).filter(|units| *units > 0).collect();
+        assert_eq!(beyond, [2, 1, 1]);
+    }
+}
+
+#[test]
+fn no_cancel_of_units_that_were_set_apart_when_they_were_sold_stops_a_full_pool() {
+    let mut world = World::new(1);
+    let most = POOL_QUANTITY_MAX;
+    world.stock(&[(&shoe(), most)]);
+    let cancelled = Settings { cancel_window: Some(DurationMs::days(1)), ..Settings::default() };
+    done(&world.one(1, configure(operation_id(BASE, 900), "a1", 0, cancelled)));
+    for number in 1..3 {
+        let sold = id(&world, number);
+        world.reserve(&cart(sold, &[(&shoe(), 9)], TTL));
+        let quarantine = |world: &mut World, step, more| {
+            let (operation, reason) = (operation_id(BASE, 10 * number + more), "damaged".parse().expect("a reason"));
+            let (pool, quantity) = (shoe(), units(most));
+            let asked = Quarantine { operation, pool, step, quantity, reason };
+            done(&world.one(1, Body::Stockkeeping(Stockkeeping::Quarantine(asked))));
+        };
+        quarantine(&mut world, QuarantineStep::SetApart, 1);
+        done(&world.one(1, commit(sold)));
+        quarantine(&mut world, QuarantineStep::Back, 2);
+        done(&world.one(1, cancel(sold, None, &[])));
+        assert_eq!(world.units(&shoe()), (most, 0, 0));
+    }
 }

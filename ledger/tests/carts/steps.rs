@@ -1,7 +1,7 @@
 //! Steps of the random runs in `faults.rs`, as small numbers: the run makes them into commands and packets.
 
 use crate::support::*;
-use earmark_ledger::types::*;
+use earmark_ledger::{outcome::ReservationState, types::*};
 use proptest::prelude::*;
 
 pub const SHARDS: u32 = 4;
@@ -46,6 +46,8 @@ pub enum Step {
 pub struct Ask {
     pub what: What,
     pub slot: usize,
+    /// Rather a slot whose reservation is in a state in which that can be done.
+    pub aim: bool,
     /// Make a new id for that slot, at that home.
     pub renew: Option<u32>,
     pub hashed: bool,
@@ -59,35 +61,74 @@ pub struct Ask {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    Reserve { lines: Vec<(usize, u64, u64)>, ttl: u64, best: bool },
-    Commit { parts: Vec<(usize, u64)>, keep_rest: bool, operation: usize },
+    Reserve { lines: Vec<Asked>, ttl: u64, best: bool, bob: bool },
+    Commit { parts: Vec<(usize, u64)>, keep_rest: bool, revive: bool, operation: usize },
     Release { parts: Vec<(usize, u64)>, operation: usize },
     Extend { ttl: u64, operation: usize },
     Receive { pool: usize, units: u64 },
     Adjust { pool: usize, delta: i64 },
     Forget,
+    Count { pool: usize, counted: u64 },
+    Replace { lines: Vec<Asked>, best: bool, operation: usize },
+    Paying { grace: u64, operation: usize },
+    Ship { parts: Vec<(usize, u64)>, operation: usize },
+    Cancel { parts: Vec<(usize, u64)>, operation: Option<usize> },
+    Return { parts: Vec<(usize, u64)>, fit: bool, operation: usize },
 }
 
+/// A line: place of its pool, units, minimum, and whether the policy chooses the location.
+pub type Asked = (usize, u64, u64, bool);
+
+/// Two SKUs in each shard, and one of them at two locations.
 pub fn pools() -> Vec<PoolKey> {
-    (1..=SHARDS).flat_map(|shard| [pool(&format!("a{shard}"), "berlin"), pool(&format!("b{shard}"), "paris")]).collect()
+    let first = (1..=SHARDS).flat_map(|n| [pool(&format!("a{n}"), "berlin"), pool(&format!("b{n}"), "paris")]);
+    first.chain((1..=SHARDS).map(|n| pool(&format!("a{n}"), "rome"))).collect()
 }
 
 pub fn what() -> impl Strategy<Value = What> {
-    let pools = 0..usize::try_from(2 * SHARDS).expect("small");
+    let pools = 0..usize::try_from(3 * SHARDS).expect("small");
     let ttl = prop_oneof![4 => 1_000..20_000_u64, 1 => 60_000..7_200_000_u64];
     let parts = prop::collection::vec((pools.clone(), 1..3_u64), 0..3);
-    let line = (pools.clone(), prop_oneof![6 => 1..4_u64, 1 => 4..9_u64], 0..3_u64);
+    let units = prop_oneof![6 => 1..4_u64, 1 => 4..9_u64];
+    let line = (pools.clone(), units, 0..3_u64, prop::bool::weighted(0.15));
+    let best = prop::bool::weighted(0.3);
+    let reserve = (prop::collection::vec(line.clone(), 1..7), ttl.clone(), best.clone(), prop::bool::weighted(0.2));
+    // Whole ones end most.
+    let some = prop_oneof![1 => Just(Vec::new()), 1 => parts.clone()];
     prop_oneof![
-        12 => (prop::collection::vec(line, 1..7), ttl.clone(), prop::bool::weighted(0.3))
-            .prop_map(|(lines, ttl, best)| What::Reserve { lines, ttl, best }),
-        8 => (parts.clone(), any::<bool>(), 0..SLOTS)
-            .prop_map(|(parts, keep_rest, operation)| What::Commit { parts, keep_rest, operation }),
-        4 => (parts, 0..SLOTS).prop_map(|(parts, operation)| What::Release { parts, operation }),
+        12 => reserve.prop_map(|(lines, ttl, best, bob)| What::Reserve { lines, ttl, best, bob }),
+        8 => (parts.clone(), any::<bool>(), prop::bool::weighted(0.4), 0..SLOTS).prop_map(
+            |(parts, keep_rest, revive, operation)| What::Commit { parts, keep_rest, revive, operation }
+        ),
+        3 => (parts, 0..SLOTS).prop_map(|(parts, operation)| What::Release { parts, operation }),
         2 => (ttl, 0..SLOTS).prop_map(|(ttl, operation)| What::Extend { ttl, operation }),
         4 => (pools.clone(), 1..8_u64).prop_map(|(pool, units)| What::Receive { pool, units }),
-        1 => (pools, -3..3_i64).prop_map(|(pool, delta)| What::Adjust { pool, delta }),
+        1 => (pools.clone(), -3..3_i64).prop_map(|(pool, delta)| What::Adjust { pool, delta }),
         1 => Just(What::Forget),
+        4 => (pools, 0..6_u64).prop_map(|(pool, counted)| What::Count { pool, counted }),
+        8 => (prop::collection::vec(line, 1..5), best, 0..SLOTS)
+            .prop_map(|(lines, best, operation)| What::Replace { lines, best, operation }),
+        2 => (1_000..120_000_u64, 0..SLOTS).prop_map(|(grace, operation)| What::Paying { grace, operation }),
+        6 => (some.clone(), 0..SLOTS).prop_map(|(parts, operation)| What::Ship { parts, operation }),
+        4 => (some.clone(), prop::option::weighted(0.7, 0..SLOTS))
+            .prop_map(|(parts, operation)| What::Cancel { parts, operation }),
+        4 => (some, any::<bool>(), 0..SLOTS)
+            .prop_map(|(parts, fit, operation)| What::Return { parts, fit, operation }),
     ]
+}
+
+impl What {
+    /// Whether something comes of it in that state.
+    pub fn fits(&self, state: ReservationState) -> bool {
+        use ReservationState::*;
+        match self {
+            Self::Commit { revive: true, .. } => state == Expired,
+            Self::Commit { .. } | Self::Release { .. } | Self::Extend { .. } => matches!(state, Held | PartlyCommitted),
+            Self::Replace { .. } | Self::Paying { .. } => state == Held,
+            Self::Ship { .. } | Self::Cancel { .. } | Self::Return { .. } => state == Committed,
+            _ => true,
+        }
+    }
 }
 
 pub fn ask() -> impl Strategy<Value = Ask> {
@@ -95,18 +136,18 @@ pub fn ask() -> impl Strategy<Value = Ask> {
     let not_after = prop_oneof![6 => Just(10 * SECOND), 1 => 0..3 * SECOND, 1 => Just(30 * SECOND)];
     let age = prop_oneof![8 => Just(0), 1 => 0..200 * SECOND, 1 => Just(6 * DAY)];
     let renew = prop::option::weighted(0.5, 1..=SHARDS);
-    (what(), 0..SLOTS, renew, prop::bool::weighted(0.15), age, 1..4_u32, not_after, again).prop_map(
-        |(what, slot, renew, hashed, age, attempt, not_after, again)| Ask {
+    (what(), (0..SLOTS, prop::bool::weighted(0.7)), renew, prop::bool::weighted(0.15), age, 1..4_u32, not_after, again)
+        .prop_map(|(what, (slot, aim), renew, hashed, age, attempt, not_after, again)| Ask {
             what,
             slot,
+            aim,
             renew,
             hashed,
             age,
             attempt,
             not_after,
             again,
-        },
-    )
+        })
 }
 
 pub fn step() -> impl Strategy<Value = Step> {

@@ -3,12 +3,17 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use crate::{journal::Journal, support::*};
+use crate::{
+    journal::Journal,
+    promises::{Sold, on_ship},
+    support::*,
+};
 use earmark_ledger::{
     Applied, Ledger, Lookup, News,
     cart::{Number, message::*},
     codec::*,
     command::*,
+    movement::{Movement, MovementKind},
     outcome::*,
     types::*,
 };
@@ -316,28 +321,38 @@ impl World {
         }
     }
 
-    /// What all homes say of these reservations is what the books of all pools say. `gone`: sold units of reservations
-    /// that were forgotten.
-    pub fn assert_books(&self, ids: &BTreeSet<ReservationId>, pools: &[PoolKey], gone: &BTreeMap<PoolKey, u64>) {
+    /// What all homes say of these reservations is what the books of all pools say. `gone`: what the books have of
+    /// reservations that were forgotten, as in [`Sold::in_books`](crate::promises::Sold::in_books).
+    pub fn assert_books(&self, ids: &BTreeSet<ReservationId>, pools: &[PoolKey], gone: &BTreeMap<PoolKey, [u64; 4]>) {
         let mut held = BTreeMap::<PoolKey, u64>::new();
         let mut sold = gone.clone();
         for view in ids.iter().filter_map(|id| self.view(*id)) {
             for line in view.lines {
                 *held.entry(line.pool.clone()).or_default() += line.held.units();
-                *sold.entry(line.pool).or_default() += line.committed.units();
+                let in_books = Sold::of(&line).in_books(on_ship(&line.pool));
+                let sum = sold.entry(line.pool).or_default();
+                sum.iter_mut().zip(in_books).for_each(|(sum, units)| *sum += units);
             }
         }
         for pool in pools {
             let view = self.pool(pool);
-            let short: u64 = self.members[&shard_of_pool(pool)]
-                .journal
-                .movements
-                .iter()
-                .filter(|movement| movement.pool == *pool)
-                .map(|movement| movement.sold_short)
-                .sum();
+            let movements = &self.members[&shard_of_pool(pool)].journal.movements;
+            let short = |kinds: &[MovementKind]| -> u64 {
+                let of = |movement: &&Movement| movement.pool == *pool && kinds.contains(&movement.kind);
+                movements.iter().filter(of).map(|movement| movement.sold_short).sum()
+            };
+            let sold_short = short(&[MovementKind::Commit, MovementKind::Revive]);
+            let back_short = short(&[MovementKind::Cancel, MovementKind::Return]);
+            assert!(back_short <= sold_short);
             assert_eq!(view.held.units(), held.get(pool).copied().unwrap_or(0), "held of {pool:?}");
-            assert_eq!(view.sold_total.units() + short, sold.get(pool).copied().unwrap_or(0), "sold of {pool:?}");
+            let told = [view.committed, view.sold_total, view.returned_total, view.unavailable].map(Quantity::units);
+            let [committed, sold_total, returned, unavailable] = told;
+            let expected = sold.get(pool).copied().unwrap_or_default();
+            let [.., apart] = expected;
+            // What was sold beyond on hand is not set apart when it comes back: it was never there.
+            assert!((apart.saturating_sub(back_short)..=apart).contains(&unavailable), "of {pool:?}");
+            let told = [committed, sold_total + sold_short, returned + back_short, apart];
+            assert_eq!(told, expected, "of {pool:?}");
         }
     }
 

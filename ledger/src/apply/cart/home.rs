@@ -16,7 +16,7 @@ use crate::{
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
     records::pool_key_bytes,
-    state::{Due, EndedBy, Intent, Line, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
+    state::{Due, EndedBy, Intent, PoolRef, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
     types::{Quantity, ReservationId, ShardId},
 };
 use bytes::Bytes;
@@ -143,7 +143,9 @@ impl Entry<'_> {
         let total: u64 = round.granted.iter().map(|granted| u64::from(granted.units)).sum();
         if total == 0 && reservation.lines.iter().all(|line| line.held == 0) {
             // With best effort each may have granted nothing.
-            let refusal = self.nothing(reservation, &round);
+            let own = reservation.lines.iter().enumerate();
+            let own = own.map(|(at, line)| (line.pool, line.asked, reservation.rare(at).policy > 0)).collect();
+            let refusal = self.nothing(&round, own);
             cart.round = Some(round);
             reservation.cart = Some(cart);
             return self.reject(id, reservation, refusal);
@@ -187,17 +189,18 @@ impl Entry<'_> {
     }
 
     /// Why a cart that got nothing at all is refused: there is nothing, or it may come back any moment.
-    fn nothing(&self, reservation: &Reservation, round: &Round) -> Refusal {
+    /// Of each own line it is told the pool, what was asked, and whether a policy chose the pool.
+    pub(super) fn nothing(&self, round: &Round, own: Vec<(PoolRef, u32, bool)>) -> Refusal {
         let stock = &self.ledger.stock;
         let clock = self.clock();
-        let loose = |(at, line): (usize, &Line)| stock.loose_for(line.pool, reservation.rare(at).policy > 0, clock);
-        if round.granted.iter().any(|granted| granted.contended) || reservation.lines.iter().enumerate().any(loose) {
+        let loose = |(pool, _, chosen): &(PoolRef, u32, bool)| stock.loose_for(*pool, *chosen, clock);
+        if round.granted.iter().any(|granted| granted.contended) || own.iter().any(loose) {
             return Refusal::Contended;
         }
         let shortage = |at, asked, earliest| Shortage { line: at, asked, sellable: Quantity::ZERO, earliest };
-        let earliest = |line: &Line| stock.earliest(line.pool, u64::from(line.asked), 0, clock);
-        let own = round.own_at.iter().zip(reservation.lines.iter());
-        let own = own.map(|(at, line)| shortage(*at, units(line.asked), earliest(line)));
+        let earliest = |pool, asked: u32| stock.earliest(pool, u64::from(asked), 0, clock);
+        let own = round.own_at.iter().zip(&own);
+        let own = own.map(|(at, (pool, asked, _))| shortage(*at, units(*asked), earliest(*pool, *asked)));
         // What is announced in other shards is not known here.
         let wanted = round.wanted.iter().map(|line| shortage(line.at, line.line.quantity, None));
         let mut shortages: Vec<Shortage> = own.chain(wanted).collect();
@@ -280,7 +283,7 @@ impl Entry<'_> {
     /// Writes one movement of a reservation. `told` is the deadline and the owner, where they are told.
     pub(super) fn post(
         &mut self,
-        pool: crate::state::PoolRef,
+        pool: PoolRef,
         kind: MovementKind,
         context: &Context,
         (id, previous): (ReservationId, Option<Spot>),

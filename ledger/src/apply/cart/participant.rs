@@ -380,20 +380,18 @@ impl Step {
     /// The movement it is, what it changes, and how many units were sold beyond on hand.
     fn posting(self, stock: &Stock, pool: PoolRef, units: u64) -> (MovementKind, Delta, u64) {
         let books = &stock.pool(pool).books;
+        let with = |kind, (delta, sold_short)| (kind, delta, sold_short);
         match self {
-            Self::Commit => {
-                let (delta, sold_short) = stock.sell(pool, units);
-                (MovementKind::Commit, delta, sold_short)
-            }
+            Self::Commit => with(MovementKind::Commit, stock.sell(pool, units)),
             Self::Release => (MovementKind::Release, books.give_back(units), 0),
             Self::Expire => (MovementKind::Expire, books.give_back(units), 0),
             Self::Withdraw => (MovementKind::Withdraw, books.give_back(units), 0),
             Self::Unship => (MovementKind::Withdraw, Books::unship(units), 0),
             // They left when it was prepared.
             Self::Ship => (MovementKind::Ship, Delta::default(), 0),
-            Self::Cancel => (MovementKind::Cancel, stock.cancel(pool, units), 0),
-            Self::Return => (MovementKind::Return, books.arrive(units), 0),
-            Self::ReturnUnavailable => (MovementKind::Return, Books::return_apart(units), 0),
+            Self::Cancel => with(MovementKind::Cancel, stock.cancel(pool, units)),
+            Self::Return => with(MovementKind::Return, stock.take_return(pool, units, true)),
+            Self::ReturnUnavailable => with(MovementKind::Return, stock.take_return(pool, units, false)),
         }
     }
 }

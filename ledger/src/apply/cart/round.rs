@@ -117,6 +117,7 @@ impl Entry<'_> {
         let to = Sending { shards: &shards, number, row: Row::Prepare };
         self.send(id, &mut reservation, &to, By::Request(&command.context));
         self.ledger.rounds.insert(Due::new(until, id));
+        self.ledger.preparing.extend(operation);
         self.ledger.dirty.reservation(id, &mut reservation);
         self.ledger.reservations.insert(id, reservation);
         Done::Pending(Pending { id, number })
@@ -138,7 +139,7 @@ impl Entry<'_> {
             RoundKind::Ship => Books::ship(units),
             _ => taken(own.extra),
         };
-        let chain = (id, Some(reservation.last));
+        let chain = (id, reservation.chain());
         reservation.last = self.post(pool, MovementKind::Prepare, context, chain, delta, None);
         if kind != RoundKind::Ship {
             self.ledger.stock.pool_mut(pool).undecided += units;
@@ -173,6 +174,7 @@ impl Entry<'_> {
         let told = Done::Reservation(Box::new(reservation.view(id, &self.ledger.stock, self.clock())));
         let outcome = self.outcome(Ok((told, Some(reservation.last_decision()))));
         if let Some(operation) = round.operation {
+            self.ledger.preparing.remove(&operation);
             self.ledger.drop_refusal(Intent::Operation(operation));
             self.ledger.remember_operation(operation, round.print, &outcome);
         }
@@ -189,8 +191,9 @@ impl Entry<'_> {
     ) -> Result<Vec<ShardId>, Refusal> {
         let total = round.granted.iter().map(|granted| u64::from(granted.units)).sum::<u64>();
         if total == 0 && round.own.iter().all(|own| own.units == 0) {
-            // With best effort each may have granted nothing; the shortages of each line are in their shards.
-            return Err(Refusal::Contended);
+            // With best effort each may have granted nothing.
+            let own = round.own.iter().map(|own| (self.own_pool(id, own), own.asked, own.policy > 0));
+            return Err(self.nothing(round, own.collect()));
         }
         if round.own.len() + round.granted.len() > crate::limits::LINES_MAX {
             return Err(Refusal::PolicyUnsatisfiable);
@@ -312,6 +315,7 @@ impl Entry<'_> {
         };
         let outcome = self.refused(refusal);
         if let Some(operation) = round.operation {
+            self.ledger.preparing.remove(&operation);
             let sent = Sent { not_after: round.not_after, attempt: round.attempt };
             self.ledger.remember_refusal(Intent::Operation(operation), round.print, sent, &outcome);
         }
