@@ -19,6 +19,7 @@ pub mod streams;
 
 use crate::{
     config::Config,
+    environment::Witness,
     failpoint::{self, Step},
     peer::{links::Links, raft_network::Factory},
     stamp::Clocks,
@@ -164,11 +165,13 @@ impl Replica {
         config: &Config,
         links: &Links,
         clocks: &Arc<Clocks>,
+        witness: Option<Arc<dyn Witness>>,
     ) -> Result<Arc<Self>, OpenError> {
         if let Some(reason) = store.damage() {
             return Err(OpenError::Diverged { reason });
         }
-        let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
+        let witness = witness.map(|witness| (id, witness));
+        let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes, witness)
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
         // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
