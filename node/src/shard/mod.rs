@@ -208,8 +208,10 @@ impl Replica {
             clocks: clocks.clone(),
             limits: config.limits.clone(),
         });
+        // A stream whose follower does not answer is given up long before this.
+        let silence_max = 2 * config.raft.election_max;
         let chores = vec![
-            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone(), silence_max)),
             tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
