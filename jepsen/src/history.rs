@@ -279,6 +279,8 @@ pub struct History {
 /// What was read, linearizable, after all clients had gone home and every fault was over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
+    /// When it was read: from, to, in nanoseconds since the run began.
+    pub read_ns: [u64; 2],
     /// Every SKU.
     pub balances: BTreeMap<String, Balance>,
     /// Every reservation that anyone knows the id of; none where there is no such.

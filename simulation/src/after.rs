@@ -120,6 +120,7 @@ async fn serves(client: &Client, recorder: &Recorder, process: u64, sku: &str) -
 }
 
 async fn read_all(client: &Client, scenario: &Scenario, recorder: &Recorder, process: u64) -> Result<(), String> {
+    let from_ns = recorder.now_ns();
     let mut after = After::default();
     let history = recorder.history();
     let ids: BTreeSet<&str> =
@@ -146,6 +147,7 @@ async fn read_all(client: &Client, scenario: &Scenario, recorder: &Recorder, pro
         };
         sent.end(end, None);
     }
+    after.read_ns = [from_ns, recorder.now_ns()];
     recorder.set_after(after);
     Ok(())
 }

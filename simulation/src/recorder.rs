@@ -59,6 +59,11 @@ impl Recorder {
         self.written().history.clone()
     }
 
+    /// The virtual time, in nanoseconds since the run began.
+    pub fn now_ns(&self) -> u64 {
+        self.trace.now_ns()
+    }
+
     /// Keeps what was read when all was quiet.
     pub fn set_after(&self, after: After) {
         self.written().history.after = Some(after);

@@ -3,11 +3,18 @@
 use crate::{
     scenario::{Kind, Scenario},
     trace::Trace,
-    watch::Watch,
+    watch::{CLOCK_AHEAD_MS_MAX, Watch},
 };
-use earmark_jepsen::history::{Broken, End, History};
+use earmark_jepsen::{
+    checker,
+    history::{Broken, End, History, Operation},
+    model::ClockBound,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Operations shown around what was broken.
+const AROUND_MAX: usize = 60;
 
 /// What a run showed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -32,6 +39,8 @@ pub struct Report {
     pub faults: BTreeMap<String, u64>,
     /// What checkers looked at, by checker.
     pub checks: BTreeMap<String, u64>,
+    /// Cases that a checker could not decide with the work it may do, by checker.
+    pub undecided: BTreeMap<String, u64>,
     /// Promises that were broken.
     pub broken: Vec<Broken>,
     /// Operations around what was broken, as text.
@@ -82,6 +91,37 @@ impl Report {
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();
+        report.judge(history);
         report
     }
+}
+
+impl Report {
+    /// Has every checker look at the history.
+    fn judge(&mut self, history: &History) {
+        for (name, found) in checker::all(history, ClockBound(CLOCK_AHEAD_MS_MAX)) {
+            self.checks.insert(name.to_owned(), found.looked_at);
+            if found.undecided > 0 {
+                self.undecided.insert(name.to_owned(), found.undecided);
+            }
+            self.broken.extend(found.broken);
+        }
+        let mut around: Vec<usize> = self.broken.iter().flat_map(|broken| broken.around.iter().copied()).collect();
+        around.sort_unstable();
+        around.dedup();
+        around.truncate(AROUND_MAX);
+        self.around = around.into_iter().map(|place| line(place, &history.operations[place])).collect();
+    }
+}
+
+fn line(place: usize, operation: &Operation) -> String {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    format!(
+        "{place:>5} process {:<3} {:.3}..{:.3} s {:?} -> {:?}",
+        operation.process,
+        seconds(operation.invoked_ns),
+        seconds(operation.ended_ns),
+        operation.action,
+        operation.end
+    )
 }
