@@ -3,7 +3,8 @@
 //! The server passes the real ones, the simulation simulated ones; nothing else in the code differs. Timers are
 //! tokio's, which a simulation steps by itself; what is here is what tokio does not own.
 
-use crate::storage::Disk;
+use crate::{shard::raft::ReplicaId, storage::Disk};
+use earmark_ledger::{Ledger, outcome::Outcome, types::ShardId};
 use futures::stream::BoxStream;
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +38,34 @@ pub trait Network: Send + Sync + 'static {
 
     /// A channel that connects when it is first used.
     fn channel(&self, endpoint: Endpoint) -> Channel;
+}
+
+/// Looks on as replicas change. It decides nothing, so a node with a witness does what it does without one. The
+/// simulation's checkers are one; a server has none.
+pub trait Witness: Send + Sync + 'static {
+    /// A replica applied a decided entry.
+    fn applied(&self, seen: Seen<'_>);
+
+    /// A replica installed a snapshot that covers the log up to an entry.
+    fn installed(&self, shard: ShardId, replica: ReplicaId, term: u64, index: u64, ledger: &mut Ledger);
+}
+
+/// A decided entry, just applied.
+pub struct Seen<'a> {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// By which replica.
+    pub replica: ReplicaId,
+    /// The entry's term.
+    pub term: u64,
+    /// The entry's index.
+    pub index: u64,
+    /// The encoded batch; none if the entry is one of Raft's own.
+    pub batch: Option<&'a [u8]>,
+    /// What its commands were answered, in their order.
+    pub outcomes: &'a [Outcome],
+    /// The state after it.
+    pub ledger: &'a mut Ledger,
 }
 
 /// A byte stream of a connection.
@@ -107,12 +136,20 @@ pub struct Environment {
     pub network: Arc<dyn Network>,
     /// The node's data folder.
     pub disk: Arc<dyn Disk>,
+    /// Who looks on, if anyone.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Environment {
     /// The real world, with data on the given disk.
     pub fn real(disk: Arc<dyn Disk>) -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), network: Arc::new(TcpNetwork), disk }
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            network: Arc::new(TcpNetwork),
+            disk,
+            witness: None,
+        }
     }
 }
 

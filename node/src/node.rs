@@ -221,7 +221,8 @@ impl Node {
             return None;
         };
         let id = ReplicaId { node: self.config.node, incarnation };
-        match Replica::open(shard, id, store, &self.config, &self.links, &self.clocks).await {
+        let witness = self.environment.witness.clone();
+        match Replica::open(shard, id, store, &self.config, &self.links, &self.clocks, witness).await {
             Ok(replica) => {
                 self.closed.lock().expect("no panic holds it").remove(&shard);
                 self.replicas.write().expect("no panic holds it").insert(shard, replica.clone());

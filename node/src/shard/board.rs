@@ -7,7 +7,7 @@ use earmark_ledger::{
 };
 use hdrhistogram::Histogram;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -21,10 +21,11 @@ pub struct Board {
     sent: Notify,
 }
 
+/// In order, so that whoever is let go of at once wakes in the same order in every run of one seed.
 #[derive(Default)]
 struct Waiting {
-    decided: HashMap<Pending, Vec<oneshot::Sender<Outcome>>>,
-    settled: HashMap<ReservationId, Vec<oneshot::Sender<()>>>,
+    decided: BTreeMap<Pending, Vec<oneshot::Sender<Outcome>>>,
+    settled: BTreeMap<ReservationId, Vec<oneshot::Sender<()>>>,
 }
 
 /// How long prepares were undecided on a replica, since it was opened.

@@ -3,10 +3,12 @@
 use super::{machine::Core, proposer::Raft};
 use crate::config::Limits;
 use earmark_ledger::types::ShardId;
+use openraft::async_runtime::watch::WatchReceiver;
 use std::{sync::Arc, time::Duration};
 
 /// Takes a checkpoint at 4 MiB of dirty bytes or after a few seconds, shards staggered, and purges the log behind it.
-pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Limits) {
+/// `silence_max`: who was not heard of for so long is sent nothing any more.
+pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Limits, silence_max: Duration) {
     // Shards of a node begin at different moments, so that their checkpoints do not come at once.
     let stagger = limits.checkpoint_every.mul_f64(f64::from(shard.0 % 16) / 16.0);
     tokio::time::sleep(stagger).await;
@@ -24,7 +26,8 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
             Ok(Some(applied)) => {
                 // Snapshot and purge are only bookkeeping here: what a snapshot would hold is the checkpoint itself.
                 let told = raft.trigger().snapshot().await;
-                let upto = core.streams().purgeable(applied.index.saturating_sub(limits.log_kept), applied.index);
+                let wanted = applied.index.saturating_sub(limits.log_kept);
+                let upto = core.streams().purgeable(wanted, applied.index, acknowledged(&raft, silence_max));
                 if told.is_err() || (upto > 0 && raft.trigger().purge_log(upto).await.is_err()) {
                     tracing::debug!(%shard, "Raft has stopped; no more checkpoints");
                     return;
@@ -38,4 +41,22 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
         // Only the spacing between checkpoints is limited, never a checkpoint under way.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What every follower has acknowledged that this replica leads and is sending entries to.
+///
+/// openraft's append stream reads on in the log behind what it sent last, and asks nobody whether that was purged: it
+/// would send entries with a hole before them, and the follower's store would refuse them for good. A follower that
+/// is below the log already is sent a snapshot, and one that is silent has no stream: neither keeps the log.
+fn acknowledged(raft: &Raft, silence_max: Duration) -> Option<u64> {
+    let receiver = raft.metrics();
+    let metrics = receiver.borrow_watched();
+    let (replication, heartbeat) = (metrics.replication.as_ref()?, metrics.heartbeat.as_ref()?);
+    let purged = metrics.purged.map_or(0, |id| id.index);
+    let followers = replication.iter().filter(|(id, _)| **id != metrics.id).filter_map(|(id, reached)| {
+        let heard = heartbeat.get(id).copied().flatten()?;
+        let lately = openraft::Instant::elapsed(&heard.into_inner()) <= silence_max;
+        reached.map(|at| at.index).filter(|reached| lately && *reached >= purged)
+    });
+    followers.min()
 }

@@ -5,9 +5,10 @@
 
 use super::{
     board::Board,
-    raft::{Entry, LogId, Membership, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
+    raft::{Entry, LogId, Membership, ReplicaId, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
     streams::{Claim, Streams},
 };
+use crate::environment::{Seen, Witness};
 use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
@@ -44,6 +45,7 @@ pub struct Core {
     streams: Streams,
     board: Board,
     receiving: Arc<tokio::sync::Mutex<()>>,
+    witness: Option<(ReplicaId, Arc<dyn Witness>)>,
 }
 
 /// What the lock guards.
@@ -140,7 +142,12 @@ impl Core {
     ///
     /// # Errors
     /// [`LoadError`] if a record can't be read.
-    pub fn open(shard: ShardId, store: ReplicaStore, checkpoint_bytes: usize) -> Result<Arc<Self>, LoadError> {
+    pub fn open(
+        shard: ShardId,
+        store: ReplicaStore,
+        checkpoint_bytes: usize,
+        witness: Option<(ReplicaId, Arc<dyn Witness>)>,
+    ) -> Result<Arc<Self>, LoadError> {
         let ledger = load(shard, &store)?;
         let restored = store.restored();
         let hot = Hot {
@@ -170,6 +177,7 @@ impl Core {
             streams: Streams::default(),
             board: Board::default(),
             receiving: Arc::default(),
+            witness,
         }))
     }
 
@@ -370,6 +378,12 @@ impl Core {
             hot.membership = stored(entry.log_id, membership.clone());
         }
         hot.last = Some(entry.log_id);
+        if let Some((replica, witness)) = &self.witness {
+            let (shard, replica, term) = (self.shard, *replica, entry.log_id.leader_id.term);
+            let batch = batch_of(entry).map(|payload| payload.0.as_ref());
+            let (outcomes, ledger) = (reply.0.as_slice(), &mut hot.ledger);
+            witness.applied(Seen { shard, replica, term, index, batch, outcomes, ledger });
+        }
         if hot.ledger.dirty_bytes() + hot.journal_bytes >= self.checkpoint_bytes {
             self.checkpoint_wanted.notify_one();
         }
@@ -462,6 +476,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
             hot.journal_bytes = 0;
             hot.snapshot = Some(meta.clone());
             self.core.board.clear();
+            if let Some((replica, witness)) = &self.core.witness {
+                let term = applied.leader_id.term;
+                witness.installed(self.core.shard, *replica, term, applied.index, &mut hot.ledger);
+            }
         }
         self.core.applied.send_replace(applied.index);
         tracing::info!(shard = %self.core.shard, index = applied.index, "a snapshot was installed");

@@ -20,6 +20,7 @@ pub mod streams;
 
 use crate::{
     config::Config,
+    environment::Witness,
     failpoint::{self, Step},
     peer::{links::Links, raft_network::Factory},
     stamp::Clocks,
@@ -165,11 +166,13 @@ impl Replica {
         config: &Config,
         links: &Links,
         clocks: &Arc<Clocks>,
+        witness: Option<Arc<dyn Witness>>,
     ) -> Result<Arc<Self>, OpenError> {
         if let Some(reason) = store.damage() {
             return Err(OpenError::Diverged { reason });
         }
-        let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes)
+        let witness = witness.map(|witness| (id, witness));
+        let core = Core::open(shard, store.clone(), config.limits.checkpoint_bytes, witness)
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
         // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
@@ -206,8 +209,10 @@ impl Replica {
             clocks: clocks.clone(),
             limits: config.limits.clone(),
         });
+        // A stream whose follower does not answer is given up long before this.
+        let silence_max = 2 * config.raft.election_max;
         let chores = vec![
-            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone())),
+            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone(), silence_max)),
             tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),

@@ -1,4 +1,4 @@
-//! Snapshots on their way to a follower, and the log they need afterwards.
+//! What is on its way to followers, and the log it needs: snapshots, and entries.
 //!
 //! A follower that installed a state up to some entry goes on from the next one. If the log were purged beyond it while
 //! the state was still streaming, the follower would need another snapshot, and so on for ever.
@@ -45,12 +45,13 @@ impl Streams {
         Claim { streams: self.clone(), number }
     }
 
-    /// The highest index that may be purged of a log applied up to `applied`, when `upto` is wanted.
-    pub fn purgeable(&self, upto: u64, applied: u64) -> u64 {
+    /// The highest index that may be purged of a log applied up to `applied`, when `upto` is wanted and followers that
+    /// are being sent entries have acknowledged all up to `acknowledged`.
+    pub fn purgeable(&self, upto: u64, applied: u64, acknowledged: Option<u64>) -> u64 {
         let now = Instant::now();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.streams.retain(|_, (_, until)| until.is_none_or(|until| until > now));
-        let needed = running.streams.values().map(|(index, _)| *index).min().unwrap_or(u64::MAX);
+        let needed = running.streams.values().map(|(index, _)| *index).chain(acknowledged).min().unwrap_or(u64::MAX);
         upto.min(needed.max(applied.saturating_sub(KEPT_MAX)))
     }
 }
@@ -71,14 +72,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_keeps_the_log_it_will_need() {
         let streams = Streams::default();
-        assert_eq!(streams.purgeable(500, 600), 500);
+        assert_eq!(streams.purgeable(500, 600, None), 500);
+        assert_eq!(streams.purgeable(500, 600, Some(480)), 480, "a follower is still sent what comes after");
         let stream = streams.begin(100);
-        assert_eq!(streams.purgeable(500, 600), 100);
-        assert_eq!(streams.purgeable(50, 600), 50);
-        assert_eq!(streams.purgeable(3_000_000, 3_000_000), 2_000_000, "within the cap");
+        assert_eq!(streams.purgeable(500, 600, None), 100);
+        assert_eq!(streams.purgeable(50, 600, None), 50);
+        assert_eq!(streams.purgeable(3_000_000, 3_000_000, None), 2_000_000, "within the cap");
         drop(stream);
-        assert_eq!(streams.purgeable(500, 600), 100, "the follower has yet to take it up");
+        assert_eq!(streams.purgeable(500, 600, None), 100, "the follower has yet to take it up");
         tokio::time::advance(TAKE_UP + Duration::from_millis(1)).await;
-        assert_eq!(streams.purgeable(500, 600), 500);
+        assert_eq!(streams.purgeable(500, 600, None), 500);
     }
 }

@@ -1,0 +1,123 @@
+//! A hold ends at its deadline (P7): never before it by more than the clock bound, and no decision at or after it counts
+//! the hold as live.
+
+use super::Findings;
+use crate::{
+    history::{Action, Broken, End, History, Operation, Told},
+    model::ClockBound,
+};
+use std::collections::BTreeMap;
+
+/// What is known of a reservation's deadline.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    /// The latest that anyone was told.
+    latest_ms: u64,
+    /// The latest that anyone was told before the operation at hand was sent is at least this.
+    first_ms: u64,
+    /// An extension whose end is unknown may have moved it.
+    moved: bool,
+}
+
+/// Looks at every answer that shows whether a hold was over. `looked_at` counts them.
+pub fn check(history: &History, bound: ClockBound) -> Findings {
+    let deadlines = deadlines(history);
+    let mut findings = Findings::default();
+    for (place, operation) in history.operations.iter().enumerate() {
+        let Some(id) = operation.action.reservation() else { continue };
+        let Some(deadline) = deadlines.get(id) else { continue };
+        let (sent_ms, told_ms) = (history.unix_ms(operation.invoked_ns), history.unix_ms(operation.ended_ns));
+        let problem = match shows(operation) {
+            Some(Shown::Over) if told_ms + bound.0 < deadline.first_ms => {
+                Some(format!("was over {} ms before its deadline", deadline.first_ms - told_ms))
+            }
+            Some(Shown::Live) if !deadline.moved && sent_ms > deadline.latest_ms + bound.0 => {
+                Some(format!("counted as live {} ms after its deadline", sent_ms - deadline.latest_ms))
+            }
+            Some(_) => None,
+            None => continue,
+        };
+        findings.looked_at += 1;
+        if let Some(problem) = problem {
+            let what = format!("reservation {id} {problem}");
+            findings.broken.push(Broken::new("P7", "expiry", what, vec![place]));
+        }
+    }
+    findings
+}
+
+enum Shown {
+    Live,
+    Over,
+}
+
+fn deadlines(history: &History) -> BTreeMap<&str, Deadline> {
+    let mut deadlines: BTreeMap<&str, Deadline> = BTreeMap::new();
+    let mut moved: Vec<&str> = Vec::new();
+    for operation in &history.operations {
+        let Some(id) = operation.action.reservation() else { continue };
+        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. }) {
+            moved.push(id);
+        }
+        let told = match operation.told() {
+            Some(Told::Reserved { deadline_ms, .. }) => *deadline_ms,
+            Some(Told::Reservation(view)) if !matches!(view.state.as_str(), "open" | "rejected") => view.deadline_ms,
+            _ => continue,
+        };
+        let known = deadlines.entry(id).or_insert(Deadline { latest_ms: told, first_ms: told, moved: false });
+        known.latest_ms = known.latest_ms.max(told);
+        // Deadlines only move away, so the first one is the earliest.
+        known.first_ms = known.first_ms.min(told);
+    }
+    for id in moved {
+        deadlines.entry(id).and_modify(|known| known.moved = true);
+    }
+    deadlines
+}
+
+/// What an answer says about the hold at the moment of its decision. An earlier answer told again says nothing.
+fn shows(operation: &Operation) -> Option<Shown> {
+    match &operation.end {
+        End::Refused { code, .. } if code == "RESERVATION_EXPIRED" => Some(Shown::Over),
+        End::Done { told: Told::Reservation(view), replayed: false, .. } => {
+            let sum = |units: fn(&crate::history::LineState) -> u64| view.lines.iter().map(units).sum::<u64>();
+            if sum(|line| line.expired) > 0 {
+                return Some(Shown::Over);
+            }
+            let held = sum(|line| line.held) > 0;
+            let sold = matches!(operation.action, Action::Commit { .. }) && sum(|line| line.committed) > 0;
+            (held || sold).then_some(Shown::Live)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tell::*, *};
+
+    fn told(at_ms: u64, action: Action, end: End) -> Findings {
+        let reserved = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_000));
+        let mut end = end;
+        if let End::Done { told: Told::Reservation(view), .. } = &mut end {
+            view.deadline_ms = EPOCH_MS + 10_000;
+        }
+        check(&history(vec![reserved, (at_ms, at_ms + 1, action, end)]), ClockBound(500))
+    }
+
+    #[test]
+    fn a_commit_long_after_the_deadline_is_found() {
+        let sold = || reservation("committed", &[("mug", [0, 3, 0, 0])]);
+        assert!(told(10_400, commit("a"), sold()).broken.is_empty(), "within the bound");
+        assert_eq!(told(10_600, commit("a"), sold()).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_hold_that_is_over_early_is_found() {
+        let over = || refused("RESERVATION_EXPIRED", Vec::new());
+        assert!(told(9_600, commit("a"), over()).broken.is_empty(), "within the bound");
+        assert_eq!(told(9_300, commit("a"), over()).broken.len(), 1);
+        let read = Action::ReadReservation { id: "a".to_owned() };
+        assert_eq!(told(9_300, read, reservation("expired", &[("mug", [0, 0, 0, 3])])).broken.len(), 1);
+    }
+}

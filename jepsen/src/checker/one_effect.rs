@@ -1,0 +1,113 @@
+//! One id, one effect (P6): whoever asks with the same id is told the same end, and a change under one id moves the
+//! books once.
+
+use super::Findings;
+use crate::history::{Action, Broken, End, History, Told};
+use std::collections::BTreeMap;
+
+/// Looks at every id that was answered more than once. `looked_at` counts ids.
+pub fn check(history: &History) -> Findings {
+    let mut first: BTreeMap<(&'static str, &str), (usize, &End)> = BTreeMap::new();
+    let mut findings = Findings::default();
+    for (place, operation) in history.operations.iter().enumerate() {
+        let End::Done { .. } = &operation.end else { continue };
+        let Some(key) = key(&operation.action) else { continue };
+        match first.get(&key) {
+            None => {
+                findings.looked_at += 1;
+                first.insert(key, (place, &operation.end));
+            }
+            Some((before, end)) if !same(end, &operation.end) => {
+                let what = format!("{} {} was answered in two ways", key.0, key.1);
+                findings.broken.push(Broken::new("P6", "one-effect", what, vec![*before, place]));
+            }
+            Some(_) => {}
+        }
+    }
+    findings.broken.extend(effects(history));
+    findings
+}
+
+/// Operations that have an id of their own; a whole commit or release has its reservation's.
+fn key(action: &Action) -> Option<(&'static str, &str)> {
+    let id = match action {
+        Action::Receive { id, .. } | Action::Adjust { id, .. } | Action::Reserve { id, .. } => id,
+        Action::Commit { operation, .. } | Action::Release { operation, .. } | Action::Extend { operation, .. } => {
+            operation.as_ref()?
+        }
+        Action::ReadStock { .. } | Action::ReadReservation { .. } => return None,
+    };
+    Some((action.name(), id))
+}
+
+/// The same answer, at the same place in the ledger.
+fn same(first: &End, second: &End) -> bool {
+    let (End::Done { told: one, place: here, .. }, End::Done { told: two, place: there, .. }) = (first, second) else {
+        return false;
+    };
+    match (one, two) {
+        (Told::Reservation(one), Told::Reservation(two)) => {
+            // Whether all shards have carried it out is told as it is when it is asked.
+            (&one.state, &one.lines, one.deadline_ms, here) == (&two.state, &two.lines, two.deadline_ms, there)
+        }
+        _ => (one, here) == (two, there),
+    }
+}
+
+/// Two different operations never have the same place; two effects of one id would have two.
+fn effects(history: &History) -> Vec<Broken> {
+    let mut places = BTreeMap::new();
+    let mut broken = Vec::new();
+    for (at, operation) in history.operations.iter().enumerate() {
+        let (End::Done { place, .. }, Some(key)) = (&operation.end, key(&operation.action)) else { continue };
+        let (first, other) = *places.entry(*place).or_insert((at, key));
+        if other != key {
+            let what = format!("{} {} and {} {} stand at one place", other.0, other.1, key.0, key.1);
+            broken.push(Broken::new("P6", "one-effect", what, vec![first, at]));
+        }
+    }
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tell::*, *};
+    use crate::history::Place;
+
+    fn at(end: End, index: u64) -> End {
+        match end {
+            End::Done { told, replayed, .. } => {
+                End::Done { told, place: Place { shard: 1, epoch: 1, index, ordinal: 0 }, replayed }
+            }
+            other => other,
+        }
+    }
+
+    fn received(on_hand: u64, index: u64) -> (u64, u64, Action, End) {
+        (0, 1, receive("a", "mug", 1), at(done(Told::Balance(balance("mug", on_hand, 0))), index))
+    }
+
+    #[test]
+    fn a_repeat_is_told_the_first_answer() {
+        assert!(check(&history(vec![received(1, 5), received(1, 5)])).broken.is_empty());
+    }
+
+    #[test]
+    fn a_second_effect_is_found() {
+        assert_eq!(check(&history(vec![received(1, 5), received(2, 6)])).broken[0].around, [0, 1]);
+        assert!(!check(&history(vec![received(1, 5), received(1, 6)])).broken.is_empty(), "at another place");
+    }
+
+    #[test]
+    fn two_ends_of_one_reserve_are_found() {
+        let told = |units| (0, 1, reserve("a", &[("mug", 2)], 1_000), at(held(&[("mug", units)]), 4));
+        assert!(check(&history(vec![told(2), told(2)])).broken.is_empty());
+        assert!(!check(&history(vec![told(2), told(1)])).broken.is_empty());
+    }
+
+    #[test]
+    fn two_operations_at_one_place_are_found() {
+        let other = (0, 1, receive("b", "mug", 1), at(done(Told::Balance(balance("mug", 2, 0))), 5));
+        assert!(!check(&history(vec![received(1, 5), other])).broken.is_empty());
+    }
+}

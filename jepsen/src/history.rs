@@ -1,0 +1,315 @@
+//! What clients tried and what they were told, in order.
+//!
+//! Times are nanoseconds since the run began, by one monotonic clock that all clients share. A process does one thing at a
+//! time; after an unknown end its number is never used again, as in Jepsen.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Some units of a SKU. All stock of a history lies at one location.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// Article.
+    pub sku: String,
+    /// How many.
+    pub units: u64,
+}
+
+/// What a client tried. Ids are opaque texts; the same text is the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "f", rename_all = "kebab-case")]
+pub enum Action {
+    /// Units come in.
+    Receive {
+        /// Of the operation.
+        id: String,
+        /// What comes in.
+        line: Line,
+    },
+    /// On hand is corrected.
+    Adjust {
+        /// Of the operation.
+        id: String,
+        /// Article.
+        sku: String,
+        /// By how many.
+        delta: i64,
+    },
+    /// Units are held, all lines or none.
+    Reserve {
+        /// Of the reservation.
+        id: String,
+        /// One per SKU.
+        lines: Vec<Line>,
+        /// For how long.
+        ttl_ms: u64,
+    },
+    /// Held units are sold.
+    Commit {
+        /// Of the reservation.
+        id: String,
+        /// Of the operation; a whole commit has none.
+        operation: Option<String>,
+        /// Which units; all that are held if empty.
+        parts: Vec<Line>,
+        /// What is not sold stays held.
+        keep_rest: bool,
+    },
+    /// Held units are given back.
+    Release {
+        /// Of the reservation.
+        id: String,
+        /// Of the operation; a whole release has none.
+        operation: Option<String>,
+        /// Which units; all that are held if empty.
+        parts: Vec<Line>,
+    },
+    /// The deadline is moved.
+    Extend {
+        /// Of the reservation.
+        id: String,
+        /// Of the operation.
+        operation: Option<String>,
+        /// Until so long from now.
+        ttl_ms: u64,
+    },
+    /// The balance of a SKU is read, linearizable.
+    ReadStock {
+        /// Article.
+        sku: String,
+    },
+    /// A reservation is read, linearizable.
+    ReadReservation {
+        /// Which one.
+        id: String,
+    },
+}
+
+/// A balance as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balance {
+    /// Article.
+    pub sku: String,
+    /// There by the books.
+    pub on_hand: u64,
+    /// Free to hold.
+    pub available: u64,
+    /// Held.
+    pub held: u64,
+    /// Sold but not shipped, and units that can't be sold.
+    pub aside: u64,
+    /// Reality below the books.
+    pub short: u64,
+    /// Ever received.
+    pub received: u64,
+    /// Ever sold.
+    pub sold: u64,
+}
+
+/// One line of a reservation as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineState {
+    /// Article.
+    pub sku: String,
+    /// Asked for at first.
+    pub asked: u64,
+    /// Held now.
+    pub held: u64,
+    /// Sold.
+    pub committed: u64,
+    /// Given back by the caller.
+    pub released: u64,
+    /// Given back by time.
+    pub expired: u64,
+}
+
+/// A reservation as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its state, by name.
+    pub state: String,
+    /// Its lines.
+    pub lines: Vec<LineState>,
+    /// Unix milliseconds by the servers' clock.
+    pub deadline_ms: u64,
+    /// Every shard of the cart has carried out what was decided.
+    pub settled: bool,
+}
+
+/// What an operation that was done answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// To receive, adjust, and reads of a SKU.
+    Balance(Balance),
+    /// To a reserve: what was got, and until when.
+    Reserved {
+        /// Units got.
+        lines: Vec<Line>,
+        /// Unix milliseconds by the servers' clock.
+        deadline_ms: u64,
+    },
+    /// To commit, release, extend and reads of a reservation.
+    Reservation(Held),
+}
+
+/// Where in the ledger an answer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Which shard.
+    pub shard: u32,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Index in its log.
+    pub index: u64,
+    /// Place within the entry.
+    pub ordinal: u32,
+}
+
+/// How an operation ended for its client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It was done.
+    Done {
+        /// The answer.
+        told: Told,
+        /// Where it stands.
+        place: Place,
+        /// An earlier try or another client had done it already.
+        replayed: bool,
+    },
+    /// It surely had no effect.
+    Refused {
+        /// The code, by name.
+        code: String,
+        /// The answer stands in the log, so it speaks for every earlier try of the same id.
+        logged: bool,
+        /// Of a shortage: SKU, and units that could be had.
+        short: Vec<Line>,
+        /// Of a refusal by state: the state, by name.
+        state: Option<String>,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What was told last, for people.
+        why: String,
+    },
+}
+
+/// One operation of one client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Which process did it.
+    pub process: u64,
+    /// When it was sent.
+    pub invoked_ns: u64,
+    /// When its end was known; an unknown one has the time at which it was given up.
+    pub ended_ns: u64,
+    /// What was tried.
+    pub action: Action,
+    /// How it ended.
+    pub end: End,
+}
+
+impl Operation {
+    /// Whether it was done.
+    pub fn is_done(&self) -> bool {
+        matches!(self.end, End::Done { .. })
+    }
+
+    /// Whether nobody knows.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.end, End::Unknown { .. })
+    }
+
+    /// Its answer, if it was done.
+    pub fn told(&self) -> Option<&Told> {
+        match &self.end {
+            End::Done { told, .. } => Some(told),
+            End::Refused { .. } | End::Unknown { .. } => None,
+        }
+    }
+}
+
+impl Action {
+    /// By name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Receive { .. } => "receive",
+            Self::Adjust { .. } => "adjust",
+            Self::Reserve { .. } => "reserve",
+            Self::Commit { .. } => "commit",
+            Self::Release { .. } => "release",
+            Self::Extend { .. } => "extend",
+            Self::ReadStock { .. } => "read-stock",
+            Self::ReadReservation { .. } => "read-reservation",
+        }
+    }
+
+    /// Whether it changes the books if it is done.
+    pub fn is_effectful(&self) -> bool {
+        !matches!(self, Self::ReadStock { .. } | Self::ReadReservation { .. })
+    }
+
+    /// The reservation it is about.
+    pub fn reservation(&self) -> Option<&str> {
+        match self {
+            Self::Reserve { id, .. }
+            | Self::Commit { id, .. }
+            | Self::Release { id, .. }
+            | Self::Extend { id, .. }
+            | Self::ReadReservation { id } => Some(id),
+            Self::Receive { .. } | Self::Adjust { .. } | Self::ReadStock { .. } => None,
+        }
+    }
+}
+
+/// What clients tried and were told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Unix milliseconds at which the run began, by a true clock.
+    pub epoch_ms: u64,
+    /// In the order in which they ended.
+    pub operations: Vec<Operation>,
+    /// What was read when nobody did anything any more; none if the run never came so far.
+    pub after: Option<After>,
+}
+
+/// What was read, linearizable, after all clients had gone home and every fault was over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// When it was read: from, to, in nanoseconds since the run began.
+    pub read_ns: [u64; 2],
+    /// Every SKU.
+    pub balances: BTreeMap<String, Balance>,
+    /// Every reservation that anyone knows the id of; none where there is no such.
+    pub reservations: BTreeMap<String, Option<Held>>,
+}
+
+impl History {
+    /// The true time of a moment of the run, in Unix milliseconds.
+    pub fn unix_ms(&self, at_ns: u64) -> u64 {
+        self.epoch_ms + at_ns / 1_000_000
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Which one: P1 to P10 of docs/invariants.md, or what else was promised.
+    pub promise: String,
+    /// The checker that found it.
+    pub checker: String,
+    /// What was seen.
+    pub what: String,
+    /// The operations around it, by their places in the history; as few as show it.
+    pub around: Vec<usize>,
+}
+
+impl Broken {
+    /// A broken promise.
+    pub fn new(promise: &str, checker: &str, what: impl Into<String>, around: Vec<usize>) -> Self {
+        Self { promise: promise.to_owned(), checker: checker.to_owned(), what: what.into(), around }
+    }
+}

@@ -1,0 +1,288 @@
+//! The hosts of a run: nodes that outlive their processes, and machines with clients.
+
+use crate::{
+    clock::{EPOCH_MS, WallClock},
+    dice::Dice,
+    network::{Drawn, Simulated},
+    scenario::Scenario,
+    trace::Trace,
+    watch::Watch,
+    workload::{Crowd, work},
+};
+use earmark_client::Client;
+use earmark_node::{
+    config::{Address, Config, Limits, Peer, RaftTimes},
+    environment::Environment,
+    node::Node,
+    storage::{Call, Effect, Failure, PowerLoss, SimulatedDisk},
+};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+use turmoil::Sim;
+
+const CLIENT_PORT: u16 = 7_400;
+const PEER_PORT: u16 = 7_500;
+
+/// How long a client waits for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What the harness has a running node do by itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// Hand over everything it leads.
+    HandOver,
+    /// Call an election in every shard.
+    Elect,
+    /// Take a checkpoint of every shard.
+    Checkpoint,
+}
+
+/// A node, whether its process runs or not.
+#[derive(Clone)]
+pub struct Host {
+    /// From 1.
+    pub number: u32,
+    /// Its data.
+    pub disk: SimulatedDisk,
+    /// Its wall clock.
+    pub clock: WallClock,
+    /// How its disk fares.
+    pub wear: Arc<Wear>,
+    running: Arc<Mutex<Weak<Node>>>,
+    orders: Arc<Mutex<Option<mpsc::UnboundedSender<Order>>>>,
+}
+
+/// What a fault does to a disk.
+#[derive(Default)]
+pub struct Wear {
+    /// Synced writes take so much longer, in milliseconds.
+    pub slower_ms: AtomicU64,
+    /// The next write fails.
+    pub fails: AtomicBool,
+}
+
+impl Host {
+    /// Its name in the network.
+    pub fn name(&self) -> String {
+        format!("n{}", self.number)
+    }
+
+    /// The node, while its process runs.
+    pub fn node(&self) -> Option<Arc<Node>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// Has it do something, if its process runs.
+    pub fn order(&self, order: Order) -> bool {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.as_ref().is_some_and(|orders| orders.send(order).is_ok())
+    }
+
+    /// Ends its process at once. With a power loss, what of the disk is left.
+    pub fn end(&self, sim: &mut Sim<'_>, power: Option<PowerLoss>) {
+        match power {
+            Some(left) => self.disk.power_loss(left),
+            None => self.disk.kill(),
+        }
+        sim.crash(self.name());
+        *self.orders.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
+    }
+
+    /// Starts its process anew.
+    pub fn begin(&self, sim: &mut Sim<'_>) {
+        sim.bounce(self.name());
+    }
+}
+
+fn config(scenario: &Scenario, number: u32) -> Config {
+    let peer = |number: u32| Peer {
+        client: format!("n{number}:{CLIENT_PORT}"),
+        peer: format!("n{number}:{PEER_PORT}"),
+        region: "here".to_owned(),
+        zone: format!("zone-{number}"),
+    };
+    let nodes: BTreeMap<u32, Peer> = (1..=scenario.nodes).map(|number| (number, peer(number))).collect();
+    let settings = &scenario.node;
+    Config {
+        node: number,
+        data: PathBuf::new(),
+        client: Address { listen: format!("0.0.0.0:{CLIENT_PORT}"), advertise: peer(number).client },
+        peer: format!("0.0.0.0:{PEER_PORT}"),
+        nodes,
+        limits: Limits {
+            checkpoint_every: Duration::from_millis(settings.checkpoint_every_ms),
+            checkpoint_bytes: settings.checkpoint_bytes,
+            log_kept: settings.log_kept,
+            snapshot_chunk_bytes: settings.snapshot_chunk_bytes,
+            digest_every: Duration::from_millis(settings.digest_every_ms),
+            batch_commands: settings.batch_commands,
+            entries_in_flight: settings.entries_in_flight,
+            ..Limits::default()
+        },
+        raft: RaftTimes { leases: settings.leases, ..RaftTimes::default() },
+    }
+}
+
+/// Registers every node. Their processes begin with the first step.
+pub fn nodes(sim: &mut Sim<'_>, scenario: &Scenario, trace: &Trace, watch: &Arc<Watch>) -> Vec<Host> {
+    (1..=scenario.nodes).map(|number| node(sim, scenario, number, trace, watch)).collect()
+}
+
+fn node(sim: &mut Sim<'_>, scenario: &Scenario, number: u32, trace: &Trace, watch: &Arc<Watch>) -> Host {
+    let place = usize::try_from(number - 1).expect("small");
+    let wrong_ms = scenario.clocks_ms.get(place).copied().unwrap_or(0);
+    let host = Host {
+        number,
+        disk: SimulatedDisk::new(),
+        clock: WallClock::new(trace.clone(), wrong_ms),
+        wear: Arc::default(),
+        running: Arc::default(),
+        orders: Arc::default(),
+    };
+    wear(&host, scenario);
+    let random = Drawn::new(Dice::fork(scenario.seed, &format!("node {number}")));
+    let (config, network) = (config(scenario, number), Simulated::new(trace.clone()));
+    let (living, witness, trace) = (host.clone(), watch.clone(), trace.clone());
+    sim.host(host.name(), move || {
+        let (config, host, trace) = (config.clone(), living.clone(), trace.clone());
+        let environment = Environment {
+            clock: Arc::new(host.clock.clone()),
+            random: random.clone(),
+            network: Arc::new(network.clone()),
+            disk: Arc::new(host.disk.clone()),
+            witness: Some(witness.clone()),
+        };
+        async move {
+            trace.words("process", &format!("n{number} begins"));
+            match earmark_node::start(config, environment).await {
+                Ok(running) => live(&host, running).await,
+                // A planted fault met its opening: whoever runs the node starts it again.
+                Err(error) => trace.words("process", &format!("n{number} did not start: {error}")),
+            }
+            Ok(())
+        }
+    });
+    host
+}
+
+/// Runs a node until its process is ended, and does what the harness orders.
+async fn live(host: &Host, running: earmark_node::Running) {
+    let (orders, mut given) = mpsc::unbounded_channel();
+    *host.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
+    *host.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(running.node());
+    while let Some(order) = given.recv().await {
+        let node = running.node().clone();
+        match order {
+            Order::HandOver => {
+                tokio::spawn(async move { node.hand_over(Instant::now() + Duration::from_secs(2)).await });
+            }
+            Order::Elect => {
+                for replica in node.replicas() {
+                    // A replica that is closed calls no election.
+                    let _ = replica.raft().trigger().elect(false).await;
+                }
+            }
+            Order::Checkpoint => {
+                for replica in node.replicas() {
+                    let wanted = async move { replica.core().checkpoint().await };
+                    tokio::spawn(wanted);
+                }
+            }
+        }
+    }
+}
+
+/// Gives each call of the disk its time, and its failure if one is planted.
+fn wear(host: &Host, scenario: &Scenario) {
+    let mut dice = Dice::fork(scenario.seed, &format!("disk {}", host.number));
+    let ([least, most], wear) = (scenario.sync_ms, host.wear.clone());
+    host.disk.set_faults(move |call| match call {
+        Call::Write { sync, .. } => {
+            let fails = wear.fails.swap(false, Ordering::Relaxed);
+            let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
+            let slower = wear.slower_ms.load(Ordering::Relaxed);
+            let ms = if sync { dice.range(least, most) + slower } else { 0 };
+            Effect { delay: Duration::from_millis(ms), failure }
+        }
+        Call::Open | Call::Read(_) | Call::WriteMarks | Call::SyncMarks => Effect::default(),
+    });
+}
+
+/// The SDK's doors on one machine.
+struct Machine {
+    clock: WallClock,
+    random: Arc<Drawn>,
+}
+
+impl earmark_client::Environment for Machine {
+    fn wall_ms(&self) -> u64 {
+        self.clock.read_ms()
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.random.draw()
+    }
+}
+
+/// Opens the SDK on the machine of that name. Waits until a node answers.
+pub async fn client(scenario: &Scenario, name: &str, random: Arc<Drawn>, trace: &Trace) -> Client {
+    loop {
+        let network = Simulated::new(trace.clone());
+        let endpoints = (1..=scenario.nodes).map(|number| format!("n{number}:{CLIENT_PORT}"));
+        // A machine's own clock is far off; the SDK learns the time from the servers.
+        let machine = Machine { clock: WallClock::new(trace.clone(), -5_000), random: random.clone() };
+        let opened = Client::builder()
+            .endpoints(endpoints)
+            .timeout(Duration::from_millis(scenario.timeout_ms))
+            .try_timeout(Duration::from_millis(scenario.timeout_ms.min(2_000)))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .session(name)
+            .connector(move |address: &str| network.connect(address, CONNECT_TIMEOUT))
+            .environment(machine)
+            .connect()
+            .await;
+        match opened {
+            Ok(client) => return client,
+            Err(error) => trace.words("client", &format!("{name} finds no node: {error}")),
+        }
+    }
+}
+
+/// Registers the machines with clients. They begin to work once `open` is set.
+pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<AtomicBool>) {
+    for number in 1..=crowd.scenario.machines {
+        let (crowd, trace, open) = (crowd.clone(), trace.clone(), open.clone());
+        let lives = Arc::<AtomicU64>::default();
+        sim.host(format!("c{number}"), move || {
+            let (crowd, trace, open) = (crowd.clone(), trace.clone(), open.clone());
+            let name = format!("c{number} life {}", lives.fetch_add(1, Ordering::Relaxed));
+            async move {
+                while !open.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let seed = crowd.scenario.seed;
+                let random = Drawn::new(Dice::fork(seed, &name));
+                let client = client(&crowd.scenario, &name.replace(' ', "-"), random, &trace).await;
+                for worker in 0..crowd.scenario.workers {
+                    let dice = Dice::fork(seed, &format!("{name} worker {worker}"));
+                    tokio::spawn(work(client.clone(), crowd.clone(), dice));
+                }
+                std::future::pending().await
+            }
+        });
+    }
+}
+
+/// The true time now, in Unix milliseconds.
+pub fn true_ms(trace: &Trace) -> u64 {
+    EPOCH_MS + trace.now_ns() / 1_000_000
+}

@@ -1,0 +1,28 @@
+//! A whole Earmark cluster with its clients in one deterministic process.
+//!
+//! The real node and the real SDK run under turmoil, with a simulated network, disks, clocks and randomness. A run is a
+//! function of its [`scenario`], which is a function of its seed: twice the same seed gives the same [`trace`], byte by
+//! byte, and a test says so before any other result is believed.
+#![forbid(unsafe_code)]
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "tokio's scheduler can be seeded only with `--cfg tokio_unstable`; .cargo/config.toml sets it, and an environment \
+     variable RUSTFLAGS overrides that file"
+);
+
+pub mod after;
+pub mod clock;
+pub mod cluster;
+pub mod dice;
+pub mod faults;
+mod frames;
+pub mod network;
+pub mod recorder;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod trace;
+pub mod twice;
+pub mod watch;
+pub mod workload;

@@ -1,0 +1,186 @@
+//! The simulation's commands.
+//!
+//! Only this binary has the machine's clock and randomness replaced (mad-turmoil does it for the whole process): libraries
+//! below us ask for them where no door of ours leads. HTTP/2 forgets streams that were reset after a second of real time,
+//! and with that went the order in which others were sent. Outside a run the replaced clock stands still, so nothing here
+//! waits by it.
+
+use clap::{Args, Parser, Subcommand};
+use earmark_simulation::{
+    report::Report,
+    run::run,
+    scenario::Scenario,
+    trace::Trace,
+    twice::{Verdict, twice},
+};
+use rand::{SeedableRng, rngs::StdRng};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Runs a whole Earmark cluster with its clients and faults in one process, as a seed says.
+#[derive(Parser)]
+struct Command {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Runs the scenario of one seed, and tells what was broken.
+    Run(Seed),
+    /// Runs a seed twice and compares the traces byte by byte.
+    Twice(Seed),
+    /// Runs a scenario from a file.
+    Replay(Replay),
+    /// Shows the scenario of a seed as such a file.
+    Show(Seed),
+}
+
+/// A scenario by its seed.
+#[derive(Args, Clone)]
+struct Seed {
+    /// Which one.
+    #[arg(long)]
+    seed: u64,
+    /// Ends the work of clients, and the faults, after so many virtual seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A scenario from a file.
+#[derive(Args)]
+struct Replay {
+    /// In TOML.
+    file: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where things are written.
+#[derive(Args, Clone, Default)]
+struct Output {
+    /// Writes every event into this file.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Writes what clients tried and were told into this file: EDN if it ends so, else JSON lines.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// Tells the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Seed {
+    fn scenario(&self) -> Scenario {
+        let scenario = Scenario::draw(self.seed);
+        match self.seconds {
+            Some(seconds) => scenario.shortened(seconds),
+            None => scenario,
+        }
+    }
+
+    fn arguments(&self, command: &str) -> Vec<String> {
+        let mut arguments = vec![command.to_owned(), "--seed".to_owned(), self.seed.to_string()];
+        if let Some(seconds) = self.seconds {
+            arguments.extend(["--seconds".to_owned(), seconds.to_string()]);
+        }
+        arguments
+    }
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .without_time()
+            .init();
+    }
+    let done = match Command::parse().what {
+        What::Run(seed) => play(&seed.scenario(), &seed.output, &seed.arguments("run").join(" ")),
+        What::Replay(replay) => read(&replay.file)
+            .and_then(|scenario| play(&scenario, &replay.output, &format!("replay {}", replay.file.display()))),
+        What::Twice(seed) => run_twice(&seed),
+        What::Show(seed) => show(&seed.scenario()),
+    };
+    done.unwrap_or_else(|problem| {
+        eprintln!("error: {problem}");
+        ExitCode::from(2)
+    })
+}
+
+fn read(file: &Path) -> Result<Scenario, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn show(scenario: &Scenario) -> Result<ExitCode, String> {
+    print!("{}", toml::to_string(scenario).map_err(|error| error.to_string())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<ExitCode, String> {
+    let trace = match &output.trace {
+        Some(path) => Trace::to_file(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => Trace::default(),
+    };
+    mad_turmoil::rand::set_rng(StdRng::seed_from_u64(scenario.seed));
+    let clocks = mad_turmoil::time::SimClocksGuard::init();
+    let (report, history) = run(scenario, &trace);
+    drop(clocks);
+    trace.flush().map_err(|error| error.to_string())?;
+    if let Some(path) = &output.history {
+        let text = if path.extension().is_some_and(|end| end == "edn") {
+            earmark_jepsen::export::edn(&history)
+        } else {
+            earmark_jepsen::export::json_lines(&history)
+        };
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if output.json {
+        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+    } else {
+        tell(&report, again);
+    }
+    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(report: &Report, again: &str) {
+    println!(
+        "seed {}: {:.0} virtual seconds, {} operations ({} unknown, {} carts), faults {:?}, trace {} over {} events",
+        report.seed,
+        report.virtual_seconds,
+        report.operations,
+        report.unknown,
+        report.carts,
+        report.faults,
+        report.trace,
+        report.events
+    );
+    for broken in &report.broken {
+        println!("BROKEN {} ({}): {}", broken.promise, broken.checker, broken.what);
+    }
+    report.around.iter().for_each(|line| println!("  {line}"));
+    if !report.broken.is_empty() {
+        println!("again: simulation {again}");
+    }
+}
+
+fn run_twice(seed: &Seed) -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let verdict = twice(&program, &seed.arguments("run"), &std::env::temp_dir()).map_err(|error| error.to_string())?;
+    match verdict {
+        Verdict::Same(events) => {
+            println!("seed {}: the same {events} events twice", seed.seed);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verdict::Differ { event, first, second } => {
+            println!("seed {}: event {event} differs\n  {first:?}\n  {second:?}", seed.seed);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

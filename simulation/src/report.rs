@@ -1,0 +1,127 @@
+//! What a run showed.
+
+use crate::{
+    scenario::{Kind, Scenario},
+    trace::Trace,
+    watch::{CLOCK_AHEAD_MS_MAX, Watch},
+};
+use earmark_jepsen::{
+    checker,
+    history::{Broken, End, History, Operation},
+    model::ClockBound,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Operations shown around what was broken.
+const AROUND_MAX: usize = 60;
+
+/// What a run showed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Of the scenario.
+    pub seed: u64,
+    /// Hash over all events.
+    pub trace: String,
+    /// How many events there were.
+    pub events: u64,
+    /// Virtual time the run took.
+    pub virtual_seconds: f64,
+    /// Operations that ended.
+    pub operations: u64,
+    /// Of these, nobody knows whether they happened.
+    pub unknown: u64,
+    /// Reserves of several SKUs.
+    pub carts: u64,
+    /// Ends, by operation and kind of end.
+    pub ends: BTreeMap<String, u64>,
+    /// Faults that took hold, by class.
+    pub faults: BTreeMap<String, u64>,
+    /// What checkers looked at, by checker.
+    pub checks: BTreeMap<String, u64>,
+    /// Cases that a checker could not decide with the work it may do, by checker.
+    pub undecided: BTreeMap<String, u64>,
+    /// Promises that were broken.
+    pub broken: Vec<Broken>,
+    /// Operations around what was broken, as text.
+    pub around: Vec<String>,
+}
+
+impl Report {
+    /// Judges a run.
+    pub fn new(
+        scenario: &Scenario,
+        history: &History,
+        watch: &Watch,
+        faults: &BTreeMap<Kind, u64>,
+        virtual_ms: u64,
+        trace: &Trace,
+    ) -> Self {
+        let (hash, events) = trace.hash();
+        let mut report = Self {
+            seed: scenario.seed,
+            trace: format!("{hash:016x}"),
+            events,
+            virtual_seconds: virtual_ms as f64 / 1_000.0,
+            operations: history.operations.len() as u64,
+            faults: faults.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect(),
+            broken: watch.broken(),
+            ..Self::default()
+        };
+        for operation in &history.operations {
+            let end = match &operation.end {
+                End::Done { .. } => "done",
+                End::Refused { code, .. } if code == "CONTENDED" => "contended",
+                End::Refused { .. } => "refused",
+                End::Unknown { .. } => "unknown",
+            };
+            *report.ends.entry(format!("{} {end}", operation.action.name())).or_default() += 1;
+            report.unknown += u64::from(operation.is_unknown());
+            if let earmark_jepsen::history::Action::Reserve { lines, .. } = &operation.action {
+                report.carts += u64::from(lines.len() > 1);
+            }
+        }
+        let counts = watch.counts();
+        report.checks = [
+            ("digests", counts.applied),
+            ("log-matching", counts.applied),
+            ("no-oversell", counts.applied),
+            ("snapshots", counts.installed),
+            ("one-leader", counts.leaderships),
+        ]
+        .map(|(name, count)| (name.to_owned(), count))
+        .into();
+        report.judge(history);
+        report
+    }
+}
+
+impl Report {
+    /// Has every checker look at the history.
+    fn judge(&mut self, history: &History) {
+        for (name, found) in checker::all(history, ClockBound(CLOCK_AHEAD_MS_MAX)) {
+            self.checks.insert(name.to_owned(), found.looked_at);
+            if found.undecided > 0 {
+                self.undecided.insert(name.to_owned(), found.undecided);
+            }
+            self.broken.extend(found.broken);
+        }
+        let mut around: Vec<usize> = self.broken.iter().flat_map(|broken| broken.around.iter().copied()).collect();
+        around.sort_unstable();
+        around.dedup();
+        around.truncate(AROUND_MAX);
+        self.around = around.into_iter().map(|place| line(place, &history.operations[place])).collect();
+    }
+}
+
+fn line(place: usize, operation: &Operation) -> String {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    format!(
+        "{place:>5} process {:<3} {:.3}..{:.3} s {:?} -> {:?}",
+        operation.process,
+        seconds(operation.invoked_ns),
+        seconds(operation.ended_ns),
+        operation.action,
+        operation.end
+    )
+}

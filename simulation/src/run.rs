@@ -1,0 +1,177 @@
+//! One run: a cluster is formed, clients work while faults come and go, and at the end everything has to be well.
+
+use crate::{
+    after,
+    clock::EPOCH_MS,
+    cluster::{self, Host},
+    dice::Dice,
+    faults::Faults,
+    network::Drawn,
+    recorder::Recorder,
+    report::Report,
+    scenario::Scenario,
+    trace::Trace,
+    watch::Watch,
+    workload::{self, Crowd},
+};
+use earmark_client::Client;
+use earmark_jepsen::history::History;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+use turmoil::Sim;
+
+/// A simulated connection buffers so many writes.
+const TCP_CAPACITY: usize = 65_536;
+
+/// Forming takes less than this, faults or not.
+const FORM_MAX: Duration = Duration::from_secs(60);
+
+/// Between two looks at who leads.
+const LOOK_EVERY_MS: u64 = 20;
+
+/// After the faults: reading thousands of records one by one takes a while, and holds may have to end first.
+const AFTER_MAX: Duration = Duration::from_secs(600);
+
+/// Runs a scenario to its end.
+pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
+    earmark_node::shard::runtime::seed(scenario.seed);
+    let recorder = Recorder::new(trace.clone(), EPOCH_MS);
+    let watch = Arc::new(Watch::new(trace.clone()));
+    let crowd = Crowd::new(scenario, recorder.clone());
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(scenario.seed)
+        .tick_duration(Duration::from_millis(scenario.tick_ms))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(scenario.latency_ms_max))
+        .simulation_duration(Duration::from_secs(100_000))
+        .tcp_capacity(TCP_CAPACITY)
+        .enable_random_order()
+        .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
+        .build();
+    let hosts = cluster::nodes(&mut sim, scenario, trace, &watch);
+    let stage = Stage::default();
+    cluster::machines(&mut sim, &crowd, trace, &stage.open);
+    operator(&mut sim, &crowd, trace, &watch, &stage);
+    let mut stepper = Stepper { sim, trace, watch: &watch, hosts: &hosts, now_ms: 0, tick_ms: scenario.tick_ms };
+    let mut faults = Faults::new(scenario, trace.clone());
+    let problem = stepper.play(scenario, &crowd, &stage, &mut faults).err();
+    let virtual_ms = stepper.now_ms;
+    drop(stepper);
+    if let Some(problem) = problem {
+        watch.broke("liveness", "run", problem);
+    }
+    let history = recorder.history();
+    (Report::new(scenario, &history, &watch, faults.counts(), virtual_ms, trace), history)
+}
+
+/// How far a run is.
+#[derive(Clone, Default)]
+struct Stage {
+    /// The cluster is formed and stocked, and clients may come.
+    open: Arc<AtomicBool>,
+    /// Clients have gone and faults are over.
+    quiet: Arc<AtomicBool>,
+    /// Everything was looked at.
+    over: Arc<AtomicBool>,
+}
+
+/// Whoever forms the cluster, stocks it, and looks after it at the end. Faults leave this machine alone.
+fn operator(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, watch: &Arc<Watch>, stage: &Stage) {
+    let (crowd, trace, watch, stage) = (crowd.clone(), trace.clone(), watch.clone(), stage.clone());
+    sim.client("operator", async move {
+        let scenario = crowd.scenario.clone();
+        let random = Drawn::new(Dice::fork(scenario.seed, "operator"));
+        let client = cluster::client(&scenario, "operator", random, &trace).await;
+        form(&client, &scenario, &trace).await;
+        workload::stock_up(&client, &crowd).await;
+        stage.open.store(true, Ordering::Relaxed);
+        while !stage.quiet.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        after::look(&client, &scenario, &crowd.recorder, &watch).await;
+        stage.over.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+}
+
+async fn form(client: &Client, scenario: &Scenario, trace: &Trace) {
+    while let Err(error) = client.cluster().init(scenario.shards).await {
+        trace.words("operator", &format!("not formed yet: {error}"));
+        let formed = client.cluster().routing().await.is_ok_and(|routing| !routing.cluster_id.is_empty());
+        if formed {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Steps virtual time.
+struct Stepper<'a> {
+    sim: Sim<'a>,
+    trace: &'a Trace,
+    watch: &'a Watch,
+    hosts: &'a [Host],
+    now_ms: u64,
+    tick_ms: u64,
+}
+
+impl Stepper<'_> {
+    fn step(&mut self) -> Result<(), String> {
+        self.sim.step().map_err(|error| format!("a host broke down: {error}"))?;
+        self.now_ms += self.tick_ms;
+        self.trace.set_now_us(self.now_ms * 1_000);
+        if self.now_ms % LOOK_EVERY_MS < self.tick_ms {
+            self.watch.look(self.hosts);
+        }
+        Ok(())
+    }
+
+    fn play(&mut self, scenario: &Scenario, crowd: &Crowd, stage: &Stage, faults: &mut Faults) -> Result<(), String> {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        while !stage.open.load(Ordering::Relaxed) {
+            self.step()?;
+            if self.now_ms > millis(FORM_MAX) {
+                return Err(format!("the cluster is not formed and stocked within {FORM_MAX:?}"));
+            }
+        }
+        let opened = self.now_ms;
+        self.trace.words("stage", "clients come");
+        while self.now_ms < opened + scenario.seconds * 1_000 {
+            faults.step(self.now_ms - opened, &mut self.sim, self.hosts);
+            self.step()?;
+        }
+        self.trace.words("stage", "faults are over");
+        faults.stop(&mut self.sim, self.hosts);
+        crowd.over.store(true, Ordering::Relaxed);
+        let until = self.now_ms + scenario.timeout_ms + scenario.pause_ms[1] + 2_000;
+        while self.now_ms < until || crowd.busy.load(Ordering::Relaxed) > 0 {
+            self.step()?;
+            self.look_after(faults, opened);
+            if self.now_ms > until + 60_000 {
+                return Err("a client waits for an operation beyond its timeout".to_owned());
+            }
+        }
+        self.trace.words("stage", "clients have gone");
+        stage.quiet.store(true, Ordering::Relaxed);
+        let until = self.now_ms + millis(AFTER_MAX);
+        while !stage.over.load(Ordering::Relaxed) {
+            self.step()?;
+            self.look_after(faults, opened);
+            if self.now_ms > until {
+                return Err(format!("the look at the end did not end within {AFTER_MAX:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A process may still find out that it can't go on.
+    fn look_after(&mut self, faults: &mut Faults, opened: u64) {
+        faults.supervise(self.now_ms - opened, &mut self.sim, self.hosts);
+        faults.restart(self.now_ms - opened, &mut self.sim, self.hosts);
+    }
+}
