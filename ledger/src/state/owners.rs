@@ -1,8 +1,12 @@
 //! Live reservations by owner, for reading. It is made of what is in memory anyway, and is never told, stored or
 //! decided by. Whoever names no owner is not in it.
 
-use super::{Map, Set};
+use super::Map;
 use crate::types::ReservationId;
+use std::{
+    collections::BTreeSet,
+    ops::Bound::{Excluded, Unbounded},
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The bytes of an id, which sort as ids do and need no room between.
@@ -12,11 +16,11 @@ type Id = [u8; 16];
 #[derive(Default)]
 pub(crate) struct Owners(Map<u64, Ids>);
 
-/// Most owners have one hold, which needs no list. A list is put in order when it is read, for it changes with every
-/// hold.
+/// Most owners have one hold, which needs no list. Others may have a million, and a page of them must not cost more for
+/// it. Ids begin with their time, so a list grows at one end and shrinks at the other.
 enum Ids {
     One(Id),
-    Many(Set<Id>),
+    Many(BTreeSet<Id>),
 }
 
 impl Owners {
@@ -55,14 +59,13 @@ impl Owners {
     /// The ids after `after` of reservations that may be this owner's, in their order.
     pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> {
         let after = after.map(ReservationId::to_bytes);
-        let mut ids: Vec<Id> = match self.0.get(&xxh3_64(owner)) {
-            Some(Ids::One(id)) => vec![*id],
-            Some(Ids::Many(many)) => many.iter().copied().collect(),
-            None => Vec::new(),
+        let (one, many) = match self.0.get(&xxh3_64(owner)) {
+            Some(Ids::One(id)) => (Some(*id).filter(|id| after.is_none_or(|after| *id > after)), None),
+            Some(Ids::Many(many)) => (None, Some(many.range((after.map_or(Unbounded, Excluded), Unbounded)))),
+            None => (None, None),
         };
-        ids.retain(|id| after.is_none_or(|after| *id > after));
-        ids.sort_unstable();
-        ids.into_iter().filter_map(|id| ReservationId::from_slice(&id).ok())
+        let ids = one.into_iter().chain(many.into_iter().flatten().copied());
+        ids.filter_map(|id| ReservationId::from_slice(&id).ok())
     }
 
     /// How many there are, for checking.

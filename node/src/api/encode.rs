@@ -197,56 +197,22 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
     };
     let at = Some(position(outcome.position));
     let (server_time_ms, replayed) = (outcome.time.0, outcome.replayed);
+    // All that becomes of a reservation answers alike, but in messages of their own.
+    macro_rules! changed {
+        ($body:ident, $message:ident, $view:expr) => {
+            Body::$body(v1::$message { reservation: Some(reservation($view)), position: at, server_time_ms, replayed })
+        };
+    }
     match (asked, done) {
         (Asked::Reserve, Done::Reserved(done)) => Body::Reserve(reserved(done, answer)),
-        (Asked::Commit, Done::Reservation(view)) => Body::Commit(v1::CommitResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Release, Done::Reservation(view)) => Body::Release(v1::ReleaseResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Extend, Done::Reservation(view)) => Body::Extend(v1::ExtendResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Replace, Done::Reservation(view)) => Body::Replace(v1::ReplaceResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::MarkPaying, Done::Reservation(view)) => Body::MarkPaying(v1::MarkPayingResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Ship, Done::Reservation(view)) => Body::Ship(v1::ShipResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Cancel, Done::Reservation(view)) => Body::Cancel(v1::CancelResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
-        (Asked::Return, Done::Reservation(view)) => Body::ReturnUnits(v1::ReturnUnitsResponse {
-            reservation: Some(reservation(view)),
-            position: at,
-            server_time_ms,
-            replayed,
-        }),
+        (Asked::Commit, Done::Reservation(view)) => changed!(Commit, CommitResponse, view),
+        (Asked::Release, Done::Reservation(view)) => changed!(Release, ReleaseResponse, view),
+        (Asked::Extend, Done::Reservation(view)) => changed!(Extend, ExtendResponse, view),
+        (Asked::Replace, Done::Reservation(view)) => changed!(Replace, ReplaceResponse, view),
+        (Asked::MarkPaying, Done::Reservation(view)) => changed!(MarkPaying, MarkPayingResponse, view),
+        (Asked::Ship, Done::Reservation(view)) => changed!(Ship, ShipResponse, view),
+        (Asked::Cancel, Done::Reservation(view)) => changed!(Cancel, CancelResponse, view),
+        (Asked::Return, Done::Reservation(view)) => changed!(ReturnUnits, ReturnUnitsResponse, view),
         (Asked::Receive, Done::Pool(view)) => {
             Body::Receive(v1::ReceiveResponse { pool: Some(pool(view)), position: at, server_time_ms, replayed })
         }
