@@ -11,6 +11,7 @@ mod lease;
 mod limits;
 mod opposite;
 mod orders;
+mod outages;
 mod sale;
 mod snapshot;
 mod support;
