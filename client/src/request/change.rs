@@ -126,23 +126,34 @@ macro_rules! change {
 }
 pub(super) use change;
 
+/// How those that take a part of a reservation name it.
+macro_rules! parts {
+    ($name:ident) => {
+        impl $name {
+            /// Only so many units of that line; may be called for each line.
+            pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
+                self.parts([crate::request::Part::new(sku, location, quantity)])
+            }
+
+            /// Only these.
+            pub fn parts(mut self, parts: impl IntoIterator<Item = crate::request::Part>) -> Self {
+                self.parts.extend(parts);
+                self
+            }
+        }
+    };
+}
+pub(super) use parts;
+
+parts!(Commit);
+parts!(Release);
+
 change!(Commit);
 change!(Release);
 change!(Extend);
 change!(MarkPaying);
 
 impl Commit {
-    /// Only so many units of that line; may be called for each line. The rest goes back, unless it is to be kept.
-    pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
-        self.parts([Part::new(sku, location, quantity)])
-    }
-
-    /// Only these.
-    pub fn parts(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
-        self.parts.extend(parts);
-        self
-    }
-
     /// If the hold has expired, sell the units all the same if they are there now.
     pub fn revive(mut self) -> Self {
         self.revive = true;
@@ -182,17 +193,6 @@ impl Commit {
 }
 
 impl Release {
-    /// Only so many units of that line; may be called for each line.
-    pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
-        self.parts([Part::new(sku, location, quantity)])
-    }
-
-    /// Only these.
-    pub fn parts(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
-        self.parts.extend(parts);
-        self
-    }
-
     fn prepare(self) -> Result<Prepared, Error> {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);

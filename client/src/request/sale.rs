@@ -2,7 +2,7 @@
 
 use super::{
     Checks, Options, Part,
-    change::{change, operation_id, prepared},
+    change::{change, operation_id, parts, prepared},
     options,
 };
 use crate::call::Prepared;
@@ -87,24 +87,6 @@ impl Client {
 change!(Ship);
 change!(Cancel);
 change!(Return);
-
-/// How all three name parts.
-macro_rules! parts {
-    ($name:ident) => {
-        impl $name {
-            /// Only so many units of that line; may be called for each line.
-            pub fn part(self, sku: impl Into<String>, location: impl Into<String>, quantity: u64) -> Self {
-                self.parts([Part::new(sku, location, quantity)])
-            }
-
-            /// Only these.
-            pub fn parts(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
-                self.parts.extend(parts);
-                self
-            }
-        }
-    };
-}
 
 parts!(Ship);
 parts!(Cancel);

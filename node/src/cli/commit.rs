@@ -1,34 +1,27 @@
 //! `earmark commit`: sell what a reservation holds.
 
+use super::of_reservation::{OfReservation, Read};
 use super::views::ReservationView;
-use super::{Failure, Global, connect, parse};
+use super::{Failure, Global, connect};
 use clap::Args;
 use std::process::ExitCode;
 
 /// Arguments of `earmark commit`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
-    #[arg(value_name = "ID")]
-    id: String,
-    /// Only these: SKU@LOCATION=UNITS. Without any, all that is held. The rest goes back, unless --keep-rest is given.
-    #[arg(value_name = "SKU[@LOCATION]=UNITS")]
-    parts: Vec<String>,
-    /// What is not named stays held.
+    /// Which units of which reservation, and under which id.
+    #[command(flatten)]
+    of: OfReservation,
+    /// What is not named stays held instead of going back.
     #[arg(long)]
     keep_rest: bool,
     /// If the hold has expired, sell the units all the same if they are there now.
     #[arg(long)]
     revive: bool,
-    /// The id to go by, a UUID of version 7: the same again asks for the first outcome.
-    #[arg(long, value_name = "UUID")]
-    operation: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let id = parse::reservation_id(&arguments.id)?;
-    let parts = parse::parts(&arguments.parts)?;
-    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let Read { id, parts, operation } = arguments.of.read()?;
     let mut request = connect(global).await?.commit(id).parts(parts);
     if arguments.keep_rest {
         request = request.keep_rest();

@@ -17,6 +17,7 @@ mod failure;
 mod id;
 mod init;
 mod lists;
+mod of_reservation;
 mod output;
 mod parse;
 mod paying;

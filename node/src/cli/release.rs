@@ -1,28 +1,21 @@
 //! `earmark release`: give back what a reservation holds.
 
+use super::of_reservation::{OfReservation, Read};
 use super::views::ReservationView;
-use super::{Failure, Global, connect, parse};
+use super::{Failure, Global, connect};
 use clap::Args;
 use std::process::ExitCode;
 
 /// Arguments of `earmark release`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which reservation. Put it in quotes: an id may end in `*`, `~`, `$` or `=`.
-    #[arg(value_name = "ID")]
-    id: String,
-    /// Only these: SKU@LOCATION=UNITS. Without any, all that is held.
-    #[arg(value_name = "SKU[@LOCATION]=UNITS")]
-    parts: Vec<String>,
-    /// The id to go by, a UUID of version 7: the same again asks for the first outcome.
-    #[arg(long, value_name = "UUID")]
-    operation: Option<String>,
+    /// Which units of which reservation, and under which id.
+    #[command(flatten)]
+    of: OfReservation,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let id = parse::reservation_id(&arguments.id)?;
-    let parts = parse::parts(&arguments.parts)?;
-    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let Read { id, parts, operation } = arguments.of.read()?;
     let mut request = connect(global).await?.release(id).parts(parts);
     if let Some(operation) = operation {
         request = request.operation_id(operation);
