@@ -8,6 +8,8 @@ mod ask;
 mod faults;
 #[path = "carts/formats.rs"]
 mod formats;
+#[path = "carts/formats_sale.rs"]
+mod formats_sale;
 #[path = "carts/journal.rs"]
 mod journal;
 #[path = "carts/keeping.rs"]
@@ -24,6 +26,8 @@ mod rules;
 mod serial;
 #[path = "carts/short.rs"]
 mod short;
+#[path = "carts/states.rs"]
+mod states;
 #[path = "carts/steps.rs"]
 mod steps;
 mod support;

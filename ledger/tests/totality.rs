@@ -175,6 +175,46 @@ fn stockkeeping() -> BoxedStrategy<Stockkeeping> {
     .boxed()
 }
 
+/// What becomes of a hold beside commit, release and extend.
+fn sale() -> BoxedStrategy<Body> {
+    let reason = || text::<Reason>(&["", "changed"]);
+    let parts = || vec(any_part(), 0..3);
+    let shards = prop_oneof![3 => Just(Vec::new()), 1 => vec((0..5_u32).prop_map(ShardId), 0..4)];
+    let lines = vec((any_line(), any::<bool>()), 0..4).prop_map(|lines| {
+        let line = |(line, open): (Line, bool)| Line { location: line.location.clone().filter(|_| !open), ..line };
+        lines.into_iter().map(line).collect::<Vec<Line>>()
+    });
+    prop_oneof![
+        (id(), operation(), lines, any::<bool>(), any::<u32>(), shards)
+            .prop_map(|(id, operation, lines, best_effort, zone, shards)| {
+                let namespace = Namespace::default();
+                Body::Replace(Replace { id, operation, namespace, lines, best_effort, zone, shards })
+            })
+            .boxed(),
+        (id(), operation(), ttl())
+            .prop_map(|(id, operation, grace)| Body::MarkPaying(MarkPaying { id, operation, grace }))
+            .boxed(),
+        (id(), option::of(operation()), parts(), any::<bool>())
+            .prop_map(|(id, operation, parts, keep_rest)| {
+                Body::Commit(Commit { id, operation, parts, keep_rest, revive: true })
+            })
+            .boxed(),
+        (id(), operation(), parts())
+            .prop_map(|(id, operation, parts)| Body::Ship(Ship { id, operation, parts }))
+            .boxed(),
+        (id(), option::of(operation()), parts(), reason())
+            .prop_map(|(id, operation, parts, reason)| Body::Cancel(Cancel { id, operation, parts, reason }))
+            .boxed(),
+        (id(), operation(), parts(), any::<bool>(), reason())
+            .prop_map(|(id, operation, parts, fit, reason)| {
+                let disposition = if fit { Disposition::Sellable } else { Disposition::Unavailable };
+                Body::Return(Return { id, operation, parts, disposition, reason })
+            })
+            .boxed(),
+    ]
+    .boxed()
+}
+
 fn body() -> BoxedStrategy<Body> {
     let node = (any::<u32>(), "[a-z]{0,3}").prop_map(|(node, text)| MetaNode {
         node,
@@ -215,6 +255,9 @@ fn body() -> BoxedStrategy<Body> {
             .prop_map(|(reservations, operations)| Body::Forget(Forget { reservations, operations })),
         stockkeeping().prop_map(Body::Stockkeeping),
         stockkeeping().prop_map(Body::Stockkeeping),
+        sale(),
+        sale(),
+        sale(),
         meta.prop_map(|(cluster, shards, nodes)| Body::Meta(Meta::Form(Form { cluster, shards, nodes }))),
     ]
     .boxed()

@@ -191,7 +191,7 @@ fn grant(
         line: want.line,
         asked: quantity(want.asked),
         sellable: quantity(sellable(want)),
-        earliest: stock.earliest(want.pool, u64::from(want.asked), stock.sellable_at(want.pool, now), now),
+        earliest: stock.earliest(want.pool, u64::from(want.asked), u64::from(sellable(want)), now),
     };
     let mut shortages: Vec<Shortage> = wants.iter().filter(lacks).map(shortage).collect();
     shortages.append(&mut lacking.shortages);
