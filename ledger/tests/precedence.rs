@@ -261,7 +261,7 @@ fn reasons_of_what_follows_a_sale() {
     let named = |sku: &str, quantity| vec![part(&pool(sku, "berlin"), quantity)];
     let ship = |id, time, parts| Body::Ship(Ship { id, operation: operation_id(time, 1), parts });
     let cancel = |id, time, parts| {
-        Body::Cancel(Cancel { id, operation: Some(operation_id(time, 1)), parts, reason: Reason::default() })
+        Body::Cancel(Cancel { id, operation: operation_id(time, 1), parts, reason: Reason::default() })
     };
     let back = |id, time, parts| {
         let (operation, disposition, reason) = (operation_id(time, 1), Disposition::Sellable, Reason::default());

@@ -202,7 +202,7 @@ fn sale() -> BoxedStrategy<Body> {
         (id(), operation(), parts())
             .prop_map(|(id, operation, parts)| Body::Ship(Ship { id, operation, parts }))
             .boxed(),
-        (id(), option::of(operation()), parts(), reason())
+        (id(), operation(), parts(), reason())
             .prop_map(|(id, operation, parts, reason)| Body::Cancel(Cancel { id, operation, parts, reason }))
             .boxed(),
         (id(), operation(), parts(), any::<bool>(), reason())

@@ -40,7 +40,7 @@ fn every_body() -> Vec<Body> {
     let (namespace, owner): (Namespace, Owner) = (Namespace::default(), "ann".parse().expect("an owner"));
     let ships = vec![Shipping { at: 2, pool: sock(), units: 3 }, Shipping { at: 0, pool: hat(), units: 1 }];
     let granted = Granted { at: 1, pool: sock(), units: 2, contended: false, chosen: None, terms: terms() };
-    let cancelled = Cancel { id, operation: Some(operation), parts: parts.clone(), reason: reason() };
+    let cancelled = Cancel { id, operation, parts: parts.clone(), reason: reason() };
     let returned =
         |disposition| Body::Return(Return { id, operation, parts: parts.clone(), disposition, reason: reason() });
     vec![
@@ -49,11 +49,11 @@ fn every_body() -> Vec<Body> {
         paying(id, 8, DurationMs::seconds(120)),
         ship(id, 8, &[]),
         ship(id, 8, &[(&shoe(), 3)]),
-        cancel(id, None, &[]),
+        cancel(id, Some(9), &[]),
         Body::Cancel(cancelled),
         returned(Disposition::Sellable),
         returned(Disposition::Unavailable),
-        late(id, None, &[]),
+        late(id, Some(10), &[]),
         late(id, Some(8), &[(&sock(), 1)]),
         Body::Cart(Message::Prepare(Prepare {
             from,
@@ -234,7 +234,7 @@ fn journal_blocks() {
     let held = |id, ttl| Body::Reserve(cart(id, &[(&shoe(), 2)], ttl));
     let cancelled = Body::Cancel(Cancel {
         id: first,
-        operation: Some(operation_id(BASE, 5)),
+        operation: operation_id(BASE, 5),
         parts: vec![part(&shoe(), 1)],
         reason: reason(),
     });

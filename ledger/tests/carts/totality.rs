@@ -93,7 +93,7 @@ fn sale() -> BoxedStrategy<Body> {
             Body::Commit(Commit { id, operation, parts, keep_rest: false, revive: true })
         }),
         1 => (id(), operation(), parts()).prop_map(|(id, operation, parts)| Body::Ship(Ship { id, operation, parts })),
-        1 => (id(), option::of(operation()), parts())
+        1 => (id(), operation(), parts())
             .prop_map(move |(id, operation, parts)| Body::Cancel(Cancel { id, operation, parts, reason: reason() })),
         1 => (id(), operation(), parts(), any::<bool>()).prop_map(move |(id, operation, parts, fit)| {
             let disposition = if fit { Disposition::Sellable } else { Disposition::Unavailable };
