@@ -41,6 +41,19 @@ check: tools
 cart-model:
 	@cargo run --locked --release --package earmark-ledger --example cart_model -- --write docs/carts.md
 
+# Runs one seed of the simulation: make sim SEED=7.
+SEED ?= 0
+.PHONY: sim
+sim: tools
+	@$(CARGO) run --locked --profile sim --package earmark-simulation -- run --seed $(SEED)
+
+# Runs many seeds of the simulation: make sweep SEEDS=0..100.
+SEEDS ?= 0..50
+JOBS ?= $(shell nproc)
+.PHONY: sweep
+sweep: tools
+	@$(CARGO) run --locked --profile sim --package earmark-simulation -- sweep --seeds $(SEEDS) --jobs $(JOBS)
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools

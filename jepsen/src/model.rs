@@ -4,7 +4,7 @@
 //! states it may lead to: none if no correct ledger could have answered so. Holds end by themselves, and when exactly
 //! nobody is told; so a hold whose deadline is near may be over or not, and a step may lead to several states.
 
-use crate::history::{Action, End, Held, History, Operation, Told};
+use crate::history::{Action, End, Held, History, LineState, Operation, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// By how much the servers' clock may differ from the true time of a history, in milliseconds. Whoever records a
@@ -384,6 +384,8 @@ struct Builder<'a> {
     /// Reservations with a line in the case, and whether all their lines are.
     reservations: BTreeMap<&'a str, (u32, bool)>,
     operations: BTreeMap<&'a str, u32>,
+    /// Reservations whose deadline somebody tried to move.
+    extended: BTreeSet<&'a str>,
     /// SKUs that no cart of several touches: only their balances are those of one moment.
     exact: BTreeSet<u16>,
 }
@@ -398,8 +400,12 @@ impl<'a> Builder<'a> {
             bound,
             reservations: BTreeMap::new(),
             operations: BTreeMap::new(),
+            extended: BTreeSet::new(),
         };
         for operation in &history.operations {
+            if let Action::Extend { id, .. } = &operation.action {
+                builder.extended.insert(id);
+            }
             let Action::Reserve { id, lines, .. } = &operation.action else { continue };
             let inside: Vec<u16> = lines.iter().filter_map(|line| builder.sku(&line.sku)).collect();
             if inside.is_empty() {
@@ -468,7 +474,7 @@ impl<'a> Builder<'a> {
             }
             Action::Commit { id, operation: own, parts, keep_rest } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
-                let end = self.reservation(id, &operation.end)?;
+                let end = self.reservation(id, &operation.end, |line| line.committed)?;
                 let own = own.as_deref().map(|own| self.operation(own));
                 let (lines, whole) = (self.parts(parts), parts.is_empty());
                 let act = Act::Commit { id: number, operation: own, parts: lines, whole, keep_rest: *keep_rest };
@@ -476,14 +482,14 @@ impl<'a> Builder<'a> {
             }
             Action::Release { id, operation: own, parts } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
-                let end = self.reservation(id, &operation.end)?;
+                let end = self.reservation(id, &operation.end, |line| line.released)?;
                 let own = own.as_deref().map(|own| self.operation(own));
                 let (lines, whole) = (self.parts(parts), parts.is_empty());
                 Some((Act::Release { id: number, operation: own, parts: lines, whole }, end))
             }
             Action::Extend { id, operation: own, ttl_ms } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
-                let end = self.reservation(id, &operation.end)?;
+                let end = self.reservation(id, &operation.end, |line| line.asked)?;
                 let own = own.as_deref().map(|own| self.operation(own));
                 Some((Act::Extend { id: number, operation: own, ttl_ms: *ttl_ms }, end))
             }
@@ -495,7 +501,7 @@ impl<'a> Builder<'a> {
             }
             Action::ReadReservation { id } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
-                let end = self.reservation(id, &operation.end)?;
+                let end = self.reservation(id, &operation.end, |line| line.asked)?;
                 let says = matches!(end, Judged::Reservation { .. } | Judged::NotHeld);
                 says.then_some((Act::ReadReservation { id: number }, end))
             }
@@ -516,7 +522,12 @@ impl<'a> Builder<'a> {
 
     fn reserved(&self, id: &str, lines: &[crate::history::Line], end: &End) -> Option<Judged> {
         match end {
-            End::Unknown { .. } => self.never_held(id).map_or(Some(Judged::Unknown), |()| None),
+            End::Unknown { .. } => match self.read_after(id) {
+                Some(None) => None,
+                // It happened, and nobody moved its deadline.
+                Some(Some(held)) if !self.extended.contains(id) => Some(Judged::Until(held.deadline_ms)),
+                Some(Some(_)) | None => Some(Judged::Unknown),
+            },
             End::Done { told: Told::Reserved { deadline_ms, .. }, .. } => Some(Judged::Until(*deadline_ms)),
             End::Done { .. } => None,
             End::Refused { code, short, logged, .. } if code == "INSUFFICIENT_STOCK" => {
@@ -530,16 +541,20 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What was read in the end says that nothing was ever held under this id.
-    fn never_held(&self, id: &str) -> Option<()> {
+    /// What was read in the end under this id, if it was: none if nothing was ever held.
+    fn read_after(&self, id: &str) -> Option<Option<&'a Held>> {
         let read = self.history.after.as_ref()?.reservations.get(id)?;
-        let never = read.as_ref().is_none_or(|held| held.state == "rejected");
-        never.then_some(())
+        Some(read.as_ref().filter(|held| held.state != "rejected"))
     }
 
-    fn reservation(&self, id: &str, end: &End) -> Option<Judged> {
+    fn reservation(&self, id: &str, end: &End, did: impl Fn(&LineState) -> u64) -> Option<Judged> {
         match end {
-            End::Unknown { .. } => self.never_held(id).map_or(Some(Judged::Unknown), |()| None),
+            // What never shows did not happen.
+            End::Unknown { .. } => match self.read_after(id) {
+                Some(None) => None,
+                Some(Some(held)) => held.lines.iter().any(|line| did(line) > 0).then_some(Judged::Unknown),
+                None => Some(Judged::Unknown),
+            },
             End::Done { told: Told::Reservation(held), replayed, .. } => {
                 if held.state == "rejected" || held.state == "open" {
                     return (held.state == "rejected").then_some(Judged::NotHeld);

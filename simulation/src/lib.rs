@@ -5,7 +5,8 @@
 //! byte, and a test says so before any other result is believed.
 #![forbid(unsafe_code)]
 
-#[cfg(not(tokio_unstable))]
+// rustdoc is not given the flags of the build.
+#[cfg(not(any(tokio_unstable, doc, doctest)))]
 compile_error!(
     "tokio's scheduler can be seeded only with `--cfg tokio_unstable`; .cargo/config.toml sets it, and an environment \
      variable RUSTFLAGS overrides that file"
@@ -22,6 +23,7 @@ pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 pub mod twice;
 pub mod watch;

@@ -5,16 +5,18 @@
 //! and with that went the order in which others were sent. Outside a run the replaced clock stands still, so nothing here
 //! waits by it.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use earmark_simulation::{
     report::Report,
     run::run,
     scenario::Scenario,
+    sweep::{Ended, Swept, cpu_seconds, sweep},
     trace::Trace,
     twice::{Verdict, twice},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -36,6 +38,9 @@ enum What {
     Replay(Replay),
     /// Shows the scenario of a seed as such a file.
     Show(Seed),
+    /// Runs many seeds, each in a process of its own. Ends with 1 if a promise was broken, or if a class of faults, an
+    /// operation or a kind of end never occurred.
+    Sweep(Sweep),
 }
 
 /// A scenario by its seed.
@@ -49,6 +54,38 @@ struct Seed {
     seconds: Option<u64>,
     #[command(flatten)]
     output: Output,
+}
+
+/// Many seeds.
+#[derive(Args)]
+struct Sweep {
+    /// From the first up to the second, excluded.
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    seeds: Range<u64>,
+    /// Ends the work of clients, and the faults, after so many virtual seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Runs at once.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// How the result is told.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+    /// Says nothing of what never occurred: for a few seeds.
+    #[arg(long)]
+    partial: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+    let (first, last) = text.split_once("..").ok_or("must be A..B")?;
+    Ok(number(first)?..number(last)?)
 }
 
 /// A scenario from a file.
@@ -106,6 +143,7 @@ fn main() -> ExitCode {
             .and_then(|scenario| play(&scenario, &replay.output, &format!("replay {}", replay.file.display()))),
         What::Twice(seed) => run_twice(&seed),
         What::Show(seed) => show(&seed.scenario()),
+        What::Sweep(arguments) => run_sweep(&arguments),
     };
     done.unwrap_or_else(|problem| {
         eprintln!("error: {problem}");
@@ -130,8 +168,9 @@ fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<ExitCode, S
     };
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(scenario.seed));
     let clocks = mad_turmoil::time::SimClocksGuard::init();
-    let (report, history) = run(scenario, &trace);
+    let (mut report, history) = run(scenario, &trace);
     drop(clocks);
+    report.cpu_seconds = cpu_seconds();
     trace.flush().map_err(|error| error.to_string())?;
     if let Some(path) = &output.history {
         let text = if path.extension().is_some_and(|end| end == "edn") {
@@ -182,5 +221,58 @@ fn run_twice(seed: &Seed) -> Result<ExitCode, String> {
             println!("seed {}: event {event} differs\n  {first:?}\n  {second:?}", seed.seed);
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let tell = |ended: &Ended| tell_ended(ended, arguments.seconds);
+    let swept = sweep(&program, arguments.seeds.clone(), arguments.seconds, arguments.jobs, tell);
+    let mut swept = swept.map_err(|error| error.to_string())?;
+    if arguments.partial {
+        swept.missing.clear();
+    }
+    match arguments.output {
+        Form::Json => println!("{}", serde_json::to_string_pretty(&swept).map_err(|error| error.to_string())?),
+        Form::Text => tell_swept(&swept),
+    }
+    Ok(if swept.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What went wrong goes to standard error at once, with the command that shows it again.
+fn tell_ended(ended: &Ended, seconds: Option<u64>) {
+    if ended.is_clean() {
+        return;
+    }
+    let seconds = seconds.map(|seconds| format!(" --seconds {seconds}")).unwrap_or_default();
+    match &ended.shown {
+        Ok(report) => {
+            for broken in &report.broken {
+                eprintln!("seed {}: BROKEN {} ({}): {}", ended.seed, broken.promise, broken.checker, broken.what);
+            }
+            report.around.iter().for_each(|line| eprintln!("  {line}"));
+        }
+        Err(problem) => eprintln!("seed {}: the run broke down\n{problem}", ended.seed),
+    }
+    eprintln!("again: simulation run --seed {}{seconds}", ended.seed);
+}
+
+fn tell_swept(swept: &Swept) {
+    println!(
+        "{} seeds, {} failed {:?}; {:.0} virtual seconds in {:.0} seconds of processors: {:.0} to 1, {:.0} seeds an hour",
+        swept.seeds,
+        swept.failed,
+        swept.failed_seeds,
+        swept.virtual_seconds,
+        swept.cpu_seconds,
+        swept.speed(),
+        swept.seeds_per_cpu_hour()
+    );
+    println!("{} operations, {} unknown, {} carts", swept.operations, swept.unknown, swept.carts);
+    println!("faults {:?}", swept.faults);
+    println!("ends {:?}", swept.ends);
+    println!("looked at {:?}, undecided {:?}", swept.checks, swept.undecided);
+    if !swept.missing.is_empty() {
+        println!("never occurred: {}", swept.missing.join(", "));
     }
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub events: u64,
     /// Virtual time the run took.
     pub virtual_seconds: f64,
+    /// Processor time the run took, checkers included.
+    pub cpu_seconds: f64,
     /// Operations that ended.
     pub operations: u64,
     /// Of these, nobody knows whether they happened.

@@ -5,6 +5,7 @@ pub mod books;
 pub mod expiry;
 pub mod linearizable;
 pub mod one_effect;
+pub mod surely_not_done;
 pub mod whole;
 
 use crate::{
@@ -33,6 +34,7 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("strict-serializable", linearizable::per_group(history, bound)),
         ("one-effect", one_effect::check(history)),
         ("acknowledged", acknowledged::check(history)),
+        ("surely-not-done", surely_not_done::check(history)),
         ("whole-carts", whole::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),

@@ -1,0 +1,231 @@
+//! Many seeds, each in a process of its own, and what they showed together.
+//!
+//! The machine's clock stands still in this binary, so nothing here waits by it: processes are looked after by sleeping,
+//! and times are read from the kernel's own files.
+
+use crate::{report::Report, scenario::Kind};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+/// Between two looks at running processes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A run that takes longer than this hangs.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// What seeds showed together.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Swept {
+    /// How many were run.
+    pub seeds: u64,
+    /// How many of them broke a promise, or broke down.
+    pub failed: u64,
+    /// Which.
+    pub failed_seeds: Vec<u64>,
+    /// Virtual time, over all.
+    pub virtual_seconds: f64,
+    /// Time of processors, over all.
+    pub cpu_seconds: f64,
+    /// Operations that ended.
+    pub operations: u64,
+    /// Of these, nobody knows whether they happened.
+    pub unknown: u64,
+    /// Reserves of several SKUs.
+    pub carts: u64,
+    /// Faults that took hold, by class.
+    pub faults: BTreeMap<String, u64>,
+    /// What checkers looked at.
+    pub checks: BTreeMap<String, u64>,
+    /// Cases that a checker could not decide.
+    pub undecided: BTreeMap<String, u64>,
+    /// Ends, by operation and kind of end.
+    pub ends: BTreeMap<String, u64>,
+    /// Classes of faults, operations and ends that never occurred.
+    pub missing: Vec<String>,
+}
+
+/// A run of a sweep, as it ended.
+pub struct Ended {
+    /// Which seed.
+    pub seed: u64,
+    /// What it showed; else what the process said when it broke down.
+    pub shown: Result<Report, String>,
+}
+
+impl Ended {
+    /// Whether all was well.
+    pub fn is_clean(&self) -> bool {
+        self.shown.as_ref().is_ok_and(|report| report.broken.is_empty())
+    }
+}
+
+struct Running {
+    seed: u64,
+    child: Child,
+    /// What it says, and what it complains of.
+    told: [PathBuf; 2],
+    looks: u32,
+}
+
+/// Runs every seed of a range, so many at once, and tells each as it ends.
+///
+/// # Errors
+/// If a process can't be started.
+pub fn sweep(
+    program: &Path,
+    seeds: Range<u64>,
+    seconds: Option<u64>,
+    jobs: usize,
+    mut tell: impl FnMut(&Ended),
+) -> io::Result<Swept> {
+    let mut swept = Swept::default();
+    let mut coming = seeds.clone();
+    let mut running: Vec<Running> = Vec::new();
+    loop {
+        while running.len() < jobs.max(1)
+            && let Some(seed) = coming.next()
+        {
+            running.push(start(program, seed, seconds)?);
+        }
+        if running.is_empty() {
+            break;
+        }
+        sleep(LOOK_EVERY);
+        let mut still = Vec::new();
+        for mut run in running {
+            match look(&mut run)? {
+                None => still.push(run),
+                Some(ended) => {
+                    tell(&ended);
+                    swept.add(&ended);
+                }
+            }
+        }
+        running = still;
+    }
+    swept.failed_seeds.sort_unstable();
+    swept.missing = missing(&swept);
+    Ok(swept)
+}
+
+fn start(program: &Path, seed: u64, seconds: Option<u64>) -> io::Result<Running> {
+    let mut command = Command::new(program);
+    command.args(["run", "--json", "--seed", &seed.to_string()]);
+    if let Some(seconds) = seconds {
+        command.args(["--seconds", &seconds.to_string()]);
+    }
+    // Into files: a pipe that nobody reads yet holds a process up.
+    let name = |what: &str| std::env::temp_dir().join(format!("earmark-sweep-{}-{seed}.{what}", std::process::id()));
+    let told = [name("told"), name("problem")];
+    let child = command
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::from(File::create(&told[0])?))
+        .stderr(Stdio::from(File::create(&told[1])?))
+        .spawn()?;
+    Ok(Running { seed, child, told, looks: 0 })
+}
+
+fn look(run: &mut Running) -> io::Result<Option<Ended>> {
+    run.looks += 1;
+    if run.child.try_wait()?.is_none() {
+        if LOOK_EVERY * run.looks <= RUN_MAX {
+            return Ok(None);
+        }
+        run.child.kill()?;
+    }
+    run.child.wait()?;
+    let [told, problem] = [0, 1].map(|place| std::fs::read_to_string(&run.told[place]).unwrap_or_default());
+    for file in &run.told {
+        std::fs::remove_file(file)?;
+    }
+    let shown = serde_json::from_str(&told).map_err(|_| {
+        let lines: Vec<&str> = problem.lines().filter(|line| !line.is_empty()).take(6).collect();
+        lines.join("\n")
+    });
+    Ok(Some(Ended { seed: run.seed, shown }))
+}
+
+impl Swept {
+    fn add(&mut self, ended: &Ended) {
+        self.seeds += 1;
+        if !ended.is_clean() {
+            self.failed += 1;
+            self.failed_seeds.push(ended.seed);
+        }
+        let Ok(report) = &ended.shown else { return };
+        self.virtual_seconds += report.virtual_seconds;
+        self.cpu_seconds += report.cpu_seconds;
+        self.operations += report.operations;
+        self.unknown += report.unknown;
+        self.carts += report.carts;
+        for (total, one) in [
+            (&mut self.faults, &report.faults),
+            (&mut self.checks, &report.checks),
+            (&mut self.undecided, &report.undecided),
+            (&mut self.ends, &report.ends),
+        ] {
+            for (name, count) in one {
+                *total.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+
+    /// Seeds a processor does in an hour.
+    pub fn seeds_per_cpu_hour(&self) -> f64 {
+        self.seeds as f64 * 3_600.0 / self.cpu_seconds.max(0.001)
+    }
+
+    /// Virtual time by time of processors.
+    pub fn speed(&self) -> f64 {
+        self.virtual_seconds / self.cpu_seconds.max(0.001)
+    }
+
+    /// Whether no promise was broken, and everything that a sweep is to cover occurred.
+    pub fn is_clean(&self) -> bool {
+        self.failed == 0 && self.missing.is_empty()
+    }
+}
+
+/// What a sweep has to have met to say anything: every class of fault, every operation done, refused and unknown.
+fn missing(swept: &Swept) -> Vec<String> {
+    let mut missing: Vec<String> = Kind::ALL
+        .iter()
+        .map(|kind| kind.name())
+        .filter(|name| !swept.faults.contains_key(*name))
+        .map(str::to_owned)
+        .collect();
+    for action in ["receive", "adjust", "reserve", "commit", "release", "extend"] {
+        for end in ["done", "unknown"] {
+            let name = format!("{action} {end}");
+            if !swept.ends.contains_key(&name) {
+                missing.push(name);
+            }
+        }
+    }
+    for name in ["reserve refused", "reserve contended", "commit refused", "read-stock done", "read-reservation done"] {
+        if !swept.ends.contains_key(name) {
+            missing.push(name.to_owned());
+        }
+    }
+    missing
+}
+
+/// Seconds this process has used of the machine's processors, as the kernel counts them.
+pub fn cpu_seconds() -> f64 {
+    /// Of /proc, on every Linux.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in brackets, may have spaces.
+    let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+    let field = |place: usize| after.split_whitespace().nth(place).and_then(|field| field.parse::<f64>().ok());
+    (field(11).unwrap_or(0.0) + field(12).unwrap_or(0.0)) / TICKS_PER_SECOND
+}
