@@ -203,8 +203,8 @@ impl Entry<'_> {
         let Some(mut reservation) = self.ledger.reservations.remove(&id) else { return (self.told(id), None) };
         let by = By::Request(&command.context);
         let own = reservation.lines.as_slice().len();
-        for at in 0..own {
-            let (pool, count) = (reservation.lines.as_slice()[at].pool, picked[at].units);
+        for (at, pick) in picked.iter().enumerate().take(own) {
+            let (pool, count) = (reservation.lines.as_slice()[at].pool, pick.units);
             if count == 0 {
                 continue;
             }
