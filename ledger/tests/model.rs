@@ -12,7 +12,7 @@ use earmark_ledger::{
     command::*,
     journal::Block,
     movement::{Delta, Movement},
-    outcome::{Refusal, Verdict},
+    outcome::{Done, Refusal, ReservationState, Verdict},
     settings::{Allocation, Deduct, Settings, Strategy as Rule, UnitLimit},
     types::*,
 };
@@ -46,6 +46,8 @@ struct Ask {
     what: What,
     /// Which of the ids in use.
     slot: usize,
+    /// Rather one of a reservation in a state in which that can be done.
+    aim: bool,
     /// Make a new id for that slot, dated so many milliseconds from now.
     renew: Option<i64>,
     /// Even if this ends or extends a hold: that of a new id is not there.
@@ -71,6 +73,7 @@ enum What {
     Commit {
         parts: Vec<(usize, u64)>,
         keep_rest: bool,
+        revive: bool,
         operation: Option<usize>,
     },
     Release {
@@ -91,6 +94,29 @@ enum What {
         expected: Option<u64>,
     },
     Forget,
+    Replace {
+        lines: Vec<(usize, u64, u64, bool)>,
+        best: bool,
+        zone: u32,
+        operation: usize,
+    },
+    Paying {
+        grace: u64,
+        operation: usize,
+    },
+    Ship {
+        parts: Vec<(usize, u64)>,
+        operation: usize,
+    },
+    Cancel {
+        parts: Vec<(usize, u64)>,
+        operation: Option<usize>,
+    },
+    Return {
+        parts: Vec<(usize, u64)>,
+        fit: bool,
+        operation: usize,
+    },
     Set {
         pool: usize,
         on_hand: u64,
@@ -144,9 +170,10 @@ fn what() -> impl Strategy<Value = What> {
     let ttl = prop_oneof![3 => 1_000..20_000_u64, 1 => 60_000..7_200_000_u64, 1 => Just(0_u64)];
     let parts = prop::collection::vec((at.clone(), 0..4_u64), 0..3);
     let operation = prop_oneof![1 => Just(None), 4 => (0..SLOTS).prop_map(Some)];
+    let lines = prop::collection::vec((at.clone(), 1..5_u64, 0..3_u64, prop::bool::weighted(0.4)), 1..4);
     prop_oneof![
         10 => (
-            prop::collection::vec((at.clone(), 1..5_u64, 0..3_u64, prop::bool::weighted(0.4)), 1..4),
+            lines.clone(),
             ttl.clone(),
             any::<bool>(),
             any::<bool>(),
@@ -161,8 +188,17 @@ fn what() -> impl Strategy<Value = What> {
                 owner,
                 zone,
             }),
-        4 => (parts.clone(), any::<bool>(), operation.clone())
-            .prop_map(|(parts, keep_rest, operation)| What::Commit { parts, keep_rest, operation }),
+        5 => (parts.clone(), any::<bool>(), prop::bool::weighted(0.4), operation.clone()).prop_map(
+            |(parts, keep_rest, revive, operation)| What::Commit { parts, keep_rest, revive, operation }
+        ),
+        4 => (lines, any::<bool>(), 0..4_u32, 0..SLOTS)
+            .prop_map(|(lines, best, zone, operation)| What::Replace { lines, best, zone, operation }),
+        3 => (prop_oneof![1 => 0..2_u64, 4 => 1_000..200_000_u64], 0..SLOTS)
+            .prop_map(|(grace, operation)| What::Paying { grace, operation }),
+        3 => (parts.clone(), 0..SLOTS).prop_map(|(parts, operation)| What::Ship { parts, operation }),
+        4 => (parts.clone(), operation.clone()).prop_map(|(parts, operation)| What::Cancel { parts, operation }),
+        3 => (parts.clone(), any::<bool>(), 0..SLOTS)
+            .prop_map(|(parts, fit, operation)| What::Return { parts, fit, operation }),
         3 => (parts, operation).prop_map(|(parts, operation)| What::Release { parts, operation }),
         2 => (ttl, 0..SLOTS).prop_map(|(ttl, operation)| What::Extend { ttl, operation }),
         6 => (at.clone(), 1..8_u64).prop_map(|(pool, units)| What::Receive { pool, units }),
@@ -181,7 +217,7 @@ fn what() -> impl Strategy<Value = What> {
             .prop_map(|(transfer, pool, received, lost)| What::Arrive { transfer, pool, received, lost }),
         2 => (at, 0..4_usize, 0..200_u64, 0..6_u64)
             .prop_map(|(pool, document, date, units)| What::Expect { pool, document, date, units }),
-        2 => (0..SKUS.len(), prop_oneof![9 => Just(0_u64), 1 => Just(1)], settings())
+        3 => (0..SKUS.len(), prop_oneof![9 => Just(0_u64), 1 => Just(1)], settings())
             .prop_map(|(sku, version, settings)| What::Configure { sku, version, settings }),
     ]
 }
@@ -202,28 +238,32 @@ fn settings() -> impl Strategy<Value = Settings> {
             .prop_map(move |(zones, from)| { Rule::NearestZone(places().zip(zones).skip(from).collect()) }),
     ];
     let allocation = (strategy, 1..4_u32).prop_map(|(strategy, places)| Allocation { strategy, places });
+    let window = |often| prop::option::weighted(often, (1..200_u64).prop_map(DurationMs::seconds));
     (
         prop::bool::weighted(0.3),
         prop_oneof![2 => Just(0_u64), 1 => 0..4_u64],
         prop::option::weighted(0.3, limit),
         prop::option::weighted(0.15, 1..3_u32),
-        prop::bool::weighted(0.05),
+        prop::bool::weighted(0.1),
         prop::option::weighted(0.2, moments.clone()),
         prop::option::weighted(0.1, moments),
         prop::option::weighted(0.7, allocation),
+        (window(0.6), window(0.3)),
     )
-        .prop_map(|(on_ship, safety, owner_units, owner_holds, frozen, opens, closes, allocation)| Settings {
-            deduct: if on_ship { Deduct::OnShip } else { Deduct::OnCommit },
-            safety_stock: units(safety),
-            hold_time: None,
-            owner_units,
-            owner_holds,
-            frozen: frozen.then(|| "recall".parse().expect("a reason")),
-            opens,
-            closes,
-            cancel_window: None,
-            return_window: None,
-            allocation,
+        .prop_map(|(on_ship, safety, owner_units, owner_holds, frozen, opens, closes, allocation, windows)| {
+            Settings {
+                deduct: if on_ship { Deduct::OnShip } else { Deduct::OnCommit },
+                safety_stock: units(safety),
+                hold_time: None,
+                owner_units,
+                owner_holds,
+                frozen: frozen.then(|| "recall".parse().expect("a reason")),
+                opens,
+                closes,
+                cancel_window: windows.0,
+                return_window: windows.1,
+                allocation,
+            }
         })
 }
 
@@ -240,10 +280,11 @@ fn ask() -> impl Strategy<Value = Ask> {
     let again = prop::option::weighted(0.2, 1..12_usize);
     let not_after = prop_oneof![12 => Just(10 * second), 1 => Just(-1), 3 => 0..30 * second];
     let renew = (prop::option::weighted(0.75, age), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
-    (what(), 0..SLOTS, renew, 1..4_u32, not_after, again).prop_map(
-        |(what, slot, (renew, in_vain, hashed), attempt, not_after, again)| Ask {
+    (what(), (0..SLOTS, prop::bool::weighted(0.7)), renew, 1..4_u32, not_after, again).prop_map(
+        |(what, (slot, aim), (renew, in_vain, hashed), attempt, not_after, again)| Ask {
             what,
             slot,
+            aim,
             renew,
             in_vain,
             hashed,
@@ -270,6 +311,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Whether something comes of it in that state.
+fn fits(what: &What, state: ReservationState) -> bool {
+    use ReservationState::*;
+    match what {
+        What::Commit { revive: true, .. } => state == Expired,
+        What::Commit { .. } | What::Release { .. } | What::Extend { .. } => matches!(state, Held | PartlyCommitted),
+        What::Replace { .. } | What::Paying { .. } => state == Held,
+        _ => state == Committed,
+    }
+}
+
 /// Makes commands of asks.
 struct World {
     now: u64,
@@ -283,6 +335,10 @@ struct World {
     /// Operations that may have begun a transfer, the last ones.
     transfers: Vec<OperationId>,
     versions: BTreeMap<Sku, u64>,
+    /// How the first SKU is sold, which most is asked of.
+    deduct: Deduct,
+    /// In which state each reservation is, and its lines.
+    states: BTreeMap<ReservationId, (ReservationState, Vec<PoolKey>)>,
 }
 
 impl World {
@@ -298,6 +354,8 @@ impl World {
             pools: pools(),
             transfers: Vec::new(),
             versions: BTreeMap::new(),
+            deduct: Deduct::OnCommit,
+            states: BTreeMap::new(),
         };
         for slot in 0..SLOTS {
             world.reservations.push(reservation_id(TimeMs(0), 0));
@@ -326,33 +384,78 @@ impl World {
             let before = self.sent[self.sent.len() - back].clone();
             return Command { attempt: ask.attempt, not_after, ..before };
         }
-        let ends = matches!(ask.what, What::Commit { .. } | What::Release { .. } | What::Extend { .. });
+        let ends = matches!(ask.what, What::Commit { .. } | What::Release { .. } | What::Extend { .. })
+            || matches!(ask.what, What::Replace { .. } | What::Paying { .. } | What::Ship { .. })
+            || matches!(ask.what, What::Cancel { .. } | What::Return { .. });
         if let Some(age) = ask.renew.filter(|_| !ends || ask.in_vain) {
             self.renew(ask.slot, age, ask.hashed);
         }
-        let id = self.reservations[ask.slot];
+        // What ends a hold has mostly an operation of its own.
+        let fresh = ends && ask.renew.is_some() && !ask.in_vain;
+        if fresh {
+            self.made += 1;
+            self.operations[ask.slot] = operation_id(TimeMs(self.now), self.made);
+            self.every_operation.push(self.operations[ask.slot]);
+        }
+        let mut slots = (0..SLOTS).map(|n| (ask.slot + n) % SLOTS);
+        let fits =
+            |slot: &usize| self.states.get(&self.reservations[*slot]).is_some_and(|(state, _)| fits(&ask.what, *state));
+        let aimed = if ask.aim && ends { slots.find(fits) } else { None };
+        let id = self.reservations[aimed.unwrap_or(ask.slot)];
+        let named = self.states.get(&id).filter(|_| aimed.is_some()).map_or(Vec::new(), |(_, lines)| lines.clone());
         let own = self.operations[ask.slot];
         let pools = self.pools.clone();
-        let operations = self.operations.clone();
-        let parts = |parts: &[(usize, u64)]| parts.iter().map(|(at, units)| part(&pools[*at], *units)).collect();
+        let operations = if fresh { vec![own; SLOTS] } else { self.operations.clone() };
+        // Mostly pools that it has.
+        let at = |at: usize| if at < 6 { named.get(at % named.len().max(1)).unwrap_or(&pools[at]) } else { &pools[at] };
+        let parts = |parts: &[(usize, u64)]| parts.iter().map(|(n, units)| part(at(*n), *units)).collect();
         let operation = |slot: &Option<usize>| slot.map(|slot| operations[slot]);
+        let asked = |lines: &[(usize, u64, u64, bool)], best: bool| -> Vec<Line> {
+            let line = |(at, quantity, minimum, open): &(usize, u64, u64, bool)| {
+                let named = line(&pools[*at], *quantity);
+                let minimum = units(if best { (*minimum).min(*quantity) } else { 0 });
+                Line { minimum, location: named.location.clone().filter(|_| !open), ..named }
+            };
+            lines.iter().map(line).collect()
+        };
         let body = match &ask.what {
             What::Reserve { lines, ttl, best, chosen, owner, zone } => {
-                let lines = lines.iter().map(|(at, quantity, minimum, open)| {
-                    let named = line(&self.pools[*at], *quantity);
-                    let minimum = units(if *best { (*minimum).min(*quantity) } else { 0 });
-                    Line { minimum, location: named.location.clone().filter(|_| !open), ..named }
-                });
-                let reserve = reserve(id, lines.collect(), DurationMs(*ttl));
+                let reserve = reserve(id, asked(lines, *best), DurationMs(*ttl));
                 let owner = OWNERS[*owner].parse().expect("an owner");
                 Body::Reserve(Reserve { best_effort: *best, ttl_chosen: *chosen, owner, zone: *zone, ..reserve })
             }
-            What::Commit { parts: named, keep_rest, operation: slot } => Body::Commit(Commit {
+            What::Replace { lines, best, zone, operation: slot } => Body::Replace(Replace {
+                id,
+                operation: operations[*slot],
+                namespace: Namespace::default(),
+                lines: asked(lines, *best),
+                best_effort: *best,
+                zone: *zone,
+                shards: Vec::new(),
+            }),
+            What::Paying { grace, operation: slot } => {
+                Body::MarkPaying(MarkPaying { id, operation: operations[*slot], grace: DurationMs(*grace) })
+            }
+            What::Ship { parts: named, operation: slot } => {
+                Body::Ship(Ship { id, operation: operations[*slot], parts: parts(named) })
+            }
+            What::Cancel { parts: named, operation: slot } => {
+                let (operation, reason) = (operations[slot.unwrap_or(ask.slot)], Reason::default());
+                Body::Cancel(Cancel { id, operation, parts: parts(named), reason })
+            }
+            What::Return { parts: named, fit, operation: slot } => Body::Return(Return {
+                id,
+                operation: operations[*slot],
+                parts: parts(named),
+                disposition: if *fit { Disposition::Sellable } else { Disposition::Unavailable },
+                reason: Reason::default(),
+            }),
+            What::Commit { parts: named, keep_rest, revive, operation: slot } => Body::Commit(Commit {
                 id,
                 operation: operation(slot),
                 parts: parts(named),
-                keep_rest: *keep_rest,
-                revive: false,
+                keep_rest: *keep_rest && !revive,
+                revive: *revive,
             }),
             What::Release { parts: named, operation: slot } => {
                 Body::Release(Release { id, operation: operation(slot), parts: parts(named) })
@@ -448,7 +551,10 @@ impl World {
                 let namespace = Namespace::default();
                 let moment = |time: TimeMs| TimeMs(self.now + time.0 - 30 * SECOND);
                 let (opens, closes) = (settings.opens.map(moment), settings.closes.map(moment));
-                let settings = Box::new(Settings { opens, closes, ..settings.clone() });
+                // Once units are promised the way they leave stays, so mostly it is not asked to change.
+                let fixed = sku.as_str() == SKUS[0] && !self.made.is_multiple_of(8);
+                let deduct = if fixed { self.deduct } else { settings.deduct };
+                let settings = Box::new(Settings { deduct, opens, closes, ..settings.clone() });
                 let expected_version = known + version;
                 Stockkeeping::Configure(Configure { operation, namespace, sku, expected_version, settings })
             }
@@ -523,6 +629,16 @@ impl Journal {
 fn run(steps: Vec<Step>) -> BTreeSet<String> {
     let mut told = BTreeSet::new();
     let mut world = World::new();
+    let mut steps = steps;
+    if steps.iter().filter(|step| matches!(step, Step::Wait(_))).count() % 2 == 0 {
+        world.deduct = Deduct::OnShip;
+        let settings = Settings { deduct: Deduct::OnShip, ..Settings::default() };
+        let what = What::Configure { sku: 0, version: 0, settings };
+        let (not_after, renew) = (10_000, Some(0));
+        let first =
+            Ask { what, slot: 0, aim: false, renew, in_vain: false, hashed: false, attempt: 1, not_after, again: None };
+        steps.insert(0, Step::Entry(vec![first]));
+    }
     let mut naive = Naive::default();
     let mut first = Ledger::new(SHARD);
     let mut second = Second { ledger: Ledger::new(SHARD), store: Store::default(), log: Vec::new() };
@@ -556,6 +672,14 @@ fn run(steps: Vec<Step>) -> BTreeSet<String> {
                     let by_id = matches!(told, Refusal::IdempotencyTooOld | Refusal::InvalidArgument(_));
                     assert!(by_id || std::mem::discriminant(told) == std::mem::discriminant(&refusal));
                 }
+                world.states = world
+                    .every_reservation
+                    .iter()
+                    .filter_map(|id| {
+                        let view = naive.view_of(*id)?;
+                        Some((*id, (view.state, view.lines.into_iter().map(|line| line.pool).collect())))
+                    })
+                    .collect();
                 world.versions = naive.settings.iter().map(|(sku, version, _)| (sku.clone(), *version)).collect();
                 try_dry(&naive, &mut first, &batch);
                 for (at, (got, expected)) in applied.outcomes.iter().zip(&expected).enumerate() {
@@ -584,10 +708,20 @@ fn word(value: &impl std::fmt::Debug) -> String {
     format!("{value:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
+fn late(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Done(Done::Reservation(view)) => view.deadline <= view.since,
+        Verdict::Done(_) => false,
+        Verdict::Refused(_) => true,
+    }
+}
+
 fn kind_of(body: &Body, verdict: &Verdict) -> String {
     let asked = match body {
         Body::Stockkeeping(Stockkeeping::Quarantine(asked)) => word(&asked.step),
         Body::Stockkeeping(asked) => word(asked),
+        // Told apart by what comes of it: the hold had expired.
+        Body::Commit(commit) if commit.revive && late(verdict) => "Revive".to_owned(),
         other => word(other),
     };
     let told = match verdict {
@@ -724,12 +858,13 @@ proptest! {
 fn the_runs_reach_every_answer() {
     let mut runner = TestRunner::deterministic();
     let mut told = BTreeSet::new();
-    for _ in 0..100 {
+    for _ in 0..400 {
         let steps = prop::collection::vec(step(), 100).new_tree(&mut runner).expect("can be made");
         told.extend(run(steps.current()));
     }
     let done = ["Reserve", "Commit", "Release", "Extend", "Receive", "Adjust", "Set", "Count", "SetApart", "Back"];
     let done = done.iter().chain(&["WriteOff", "Transfer", "Arrive", "Expect", "Configure"]);
+    let done = done.chain(&["Replace", "MarkPaying", "Revive", "Ship", "Cancel", "Return"]);
     let refused = [
         "Reserve SkuFrozen",
         "Reserve SaleNotOpen",
@@ -751,6 +886,24 @@ fn the_runs_reach_every_answer() {
         "Arrive NotFound",
         "Configure SettingsStale",
         "Configure InvalidArgument",
+        "Replace SkuFrozen",
+        "Replace LimitExceeded",
+        "Replace InsufficientStock",
+        "Replace NotFound",
+        "Replace ReservationExpired",
+        "Replace ReservationState",
+        "MarkPaying InvalidArgument",
+        "MarkPaying ReservationState",
+        "MarkPaying ReservationExpired",
+        "Revive ReservationExpired",
+        "Revive InsufficientStock",
+        "Ship ReservationState",
+        "Ship InsufficientStock",
+        "Cancel ReservationState",
+        "Cancel InsufficientStock",
+        "Return ReservationState",
+        "Return InsufficientStock",
+        "Return NotFound",
     ];
     let wanted = done.map(|name| format!("{name} done")).chain(refused.map(str::to_owned));
     let missing: Vec<String> = wanted.filter(|wanted| !told.contains(wanted)).collect();

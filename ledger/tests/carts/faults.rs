@@ -656,11 +656,12 @@ fn whatever_the_network_does_all_shards_agree_in_the_end() {
     let Counts { replaced, replaced_here, revived, revived_here, shipped, shipped_here, .. } = counts;
     let Counts { cancelled, returned, paying, limited, short, sold_short, replaced_reserves, rounds_joined, .. } =
         counts;
-    assert!(joined > 0 && forgotten > 0 && evictions > 0, "{counts:?}");
-    assert!(rounds_done > 0 && replaced > 0 && shipped + revived + cancelled + returned > 0, "{counts:?}");
+    assert!(joined > 0 && evictions > 0 && rounds_done > 0 && replaced > 0, "{counts:?}");
+    // What happens a few times in fifty runs may not happen in them at all.
     if cases < 2_000 {
         return;
     }
+    assert!(forgotten > 0, "{counts:?}");
     // In so many runs all of it happens: over several shards, and in one.
     let remote = [replaced - replaced_here, revived - revived_here, shipped - shipped_here];
     let local = [replaced_here, revived_here, shipped_here];

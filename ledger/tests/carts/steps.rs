@@ -92,7 +92,7 @@ pub fn what() -> impl Strategy<Value = What> {
     let units = prop_oneof![6 => 1..4_u64, 1 => 4..9_u64];
     let line = (pools.clone(), units, 0..3_u64, prop::bool::weighted(0.15));
     let best = prop::bool::weighted(0.3);
-    let reserve = (prop::collection::vec(line.clone(), 1..7), ttl.clone(), best.clone(), prop::bool::weighted(0.2));
+    let reserve = (prop::collection::vec(line.clone(), 1..7), ttl.clone(), best, prop::bool::weighted(0.2));
     // Whole ones end most.
     let some = prop_oneof![1 => Just(Vec::new()), 1 => parts.clone()];
     prop_oneof![

@@ -1,10 +1,13 @@
 //! A ledger as plain as can be: lists that are searched from the front. It was written from the semantics and shares
 //! only plain values with the real one. It knows no memory, no disk, no bytes and no bound on sweeping.
 
+#[path = "naive_sale.rs"]
+mod sale;
 #[path = "naive_stock.rs"]
 mod stock;
 
 use earmark_ledger::{command::*, outcome::*, settings::*, types::*};
+use sale::Sold;
 use stock::Wanted;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -23,6 +26,10 @@ pub struct Pool {
     pub committed: i128,
     pub unavailable: i128,
     pub in_transit: i128,
+    /// Units back on hand that had been sold.
+    pub returned: i128,
+    /// Units sold beyond on hand that did not come back.
+    pub owed: i128,
     pub expected: Vec<(Document, u64, i128)>,
     /// When the pool became short, and by what.
     pub short_since: Option<(u64, Position)>,
@@ -58,6 +65,8 @@ pub struct Hold {
     reserved_at: Position,
     /// SKUs whose limits it counts for: units sold, and until when they count.
     counted: Vec<(Sku, i128, u64)>,
+    revision: u32,
+    paying: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +77,7 @@ struct HoldLine {
     committed: i128,
     released: i128,
     expired: i128,
+    sold: Sold,
 }
 
 #[derive(Clone)]
@@ -86,6 +96,8 @@ pub struct Naive {
     pub settings: Vec<(Sku, u64, Settings)>,
     /// SKUs of which units were ever sold beyond on hand.
     sold_short: Vec<Sku>,
+    /// The hold that is being judged, and its units: they are not counted against it.
+    own: Option<(ReservationId, Vec<(PoolKey, i128)>)>,
     operations: Vec<(OperationId, Body, Outcome)>,
     refused: Vec<Refused>,
     index: u64,
@@ -116,8 +128,13 @@ fn operation_of(body: &Body) -> Option<OperationId> {
         Body::Adjust(adjust) => Some(adjust.operation),
         Body::Extend(extend) => Some(extend.operation),
         Body::Stockkeeping(asked) => Some(asked.operation()),
-        Body::Commit(commit) if !commit.parts.is_empty() => commit.operation,
+        Body::Commit(commit) if commit.revive || !commit.parts.is_empty() => commit.operation,
         Body::Release(release) if !release.parts.is_empty() => release.operation,
+        Body::Replace(replace) => Some(replace.operation),
+        Body::MarkPaying(paying) => Some(paying.operation),
+        Body::Ship(ship) => Some(ship.operation),
+        Body::Cancel(cancel) => Some(cancel.operation),
+        Body::Return(back) => Some(back.operation),
         _ => None,
     }
 }
@@ -195,6 +212,8 @@ impl Naive {
                 committed: 0,
                 unavailable: 0,
                 in_transit: 0,
+                returned: 0,
+                owed: 0,
                 expected: Vec::new(),
                 short_since: None,
             });
@@ -218,8 +237,10 @@ impl Naive {
         if let Some(known) = self.known(command) {
             return known;
         }
+        let reached = self.reached_before(&command.body);
         let result = self.judge(command);
-        let outcome = self.answer(result.clone());
+        let mut outcome = self.answer(result.clone());
+        outcome.replayed = reached && result.is_ok();
         let remembered = match &command.body {
             Body::Reserve(_) => true,
             other => operation_of(other).is_some(),
@@ -251,6 +272,19 @@ impl Naive {
         outcome
     }
 
+    /// Whether a whole cancel, or a whole late commit, finds its end reached.
+    fn reached_before(&self, body: &Body) -> bool {
+        match body {
+            Body::Cancel(cancel) if cancel.parts.is_empty() => {
+                self.hold(cancel.id).is_some_and(|at| self.cancelled_before(&self.holds[at]))
+            }
+            Body::Commit(commit) if commit.revive && commit.parts.is_empty() => {
+                self.hold(commit.id).is_some_and(|at| self.holds[at].ended == Some('c'))
+            }
+            _ => false,
+        }
+    }
+
     fn drop_refused(&mut self, body: &Body) {
         self.refused.retain(|refused| !same_intent(&refused.body, body));
     }
@@ -266,7 +300,9 @@ impl Naive {
                     return if same { again(&self.holds[at].answer) } else { conflict };
                 }
             }
-            Body::Commit(Commit { id, parts, .. }) | Body::Release(Release { id, parts, .. }) if parts.is_empty() => {
+            Body::Commit(Commit { id, parts, revive: false, .. }) | Body::Release(Release { id, parts, .. })
+                if parts.is_empty() =>
+            {
                 let by = if matches!(body, Body::Commit(_)) { 'c' } else { 'r' };
                 let hold = &self.holds[self.hold(*id)?];
                 return (hold.ended == Some(by)).then(|| Outcome {
@@ -310,6 +346,11 @@ impl Naive {
             Body::Commit(commit) => Some(commit.id),
             Body::Release(release) => Some(release.id),
             Body::Extend(extend) => Some(extend.id),
+            Body::Replace(replace) => Some(replace.id),
+            Body::MarkPaying(paying) => Some(paying.id),
+            Body::Ship(ship) => Some(ship.id),
+            Body::Cancel(cancel) => Some(cancel.id),
+            Body::Return(back) => Some(back.id),
             _ => None,
         };
         let absent = named.filter(|id| self.hold(*id).is_none());
@@ -396,7 +437,8 @@ impl Naive {
             if got > 0 {
                 last = self.moved_in(at);
             }
-            lines.push(HoldLine { pool: key, asked, held: got, committed: 0, released: 0, expired: 0 });
+            let sold = Sold::promised(&self.settings_of(&key.sku));
+            lines.push(HoldLine { pool: key, asked, held: got, committed: 0, released: 0, expired: 0, sold });
         }
         let told = Reserved {
             id: reserve.id,
@@ -417,12 +459,26 @@ impl Naive {
             last,
             reserved_at: last,
             counted: self.counted_skus(reserve),
+            revision: 1,
+            paying: false,
         });
         Ok((Done::Reserved(told), Some(last)))
     }
 
     /// Commit, release and extend of a hold that is there.
     fn end(&mut self, command: &Command, at: usize) -> Result<(Done, Option<Position>), Refusal> {
+        match &command.body {
+            Body::Replace(replace) => return self.replace(replace, at),
+            Body::MarkPaying(paying) => return self.mark_paying(paying, at),
+            Body::Ship(ship) => return self.ship(ship, at),
+            Body::Cancel(cancel) => return self.cancel(cancel, at),
+            Body::Return(back) => return self.take_return(back, at),
+            Body::Commit(_) if self.reached_before(&command.body) => return Ok((self.told(at), None)),
+            Body::Commit(commit) if commit.revive && self.holds[at].ended == Some('x') => {
+                return self.revive(commit, at);
+            }
+            _ => {}
+        }
         let hold = &self.holds[at];
         if let Some(by) = hold.ended {
             let since = TimeMs(hold.since);
@@ -539,6 +595,7 @@ impl Naive {
             pool.on_hand -= there;
             pool.sold += there;
             pool.short -= units - there;
+            pool.owed += units - there;
             if units > there {
                 self.sold_short.push(key.sku.clone());
             }
@@ -594,7 +651,9 @@ impl Naive {
         self.holds.retain(|hold| {
             let sold = hold.lines.iter().any(|line| line.committed > 0);
             let stays = if sold { 400 * DAY } else { 7 * DAY };
-            let over = hold.ended.is_some() && hold.id.time().0 + 7 * DAY < clock && hold.since + stays < clock;
+            let waits = hold.lines.iter().any(|line| line.unshipped() > 0);
+            let over =
+                hold.ended.is_some() && !waits && hold.id.time().0 + 7 * DAY < clock && hold.since + stays < clock;
             !(over && forget.reservations.contains(&hold.id))
         });
         self.operations.retain(|(id, ..)| !(id.time().0 + 7 * DAY < clock && forget.operations.contains(id)));
@@ -641,10 +700,10 @@ impl Naive {
             committed: q(line.committed),
             released: q(line.released),
             expired: q(line.expired),
-            shipped: Quantity::ZERO,
-            cancelled: Quantity::ZERO,
-            returned: Quantity::ZERO,
-            returned_unavailable: Quantity::ZERO,
+            shipped: q(line.sold.shipped),
+            cancelled: q(line.sold.cancelled),
+            returned: q(line.sold.returned),
+            returned_unavailable: q(line.sold.apart),
         };
         ReservationView {
             id: hold.id,
@@ -656,8 +715,8 @@ impl Naive {
             deadline: TimeMs(hold.deadline),
             since: TimeMs(hold.since),
             settled: true,
-            paying: false,
-            revision: 1,
+            paying: hold.paying,
+            revision: hold.revision,
         }
     }
 
@@ -673,7 +732,7 @@ impl Naive {
             sellable: q(self.free(pool)),
             received_total: q(pool.received),
             sold_total: q(pool.sold),
-            returned_total: Quantity::ZERO,
+            returned_total: q(pool.returned),
             in_transit: q(pool.in_transit),
             expected: q(pool.expected.iter().map(|(.., units)| units).sum()),
             expected_date: pool.expected.iter().map(|(_, date, _)| TimeMs(*date)).min(),

@@ -52,6 +52,12 @@ impl Naive {
         (pool.available - units(self.settings_of(&pool.key.sku).safety_stock)).max(0)
     }
 
+    /// Units a pool can give to what is being judged, which may have some of them already.
+    pub(super) fn can_give(&self, pool: &Pool) -> i128 {
+        let own = self.own.iter().flat_map(|(_, own)| own).find(|(key, _)| *key == pool.key);
+        self.free(pool) + own.map_or(0, |(_, units)| *units)
+    }
+
     pub(super) fn stocked(&self, key: &PoolKey) -> Result<usize, Refusal> {
         self.pool(key).ok_or_else(|| {
             Refusal::NotFound(match self.knows(&key.sku) {
@@ -309,7 +315,9 @@ impl Naive {
     /// Units and live holds an owner has of a SKU that count.
     fn used(&self, owner: &Owner, sku: &Sku) -> (i128, i128) {
         let (mut of_units, mut of_holds) = (0, 0);
-        for hold in self.holds.iter().filter(|hold| hold.request.owner == *owner) {
+        let own = self.own.as_ref().map(|(id, _)| *id);
+        let others = self.holds.iter().filter(|hold| hold.request.owner == *owner && Some(hold.id) != own);
+        for hold in others {
             for (_, sold, until) in hold.counted.iter().filter(|(counted, ..)| counted == sku) {
                 let held: i128 = hold.lines.iter().filter(|line| line.pool.sku == *sku).map(|line| line.held).sum();
                 of_units += held + if *until > self.clock { *sold } else { 0 };
@@ -392,7 +400,7 @@ impl Naive {
         for line in open {
             short.extend(self.deal(reserve, &named, &mut wanted, line)?);
         }
-        let free = |wanted: &Wanted| self.free(&self.pools[self.pool(&wanted.pool).expect("was found before")]);
+        let free = |wanted: &Wanted| self.can_give(&self.pools[self.pool(&wanted.pool).expect("was found before")]);
         let nothing = wanted.iter().all(|wanted| free(wanted).min(wanted.asked) == 0);
         for line in &wanted {
             if free(line) < line.required.max(i128::from(nothing)) {
@@ -421,7 +429,7 @@ impl Naive {
         let then = |date: &u64| {
             let come: i128 = pool.expected.iter().filter(|(_, day, _)| day <= date).map(|(.., units)| units).sum();
             let available = pool.available + (come - pool.short).max(0);
-            self.free(&Pool { available, ..pool.clone() }) >= wanted
+            self.can_give(&Pool { available, ..pool.clone() }) >= wanted
         };
         dates.into_iter().find(then).map(TimeMs)
     }
@@ -439,7 +447,7 @@ impl Naive {
         let mut pools: Vec<(&Pool, i128)> = Vec::new();
         for pool in self.pools.iter().filter(|pool| pool.key.sku == sku) {
             let taken: i128 = named.iter().filter(|(key, _)| *key == pool.key).map(|(_, asked)| asked).sum();
-            pools.push((pool, (self.free(pool) - taken).max(0)));
+            pools.push((pool, (self.can_give(pool) - taken).max(0)));
         }
         pools.sort_by(|a, b| a.0.key.location.cmp(&b.0.key.location));
         let anywhere: i128 = pools.iter().map(|(_, free)| free).sum();
@@ -472,7 +480,7 @@ impl Naive {
             if anywhere >= required {
                 return Err(Refusal::PolicyUnsatisfiable);
             }
-            let dates = all.iter().filter_map(|(pool, _)| self.earliest(pool, self.free(pool) + asked - anywhere));
+            let dates = all.iter().filter_map(|(pool, _)| self.earliest(pool, self.can_give(pool) + asked - anywhere));
             return Ok(Some(Shortage { line, asked: q(asked), sellable: q(most), earliest: dates.min() }));
         }
         let target = most.min(asked);
