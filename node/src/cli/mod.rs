@@ -14,6 +14,7 @@ mod expect;
 mod extend;
 mod failure;
 mod id;
+mod import;
 mod init;
 mod lists;
 mod output;
@@ -150,6 +151,8 @@ pub enum Command {
     Admin(admin::Action),
     /// Plays recorded orders against a cluster and checks the books.
     Replay(replay::Arguments),
+    /// Imports stock and settings of SKUs from a CSV file: a verdict per row, resumable, with a dry run.
+    Import(Box<import::Arguments>),
     /// Prints a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -225,6 +228,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
         Command::Init(arguments) => init::run(global, arguments).await,
         Command::Admin(action) => admin::run(global, action).await,
         Command::Replay(arguments) => replay::run(global, arguments).await,
+        Command::Import(arguments) => import::run(global, *arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }
