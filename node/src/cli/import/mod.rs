@@ -43,7 +43,7 @@ Columns, in any order; only sku is required:
   action sku location kind lot quantity expected_on_hand override document reason
   deduct safety_stock hold_time units_per_owner units_window holds_per_owner frozen opens closes cancel_window
   return_window allocation places
-A row without an action receives its quantity, or configures the SKU if it has none. An empty cell changes nothing;
+A row without an action receives its quantity; with settings and no quantity it configures. An empty cell changes nothing;
 `none` takes a setting away. Interrupted, the same command goes on where it was; no row is done twice.
 The exit code is the gravest of: 4 a row is unknown, 3 stopped before the end, 2 bad rows, 1 refused rows, 0 all done.
 
@@ -120,7 +120,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         Err(_) if arguments.restart => None,
         Err(failure) => return Err(failure),
     };
-    match begin(global, &arguments, &paths, defaults, before).await {
+    match begin(global, &arguments, &paths, defaults, before, &patience).await {
         Ok((client, state, source, results)) => {
             let import = Import { client, state, results, patience };
             let report = import.go(&mut keeper, source).await?;
@@ -141,6 +141,7 @@ async fn begin(
     paths: &Paths,
     defaults: Defaults,
     before: Option<State>,
+    patience: &Patience,
 ) -> Result<(Client, State, Source, Results), Failure> {
     if before.is_none() && !arguments.restart && paths.results.exists() {
         let why = "is there, but no progress of its import: give other --results, or begin anew with --restart";
@@ -161,7 +162,8 @@ async fn begin(
         None => State::new(terms, client.server_time()),
     };
     let plan = arguments.plan(paths, &state.terms.defaults, state.settled.mark(), state.open.as_ref().map(Open::mark));
-    let source = Source::open(plan)?;
+    let mut source = Source::open(plan)?;
+    ready(&mut source, patience).await?;
     let results = Results::open(&paths.results, state.settled.results_bytes)?;
     Ok((client, state, source, results))
 }
@@ -176,6 +178,7 @@ async fn try_out(
 ) -> Result<ExitCode, Failure> {
     let client = connect(global).await?;
     let mut source = Source::open(arguments.plan(&paths, &defaults, Mark::default(), None))?;
+    ready(&mut source, &patience).await?;
     let mut results = Results::open(&paths.results, 0)?;
     let (mut meter, mut counts, mut finished) = (Meter::new(&source, 0), Counts::default(), false);
     let begun = Instant::now();
@@ -253,6 +256,15 @@ impl Import {
     }
 }
 
+/// Waits until the file is known to be good as far as it has to be. A pipe may have nothing to read for long.
+async fn ready(source: &mut Source, patience: &Patience) -> Result<(), Failure> {
+    let mut stop = patience.stop.clone();
+    tokio::select! {
+        ready = source.ready() => ready,
+        Ok(_) = stop.wait_for(|stop| *stop) => Err(Failure::local("stopped before the first row")),
+    }
+}
+
 /// The next block; none at the end, and when the import is to stop while a slow pipe is waited for.
 async fn next(source: &mut Source, patience: &Patience) -> Result<Option<source::Block>, Failure> {
     let mut stop = patience.stop.clone();
@@ -278,6 +290,14 @@ fn stopper() -> watch::Receiver<bool> {
 
 impl Arguments {
     fn paths(&self) -> Result<Paths, Failure> {
+        let mut paths = self.named()?;
+        // The progress file remembers it, and the next run may be begun in another folder.
+        paths.results = std::path::absolute(&paths.results)
+            .map_err(|error| Failure::input("--results", format!("can't be told as a whole path: {error}")))?;
+        Ok(paths)
+    }
+
+    fn named(&self) -> Result<Paths, Failure> {
         let with = |path: &Path, end: &str| {
             let mut name = path.as_os_str().to_owned();
             name.push(end);

@@ -141,8 +141,9 @@ impl Row {
             Some(_) => cells.read(Column::Location, |_, text| parse::location(text)),
             None => Some(defaults.location.clone()),
         };
-        let action = action(&mut cells, defaults);
-        let task = task(action, &mut cells, defaults);
+        let settings = Some(Patch::read(&mut cells)).filter(|patch| !patch.is_empty());
+        let action = action(&mut cells, defaults, settings.is_some());
+        let task = task(action, &mut cells, defaults, settings);
         let shown = |read: Option<String>, column| {
             // What is not good enough to be sent is shown as far as it can be.
             read.or_else(|| cell(column).map(|text| text.chars().take(64).collect())).unwrap_or_default()
@@ -159,8 +160,8 @@ impl Row {
     }
 }
 
-/// A row without an action of its own receives if it has a quantity, and else configures.
-fn action(cells: &mut Cells<'_>, defaults: &Defaults) -> Option<Action> {
+/// A row without an action of its own receives, unless it has settings and no quantity.
+fn action(cells: &mut Cells<'_>, defaults: &Defaults, settings: bool) -> Option<Action> {
     if (cells.cell)(Column::Action).is_some() {
         return cells.read(Column::Action, |name, text| {
             Action::from_str(text, true).map_err(|_| {
@@ -170,17 +171,16 @@ fn action(cells: &mut Cells<'_>, defaults: &Defaults) -> Option<Action> {
         });
     }
     let quantity = (cells.cell)(Column::Quantity).is_some();
-    Some(defaults.action.unwrap_or(if quantity { Action::Receive } else { Action::Configure }))
+    Some(defaults.action.unwrap_or(if settings && !quantity { Action::Configure } else { Action::Receive }))
 }
 
-fn task(action: Option<Action>, cells: &mut Cells<'_>, defaults: &Defaults) -> Task {
-    let settings = Some(Patch::read(cells)).filter(|patch| !patch.is_empty());
+fn task(action: Option<Action>, cells: &mut Cells<'_>, defaults: &Defaults, settings: Option<Patch>) -> Task {
     let Some(action) = action else { return Task { stock: None, settings } };
     only(action, cells);
     let stock = match action {
         Action::Configure => {
             if settings.is_none() {
-                cells.problems.push("has neither a quantity nor a setting".to_owned());
+                cells.problems.push("names no setting".to_owned());
             }
             None
         }
@@ -400,14 +400,14 @@ mod tests {
     #[test]
     fn every_problem_of_a_row_is_told() {
         for (row, fields) in [
-            (",,,,,,,,,", "sku|neither"),
+            (",,,,,,,,,r", "sku|quantity: is missing|reason: has no meaning"),
             ("set,tea,,,,5,,,,", "reason|expected_on_hand"),
             ("set,tea,,,,5,5,yes,,r", "override"),
             ("receive,tea,ma/in,later,a b,0,,,,", "location|kind|lot|quantity"),
             ("receive,tea,,,,1.5,3,,,r", "expected_on_hand|reason|quantity"),
             ("receive,tea,,,,,,,,", "quantity: is missing"),
             ("order,tea,,,,5,,,,", "action"),
-            ("configure,tea,,,,5,,,,", "quantity: has no meaning|neither"),
+            ("configure,tea,,,,5,,,,", "quantity: has no meaning|names no setting"),
             ("adjust,tea,,,,0,,,,r", "quantity"),
             ("count,tea,,,,x,,yes,,", "override|quantity"),
         ] {

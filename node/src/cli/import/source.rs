@@ -14,7 +14,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes of one row. More is no row but a quote that is not closed.
@@ -59,6 +59,7 @@ pub(super) struct Plan {
 
 /// Blocks as they are read.
 pub(super) struct Source {
+    ready: Option<oneshot::Receiver<()>>,
     blocks: mpsc::Receiver<Result<Block, Failure>>,
     read: Arc<AtomicU64>,
     size: Option<u64>,
@@ -86,14 +87,30 @@ impl Source {
         };
         let raw = Counted { inner: raw, read: Arc::clone(&read) };
         let (sender, blocks) = mpsc::channel(1);
+        let (checked, ready) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("import-read".to_owned()).spawn(move || {
-            if let Err(failure) = deliver(&plan, raw, &sender) {
+            if let Err(failure) = deliver(&plan, raw, checked, &sender) {
                 // Whoever does not listen any more does not want to know.
                 let _ = sender.blocking_send(Err(failure));
             }
         });
         spawned.map_err(|error| Failure::local(format!("no thread to read the file: {error}")))?;
-        Ok(Self { blocks, read, size })
+        Ok(Self { ready: Some(ready), blocks, read, size })
+    }
+
+    /// Waits until the header, and what an earlier run settled or left open, is read and found to be good.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
+        let Some(ready) = self.ready.take() else { return Ok(()) };
+        if ready.await.is_ok() {
+            return Ok(());
+        }
+        match self.blocks.recv().await {
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(_)) | None => Err(Failure::local("whoever reads the file is gone")),
+        }
     }
 
     /// The next block that is not settled; none at the end of the file.
@@ -118,18 +135,18 @@ impl Source {
 fn deliver(
     plan: &Plan,
     raw: impl Read + Send + 'static,
+    checked: oneshot::Sender<()>,
     to: &mpsc::Sender<Result<Block, Failure>>,
 ) -> Result<(), Failure> {
     let mut rows = Rows::open(raw, plan)?;
     rows.skip(plan)?;
-    if let Some(open) = plan.open {
-        let block = rows.block(open.rows.saturating_sub(plan.settled.rows), u64::MAX)?;
-        if block.end != open {
-            return Err(changed(plan, open.rows));
-        }
-        if to.blocking_send(Ok(block)).is_err() {
-            return Ok(());
-        }
+    let open = plan.open.map(|open| rows.again(plan, open)).transpose()?;
+    // Who does not wait for that does not take blocks either.
+    let _ = checked.send(());
+    if let Some(block) = open
+        && to.blocking_send(Ok(block)).is_err()
+    {
+        return Ok(());
     }
     loop {
         let block = rows.block(u64::try_from(plan.block_rows).unwrap_or(u64::MAX), BLOCK_BYTES_MAX)?;
@@ -218,6 +235,12 @@ impl Rows {
             return Err(changed(plan, plan.settled.rows));
         }
         Ok(())
+    }
+
+    /// The block that was open, as it was.
+    fn again(&mut self, plan: &Plan, open: Mark) -> Result<Block, Failure> {
+        let block = self.block(open.rows.saturating_sub(plan.settled.rows), u64::MAX)?;
+        if block.end == open { Ok(block) } else { Err(changed(plan, open.rows)) }
     }
 
     fn block(&mut self, rows_max: u64, bytes_max: u64) -> Result<Block, Failure> {
@@ -334,12 +357,14 @@ mod tests {
 
     fn read(text: impl Into<Vec<u8>>, plan: &Plan) -> Result<Vec<Block>, String> {
         let (sender, mut blocks) = mpsc::channel(1_000);
-        let ended = deliver(plan, Cursor::new(text.into()), &sender);
+        let (checked, mut ready) = oneshot::channel();
+        let ended = deliver(plan, Cursor::new(text.into()), checked, &sender);
         drop(sender);
         let mut all = Vec::new();
         while let Ok(block) = blocks.try_recv() {
             all.push(block.expect("blocks before a failure"));
         }
+        assert_eq!(ready.try_recv().is_ok(), ended.is_ok() || !all.is_empty(), "nothing comes before it is checked");
         match ended {
             Ok(()) => Ok(all),
             Err(Failure::Input { field, problem }) => Err(format!("{field} {problem}")),
