@@ -181,7 +181,5 @@ async fn a_file_is_imported() {
     each_row_has_its_verdict(&world).await;
     what_was_done_is_not_done_again_whatever_happened_since(&world).await;
     what_cannot_be_begun_is_told(&world).await;
-    for running in nodes {
-        running.stop().await;
-    }
+    futures::future::join_all(nodes.into_iter().map(earmark_node::Running::stop)).await;
 }

@@ -58,7 +58,11 @@ impl Carrier<'_> {
         }
         self.stock(block, state, &notes, &mut verdicts).await?;
         let every: Option<Vec<Verdict>> = verdicts.into_iter().collect();
-        every.ok_or_else(|| Failure::local("a row was left without a verdict"))
+        let mut every = every.ok_or_else(|| Failure::local("a row was left without a verdict"))?;
+        if self.doubt {
+            every.iter_mut().for_each(doubted);
+        }
+        Ok(every)
     }
 
     /// What became of the settings, by SKU.
@@ -84,9 +88,10 @@ impl Carrier<'_> {
         // What an earlier run noted is repeated as it was, whatever the settings are by now.
         let mut changes = BTreeMap::new();
         for change in &state.open.as_ref().ok_or_else(no_block)?.changes {
-            let row = block.rows.iter().find(|row| row.number == change.row);
-            let row = row.ok_or_else(|| Failure::local("the progress file speaks of a row that is not there"))?;
-            changes.insert(row.sku.clone(), change.clone());
+            changes.insert(block.row(change.row).ok_or_else(no_row)?.sku.clone(), change.clone());
+        }
+        for number in &state.open.as_ref().ok_or_else(no_block)?.kept {
+            told.insert(block.row(*number).ok_or_else(no_row)?.sku.clone(), kept());
         }
         let mut doubt = self.doubt;
         for round in 1..=ROUNDS_MAX {
@@ -99,9 +104,8 @@ impl Carrier<'_> {
                 break;
             }
             let unplanned: Vec<&str> = open.keys().copied().filter(|sku| !changes.contains_key(*sku)).collect();
-            let made = self.plan(block, &open, &unplanned, state, &mut told).await?;
-            if !made.is_empty() || round == 1 {
-                changes.extend(made);
+            if !unplanned.is_empty() || round == 1 {
+                changes.extend(self.plan(block, &open, &unplanned, state, &mut told).await?);
                 note(state, keeper, &changes)?;
             }
             let sent: Vec<(&str, &Change)> = open
@@ -164,10 +168,11 @@ impl Carrier<'_> {
             let rows = &groups[sku];
             let mut after = before.clone();
             rows.iter().for_each(|(_, patch)| patch.put(&mut after));
+            let row = block.rows[rows[0].0].number;
             if after == before {
-                told.insert((*sku).to_owned(), Verdict::done("settings as they were".to_owned(), false));
+                open.kept.push(row);
+                told.insert((*sku).to_owned(), kept());
             } else {
-                let row = block.rows[rows[0].0].number;
                 changes.insert((*sku).to_owned(), Change::new(row, round, version, &after));
             }
         }
@@ -184,7 +189,7 @@ impl Carrier<'_> {
         let opened = TimeMs(state.open.as_ref().ok_or_else(no_block)?.opened_ms);
         let mut operations = Vec::new();
         for (sku, change) in changes {
-            let row = block.rows.iter().find(|row| row.number == change.row).ok_or_else(no_block)?;
+            let row = block.row(change.row).ok_or_else(no_row)?;
             let settings = change.settings().ok_or_else(no_block)?;
             let id = state.import.operation(opened, row, Part::Settings(change.round));
             operations.push(self.client.configure(*sku, change.version, settings).id(id).operation());
@@ -230,8 +235,10 @@ impl Carrier<'_> {
                 verdicts[place] = Some(verdict);
             }
             if blocked || self.patience.is_over() {
-                for (place, ..) in waiting {
-                    verdicts[place] = Some(stopped());
+                for (place, _, _, note) in waiting {
+                    let mut verdict = stopped();
+                    verdict.message.push_str(note);
+                    verdicts[place] = Some(verdict);
                 }
                 return Ok(());
             }
@@ -270,6 +277,11 @@ impl Carrier<'_> {
     }
 }
 
+/// Nothing had to be changed.
+fn kept() -> Verdict {
+    Verdict::done("settings as they were".to_owned(), false)
+}
+
 /// The progress file knows of every change before it is sent.
 fn note(state: &mut State, keeper: &mut Keeper, changes: &BTreeMap<String, Change>) -> Result<(), Failure> {
     state.open.as_mut().ok_or_else(no_block)?.changes = changes.values().cloned().collect();
@@ -280,12 +292,24 @@ fn no_block() -> Failure {
     Failure::local("the progress file has no such block open")
 }
 
+fn no_row() -> Failure {
+    Failure::local("the progress file speaks of a row that is not there")
+}
+
 /// The settings of a SKU and their version. One that is not there yet has none, and can be given some.
 pub(super) fn read_of(told: Told) -> Result<(u64, SkuSettings), Verdict> {
     match told {
         Told::Done(Answer::Settings(SettingsRead { version, settings, .. })) => Ok((version, settings)),
         Told::Refused(error) if error.code() == Code::NotFound => Ok((0, SkuSettings::default())),
         other => Err(verdict_of(other).unwrap_or_else(|_| stopped())),
+    }
+}
+
+/// What nobody was asked in this run, an earlier one may have done.
+fn doubted(verdict: &mut Verdict) {
+    if verdict.end == End::Unavailable {
+        let message = format!("an earlier run may have done it; run the import again: {}", verdict.message);
+        *verdict = Verdict { end: End::Unknown, code: "OUTCOME_UNKNOWN", message, ..verdict.clone() };
     }
 }
 

@@ -66,6 +66,9 @@ pub(super) struct Open {
     /// How often settings were read for it. Each time the changes made of them get ids of their own.
     #[serde(default)]
     pub(super) rounds: u32,
+    /// The first rows of SKUs whose settings were as asked, so that their stock was next.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) kept: Vec<u64>,
     /// The changes of settings in it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(super) changes: Vec<Change>,
@@ -116,7 +119,7 @@ impl Settled {
 
 impl Open {
     pub(super) fn new(mark: Mark, opened: TimeMs) -> Self {
-        Self { mark: mark.into(), opened_ms: opened.0, rounds: 0, changes: Vec::new() }
+        Self { mark: mark.into(), opened_ms: opened.0, rounds: 0, kept: Vec::new(), changes: Vec::new() }
     }
 
     pub(super) fn mark(&self) -> Mark {

@@ -41,6 +41,15 @@ pub(super) struct Block {
     pub(super) end: Mark,
 }
 
+impl Block {
+    /// The row of that number.
+    pub(super) fn row(&self, number: u64) -> Option<&Row> {
+        let first = self.rows.first()?.number;
+        let place = usize::try_from(number.checked_sub(first)?).ok()?;
+        self.rows.get(place)
+    }
+}
+
 /// What to read, and where to begin.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -420,6 +429,8 @@ mod tests {
         let rest = read(FIVE, &Plan { settled, ..plan() }).expect("good");
         assert_eq!(names(&rest), names(&blocks[1..]));
         assert_eq!(rest[0].rows[0].content, blocks[1].rows[0].content);
+        assert_eq!(rest[0].row(4).map(|row| row.line), Some(5));
+        assert!(rest[0].row(2).is_none() && rest[0].row(5).is_none());
         // Whatever a block may have now, the open one has the rows it had.
         let open = Some(blocks[1].end);
         let rest = read(FIVE, &Plan { settled, open, block_rows: 50, ..plan() }).expect("good");
