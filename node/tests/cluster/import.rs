@@ -108,25 +108,30 @@ async fn each_row_has_its_verdict(world: &World) {
     assert_eq!(world.client.settings("sugar").send().await.expect("read").settings.safety_stock, 3);
 }
 
-/// It is killed once its first row is done and told, but not noted as settled; then others change the same things.
-async fn what_was_done_is_not_done_again_whatever_happened_since(world: &World) {
-    let (rows, results) = ("sku,quantity,safety_stock\nlamp,5,2\nlamp,1,\n", world.folder.join("r.csv"));
-    let arguments = ["-", "--progress", "p", "--results", "r.csv", "--in-flight", "1"];
-    let mut command = world.command(&arguments);
+/// Feeds the first row, and kills the import once that is done and told, but not noted as settled.
+async fn killed_after_one(world: &World, begun: &str, arguments: &[&str], results: &str) {
+    let results = world.folder.join(results);
+    let mut command = world.command(arguments);
     let mut first = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started");
     let mut pipe = first.stdin.take().expect("piped");
-    let begun = &rows[..rows.find("lamp,1").expect("the second row")];
     pipe.write_all(begun.as_bytes()).expect("it reads");
     while std::fs::read_to_string(&results).unwrap_or_default().lines().count() < 2 {
         assert!(first.try_wait().expect("asked").is_none(), "it waits for the second row");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let (busy, _, said) = world.import(&arguments).await;
+    let (busy, _, said) = world.import(arguments).await;
     assert_eq!(busy, Some(2), "{said}");
     assert!(said.contains("another import"), "{said}");
     first.kill().expect("killed");
     first.wait().expect("ended");
-    drop(pipe);
+}
+
+/// Others change the same things between two runs.
+async fn what_was_done_is_not_done_again_whatever_happened_since(world: &World) {
+    let rows = "sku,quantity,safety_stock\nlamp,5,2\nlamp,1,\n";
+    let begun = &rows[..rows.find("lamp,1").expect("the second row")];
+    let arguments = ["-", "--progress", "p", "--results", "r.csv", "--in-flight", "1"];
+    killed_after_one(world, begun, &arguments, "r.csv").await;
 
     let others = SkuSettings { safety_stock: 9, ..SkuSettings::default() };
     world.client.configure("lamp", 1, others).send().await.expect("set");
@@ -157,6 +162,21 @@ async fn what_was_done_is_not_done_again_whatever_happened_since(world: &World) 
     assert_eq!(world.on_hand("lamp", "main").await, 23, "another import does all of it again");
 }
 
+/// The settings were as the row asks, so there was nothing to do; others changed them between two runs.
+async fn settings_that_were_right_are_not_judged_anew(world: &World) {
+    let settings = |units| SkuSettings { safety_stock: units, ..SkuSettings::default() };
+    world.client.configure("vase", 0, settings(2)).send().await.expect("set");
+    let rows = "sku,quantity,safety_stock\nvase,5,2\n";
+    let arguments = ["-", "--progress", "q", "--results", "s.csv", "--in-flight", "1"];
+    killed_after_one(world, rows, &arguments, "s.csv").await;
+    world.client.configure("vase", 1, settings(9)).send().await.expect("set");
+    world.file("vases.csv", rows);
+    let (exit, report, said) = world.import(&["vases.csv", "--progress", "q", "--results", "s.csv"]).await;
+    assert_eq!((exit, &report["done"], &report["replayed"]), (Some(0), &1.into(), &1.into()), "{said}");
+    let read = world.client.settings("vase").send().await.expect("read");
+    assert_eq!((read.version, read.settings.safety_stock, world.on_hand("vase", "main").await), (2, 9, 5));
+}
+
 async fn what_cannot_be_begun_is_told(world: &World) {
     world.file("odd.csv", "sku,qty\na,1\n");
     let (exit, _, said) = world.import(&["odd.csv"]).await;
@@ -180,6 +200,7 @@ async fn a_file_is_imported() {
     a_dry_run_changes_nothing(&world).await;
     each_row_has_its_verdict(&world).await;
     what_was_done_is_not_done_again_whatever_happened_since(&world).await;
+    settings_that_were_right_are_not_judged_anew(&world).await;
     what_cannot_be_begun_is_told(&world).await;
     futures::future::join_all(nodes.into_iter().map(earmark_node::Running::stop)).await;
 }

@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How one operation ended.
 #[derive(Debug)]
 pub(super) enum Told {
-    Done(Answer),
+    Done(Box<Answer>),
     /// Surely not done, by the cluster's judgement.
     Refused(Error),
     /// Surely not done: nobody judged it in time.
@@ -117,7 +117,7 @@ pub(super) async fn settle(
         for (mut one, answer) in open.into_iter().zip(answers) {
             let error = match answer {
                 Ok(answer) => {
-                    told[one.place] = Some(Told::Done(answer));
+                    told[one.place] = Some(Told::Done(Box::new(answer)));
                     continue;
                 }
                 Err(error) => error,

@@ -5,11 +5,12 @@
 //! it as it was, and what others set since is not undone. Settings that are as asked already are left alone.
 //! Rows of the same pool go one after the other, all others at once.
 
+use super::act::{Act, Stock};
 use super::ask::{Patience, Told, settle};
 use super::ids::Part;
 use super::patch::Patch;
 use super::progress::{Change, Keeper, State};
-use super::row::{Act, Row, Stock};
+use super::row::Row;
 use super::source::Block;
 use super::verdict::{End, Verdict};
 use crate::cli::Failure;
@@ -299,7 +300,10 @@ fn no_row() -> Failure {
 /// The settings of a SKU and their version. One that is not there yet has none, and can be given some.
 pub(super) fn read_of(told: Told) -> Result<(u64, SkuSettings), Verdict> {
     match told {
-        Told::Done(Answer::Settings(SettingsRead { version, settings, .. })) => Ok((version, settings)),
+        Told::Done(answer) => match *answer {
+            Answer::Settings(SettingsRead { version, settings, .. }) => Ok((version, settings)),
+            _ => Err(stopped()),
+        },
         Told::Refused(error) if error.code() == Code::NotFound => Ok((0, SkuSettings::default())),
         other => Err(verdict_of(other).unwrap_or_else(|_| stopped())),
     }
@@ -325,17 +329,18 @@ pub(super) fn verdict_of(told: Told) -> Result<Verdict, Failure> {
     let bad =
         |end, error: &Error, message: String, open| Verdict { end, code: error.name(), message, replayed: false, open };
     Ok(match told {
-        Told::Done(Answer::Stocked(change)) => {
-            Verdict::done(format!("on hand {}", change.pool.on_hand), change.replayed)
-        }
-        Told::Done(Answer::Corrected(change)) => {
-            let short = if change.pool.short > 0 { format!(", {} short", change.pool.short) } else { String::new() };
-            Verdict::done(format!("on hand {}{short}", change.pool.on_hand), change.replayed)
-        }
-        Told::Done(Answer::Configured(change)) => {
-            Verdict::done(format!("settings version {}", change.version), change.replayed)
-        }
-        Told::Done(_) => return Err(Failure::local("a node answered another question than was asked")),
+        Told::Done(answer) => match *answer {
+            Answer::Stocked(change) => Verdict::done(format!("on hand {}", change.pool.on_hand), change.replayed),
+            Answer::Corrected(change) => {
+                let short =
+                    if change.pool.short > 0 { format!(", {} short", change.pool.short) } else { String::new() };
+                Verdict::done(format!("on hand {}{short}", change.pool.on_hand), change.replayed)
+            }
+            Answer::Configured(change) => {
+                Verdict::done(format!("settings version {}", change.version), change.replayed)
+            }
+            _ => return Err(Failure::local("a node answered another question than was asked")),
+        },
         Told::Refused(error) => {
             let end = match code_of(&error) {
                 2 => End::BadInput,

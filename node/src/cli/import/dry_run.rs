@@ -4,9 +4,10 @@
 //! Each row is judged for itself, by the stock and the settings as they are now: rows before it in the file are not
 //! counted. What only the ledger can judge in the moment is not foreseen.
 
+use super::act::{Act, Stock};
 use super::ask::{Patience, Told, settle};
 use super::carry::{read_of, verdict_of};
-use super::row::{Act, Row, Stock};
+use super::row::Row;
 use super::source::Block;
 use super::verdict::{End, Verdict};
 use crate::cli::Failure;
@@ -55,7 +56,10 @@ async fn look_up<'a>(client: &Client, block: &'a Block, patience: &Patience) -> 
 
 fn pools_of(told: Told) -> Result<Option<Vec<Pool>>, Verdict> {
     match told {
-        Told::Done(Answer::Stock(stock)) => Ok(Some(stock.pools)),
+        Told::Done(answer) => match *answer {
+            Answer::Stock(stock) => Ok(Some(stock.pools)),
+            _ => Err(Verdict::bad("a node answered another question than was asked".to_owned())),
+        },
         Told::Refused(error) if error.code() == Code::NotFound => Ok(None),
         other => Err(verdict_of(other).unwrap_or_else(|failure| Verdict::bad(format!("{failure:?}")))),
     }

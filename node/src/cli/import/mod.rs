@@ -6,6 +6,7 @@
 //! block was opened, all of which the progress file keeps. A run that goes on repeats the open block under the ids of its
 //! first sending, and the ledger tells the first outcome where there is one.
 
+mod act;
 mod ask;
 mod carry;
 mod columns;
@@ -17,6 +18,7 @@ mod progress;
 mod report;
 mod row;
 mod source;
+mod text;
 mod verdict;
 
 use super::serve::stop_asked;

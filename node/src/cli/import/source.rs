@@ -6,25 +6,19 @@
 
 use super::columns::Columns;
 use super::row::{Defaults, Row, is_blank};
+use super::text::{Counted, Leash, READ_AHEAD, ROW_BYTES_MAX, delimiter, first_line, unpacked};
 use crate::cli::Failure;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
-use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Bytes of one row. More is no row but a quote that is not closed.
-const ROW_BYTES_MAX: u64 = 64 << 10;
-
 /// Bytes of the rows of a block. Beyond, a block has fewer rows.
 const BLOCK_BYTES_MAX: u64 = 4 << 20;
-
-/// Bytes read at a time.
-const READ_AHEAD: usize = 64 << 10;
 
 /// Up to which row, and a hash of everything until there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -280,67 +274,6 @@ fn chained(digest: u128, record: &ByteRecord) -> u128 {
         bytes.extend_from_slice(cell);
     }
     xxh3_128(&bytes)
-}
-
-/// Unpacks what is gzipped, by its first bytes and not its name: a name may lie.
-fn unpacked(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let mut head = Vec::new();
-    raw.by_ref().take(2).read_to_end(&mut head)?;
-    let gzipped = head == [0x1f, 0x8b];
-    let whole = BufReader::with_capacity(READ_AHEAD, Cursor::new(head).chain(raw));
-    Ok(if gzipped { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
-}
-
-/// The header, or as much of it as a row may have.
-fn first_line(text: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    for byte in text.take(ROW_BYTES_MAX).bytes() {
-        let byte = byte?;
-        line.push(byte);
-        if byte == b'\n' {
-            break;
-        }
-    }
-    Ok(line)
-}
-
-/// What separates the names of the header. Spreadsheets write `;` where `,` is the decimal sign.
-fn delimiter(header: &[u8]) -> u8 {
-    header.iter().copied().find(|byte| matches!(byte, b',' | b';' | b'\t')).unwrap_or(b',')
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-/// Gives no more than one row may have. The parser asks for more only when it has used up what it was given, so what was
-/// given when it asks is where it stands.
-struct Leash<R> {
-    inner: R,
-    given: u64,
-    limit: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Leash<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given > self.limit.load(Ordering::Relaxed) {
-            let problem = format!("a row is longer than {} KiB; is a quote not closed?", ROW_BYTES_MAX >> 10);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-        }
-        let count = self.inner.read(buffer)?;
-        self.given += count as u64;
-        Ok(count)
-    }
 }
 
 /// The name a file is shown by.
