@@ -22,11 +22,13 @@ use std::{
     time::Instant,
 };
 
-/// Rows in flight at most.
-const IN_FLIGHT: usize = 100;
-
 fn row_count() -> usize {
     std::env::var("EARMARK_TEST_IMPORT_ROWS").map_or(3_000, |text| text.parse().expect("a number"))
+}
+
+/// Rows in flight at most: so many that there are some dozens of blocks.
+fn in_flight() -> usize {
+    (row_count() / 30).clamp(10, 2_000)
 }
 
 /// What a file asks for: its rows, and what must come of them.
@@ -78,7 +80,7 @@ impl Import {
         let mut command = Command::new(binary());
         command.args(["--endpoints", &self.endpoints, "--output", "json", "import"]).arg(file);
         command.arg("--progress").arg(&self.progress).arg("--results").arg(&self.results);
-        command.arg("--in-flight").arg(IN_FLIGHT.to_string());
+        command.arg("--in-flight").arg(in_flight().to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command
     }
@@ -93,7 +95,7 @@ impl Import {
             pipe.write_all(text.as_bytes()).expect("it reads");
             pipe
         });
-        let whole = rows / IN_FLIGHT * IN_FLIGHT;
+        let whole = rows / in_flight() * in_flight();
         eventually("verdicts of the rows it was fed", async || {
             assert!(import.try_wait().expect("asked").is_none(), "it waits for more rows");
             let told = self.told().len();
@@ -196,7 +198,7 @@ async fn an_interrupted_import_does_every_row_once() {
     }
     assert_eq!(report["finished"], true);
     let replayed = report["replayed"].as_u64().expect("a number");
-    assert!(replayed >= IN_FLIGHT as u64 / 2, "what was done and not noted is told again: {replayed}");
+    assert!(replayed >= in_flight() as u64 / 2, "what was done and not noted is told again: {replayed}");
     let told = import.told();
     let expected: Vec<(u64, String)> = (2..rows as u64 + 2)
         .map(|line| (line, if feed.bad.contains(&line) { "bad_input" } else { "done" }.to_owned()))

@@ -122,10 +122,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         Err(_) if arguments.restart => None,
         Err(failure) => return Err(failure),
     };
+    let begun = Instant::now();
     match begin(global, &arguments, &paths, defaults, before, &patience).await {
         Ok((client, state, source, results)) => {
             let import = Import { client, state, results, patience };
-            let report = import.go(&mut keeper, source).await?;
+            let report = import.go(&mut keeper, source, begun).await?;
             global.output.print(&report)?;
             Ok(report.exit())
         }
@@ -212,16 +213,15 @@ struct Import {
 }
 
 impl Import {
-    async fn go(mut self, keeper: &mut Keeper, mut source: Source) -> Result<Report, Failure> {
-        let begun = Instant::now();
+    async fn go(mut self, keeper: &mut Keeper, mut source: Source, begun: Instant) -> Result<Report, Failure> {
         let mut counts = self.state.settled.counts;
         let skipped = counts.rows();
         let mut meter = Meter::new(&source, skipped);
         if skipped > 0 || self.state.open.is_some() {
-            let begun = super::views::time_text(TimeMs(self.state.begun_ms));
+            let since = super::views::time_text(TimeMs(self.state.begun_ms));
             let how =
                 if self.state.finished { "this file was imported; looking for more rows in" } else { "going on with" };
-            meter.say(&format!("{how} the import begun {begun}: {skipped} rows have their verdict"));
+            meter.say(&format!("{how} the import begun {since}: {skipped} rows have their verdict"));
         }
         // What an earlier run left open comes first, as it was.
         let mut doubt = self.state.open.is_some();
