@@ -205,3 +205,22 @@ fn bad_words_of_those_who_keep_the_stock() {
         check(&line);
     }
 }
+
+#[test]
+fn bad_imports() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stock.csv");
+    std::fs::write(&path, "sku,quantity\ntea,1\n").expect("written");
+    let good = path.to_str().expect("text");
+    check(&case("import missing.csv", &["missing.csv", "No such file"]));
+    check(&case("import missing.csv --dry-run", &["missing.csv", "No such file"]));
+    check(&case("import -", &["--progress", "standard input"]));
+    check(&case("import - --dry-run", &["--results", "standard input"]));
+    check(&case(&format!("import {good} --action order"), &["--action", "order", "receive"]));
+    check(&case(&format!("import {good} --location a/b"), &["location", "letters, digits"]));
+    check(&case(&format!("import {good} --in-flight 0"), &["--in-flight"]));
+    check(&case(&format!("import {good} --patience soon"), &["patience", "soon"]));
+    check(&case(&format!("import {good} --progress /missing/progress"), &["/missing/progress"]));
+    std::fs::write(folder.path().join("stock.csv.import"), "{}").expect("written");
+    check(&case(&format!("import {good}"), &["stock.csv.import", "no progress"]));
+}

@@ -126,6 +126,13 @@ impl SkuSettings {
     }
 }
 
+/// As a message, for whoever keeps settings somewhere else. `SkuSettings::try_from` reads it back.
+impl From<&SkuSettings> for v1::SkuSettings {
+    fn from(settings: &SkuSettings) -> Self {
+        settings.to_wire()
+    }
+}
+
 impl Allocation {
     fn to_wire(&self) -> v1::Allocation {
         let place = |location: &String, zone| v1::AllocationLocation { location: location.clone(), zone };

@@ -200,7 +200,8 @@ impl<'a> Told<'a> {
     }
 }
 
-fn code_of(error: &Error) -> u8 {
+/// What may be concluded from an error of the cluster, as an exit code.
+pub(super) fn code_of(error: &Error) -> u8 {
     if error.is_unknown() {
         return UNKNOWN;
     }

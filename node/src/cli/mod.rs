@@ -15,6 +15,7 @@ mod expect;
 mod extend;
 mod failure;
 mod id;
+mod import;
 mod init;
 mod lists;
 mod of_reservation;
@@ -166,6 +167,8 @@ pub enum Command {
     Admin(admin::Action),
     /// Plays recorded orders against a cluster and checks the books.
     Replay(replay::Arguments),
+    /// Imports stock and settings of SKUs from a CSV file: a verdict per row, resumable, with a dry run.
+    Import(Box<import::Arguments>),
     /// Prints a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -246,6 +249,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure
         Command::Init(arguments) => init::run(global, arguments).await,
         Command::Admin(action) => admin::run(global, action).await,
         Command::Replay(arguments) => replay::run(global, arguments).await,
+        Command::Import(arguments) => import::run(global, *arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -5,6 +5,7 @@ mod carts;
 mod clock;
 mod damage;
 mod handover;
+mod import;
 mod journal;
 mod keeping;
 mod lease;

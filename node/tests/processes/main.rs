@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod failing_sync;
 mod half_year;
+mod import;
 mod jumping_clock;
 mod kills;
 mod lagging;
