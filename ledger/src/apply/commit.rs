@@ -10,8 +10,8 @@ use crate::{
     command::{Command, Commit},
     idempotency::fingerprint,
     journal::By,
-    outcome::{Done, Outcome, Refusal, Verdict},
-    state::{EndedBy, Reservation, RoundKind},
+    outcome::{Done, Outcome, Refusal, ReservationState, Verdict},
+    state::{EndedBy, RoundKind},
     types::ReservationId,
 };
 
@@ -41,13 +41,13 @@ impl Entry<'_> {
 
     fn commit_anew(&mut self, command: &Command, commit: &Commit, print: u64) -> Result<Effect, Refusal> {
         self.may_end(command, commit.id)?;
-        if let Some((since, EndedBy::Expiry)) = self.ended(commit.id) {
+        if let Err(expired) = self.must_not_be_expired(commit.id) {
             // What is being revived may be committed yet.
             self.undisturbed(commit.id)?;
             if commit.revive {
                 return self.revive(command, commit, print);
             }
-            return Err(Refusal::ReservationExpired { since });
+            return Err(expired);
         }
         if commit.parts.is_empty() && self.end_reached(commit.id, EndedBy::Commit).is_some() {
             // Under an id of its own: the end was reached without it.
@@ -115,10 +115,12 @@ impl Entry<'_> {
         Ok(())
     }
 
-    /// When and how a reservation ended, if it has.
-    pub(super) fn ended(&self, id: ReservationId) -> Option<(crate::types::TimeMs, EndedBy)> {
-        let reservation: &Reservation = &self.ledger.reservations[&id];
-        reservation.ended.map(|by| (reservation.since, by))
+    /// Refuses what is over by time, and of which nothing was sold.
+    pub(super) fn must_not_be_expired(&self, id: ReservationId) -> Result<(), Refusal> {
+        match self.ledger.reservations[&id].state(self.clock()) {
+            (ReservationState::Expired, since) => Err(Refusal::ReservationExpired { since }),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn must_be_live(&self, id: ReservationId) -> Result<(), Refusal> {

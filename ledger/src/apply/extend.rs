@@ -7,7 +7,7 @@ use crate::{
     limits::LIFE_MAX,
     movement::{Delta, MovementKind, Spot},
     outcome::Refusal,
-    state::{Due, EndedBy, stop},
+    state::{Due, stop},
     types::{ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -16,9 +16,7 @@ impl Entry<'_> {
     pub(super) fn extend(&mut self, command: &Command, extend: &Extend) -> Result<Effect, Refusal> {
         self.ledger.must_know_reservation(extend.id);
         self.may_end(command, extend.id)?;
-        if let Some((since, EndedBy::Expiry)) = self.ended(extend.id) {
-            return Err(Refusal::ReservationExpired { since });
-        }
+        self.must_not_be_expired(extend.id)?;
         self.must_be_live(extend.id)?;
         self.undisturbed(extend.id)?;
         let reservation = &self.ledger.reservations[&extend.id];

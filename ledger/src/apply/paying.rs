@@ -5,7 +5,6 @@ use crate::{
     command::{Command, MarkPaying},
     movement::MovementKind,
     outcome::{Refusal, ReservationState},
-    state::EndedBy,
 };
 
 impl Entry<'_> {
@@ -13,9 +12,7 @@ impl Entry<'_> {
         let id = paying.id;
         self.ledger.must_know_reservation(id);
         self.may_end(command, id)?;
-        if let Some((since, EndedBy::Expiry)) = self.ended(id) {
-            return Err(Refusal::ReservationExpired { since });
-        }
+        self.must_not_be_expired(id)?;
         self.must_be_live(id)?;
         let reservation = &self.ledger.reservations[&id];
         let (state, since) = reservation.state(self.clock());

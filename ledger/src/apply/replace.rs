@@ -12,7 +12,7 @@ use crate::{
     journal::{By, Posting},
     movement::{Delta, MovementKind},
     outcome::{Done, Missing, Outcome, Refusal, ReservationState, Verdict},
-    state::{Due, EndedBy, Line, Lines, PoolRef, Rare, Reservation, RoundKind, RoundOwn, SkuRef},
+    state::{Due, Line, Lines, PoolRef, Rare, Reservation, RoundKind, RoundOwn, SkuRef},
     types::ReservationId,
 };
 use bytes::Bytes;
@@ -48,9 +48,7 @@ impl Entry<'_> {
             Ok(()) | Err(Refusal::Contended) if stranger => return Err(Refusal::NotFound(Missing::Reservation(id))),
             may => may?,
         }
-        if let Some((since, EndedBy::Expiry)) = self.ended(id) {
-            return Err(Refusal::ReservationExpired { since });
-        }
+        self.must_not_be_expired(id)?;
         self.must_be_live(id)?;
         let reservation = &self.ledger.reservations[&id];
         let (state, since) = reservation.state(self.clock());

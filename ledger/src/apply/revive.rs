@@ -10,7 +10,7 @@ use crate::{
     command::{self, Command, Commit},
     journal::By,
     movement::MovementKind,
-    outcome::{Done, Refusal, ReservationState},
+    outcome::{Done, Refusal},
     records::read_pool_key,
     state::{EndedBy, RoundKind, RoundLine, RoundOwn},
     types::{PoolKey, Quantity, ReservationId, ShardId},
@@ -25,14 +25,11 @@ struct Late {
 }
 
 impl Entry<'_> {
-    /// What has expired is committed, if it is the only thing that became of the reservation.
+    /// What has expired is committed. Nothing else became of the reservation.
     pub(super) fn revive(&mut self, command: &Command, commit: &Commit, print: u64) -> Result<Effect, Refusal> {
         let id = commit.id;
         let reservation = &self.ledger.reservations[&id];
-        let (state, since) = reservation.state(self.clock());
-        if state != ReservationState::Expired {
-            return Err(Refusal::ReservationExpired { since });
-        }
+        let since = reservation.since;
         let picked = self.pick(id, &commit.parts, |truth, _| truth.expired)?;
         let late = self.late_lines(id, &picked);
         let own: Vec<(u32, &command::Line)> =

@@ -103,9 +103,8 @@ fn expected(at: At, operation: &str) -> Told {
         (Partly, "release") => Told::Now(Is::Committed),
         (Sold | Shipped, "commit" | "commit late") | (Released, "release") => Told::Again(is),
         (Expired, "commit late" | "commit a part late") => Told::Now(Is::Committed),
-        // What expired of a hold, in part or whole, is over for all that needs a hold.
-        (Expired | SoldInPart, "replace" | "extend" | "mark paying" | "commit" | "commit a part") => Told::Expired,
-        (SoldInPart, "commit late" | "commit a part late") => Told::Expired,
+        // Of a hold that expired in part, the rest was sold: that is its state.
+        (Expired, "replace" | "extend" | "mark paying" | "commit" | "commit a part") => Told::Expired,
         (Sold | SoldInPart, "ship" | "ship a part" | "cancel" | "cancel a part") => Told::Now(is),
         (Shipped, "ship a part" | "cancel a part") => Told::Short,
         (Shipped, "return") => Told::Now(is),

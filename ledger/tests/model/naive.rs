@@ -482,7 +482,8 @@ impl Naive {
         let hold = &self.holds[at];
         if let Some(by) = hold.ended {
             let since = TimeMs(hold.since);
-            if by == 'x' && !matches!(command.body, Body::Release(_)) {
+            let expired = self.view(hold).state == ReservationState::Expired;
+            if by == 'x' && expired && !matches!(command.body, Body::Release(_)) {
                 return Err(Refusal::ReservationExpired { since });
             }
             return Err(Refusal::ReservationState { state: self.view(hold).state, since });
