@@ -270,6 +270,9 @@ impl Action {
 pub struct History {
     /// Unix milliseconds at which the run began, by a true clock.
     pub epoch_ms: u64,
+    /// A command takes effect within so many milliseconds of its sending, or never: its `not_after`, and by how much
+    /// clocks may be wrong.
+    pub effect_ms_max: u64,
     /// In the order in which they ended.
     pub operations: Vec<Operation>,
     /// What was read when nobody did anything any more; none if the run never came so far.

@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockBound(pub u64);
 
-/// The latest moment at which a command can take effect is its `not_after`, 30 s ahead at most.
-const EFFECT_MS_MAX: u64 = 31_000;
-
 /// More holds than this near their deadline at once are not told apart: the case is undecided.
-const NEAR_MAX: usize = 8;
+const NEAR_MAX: usize = 10;
+
+/// States that may be told apart at a time. Answers rule most of them out again.
+const STATES_MAX: usize = 512;
 
 /// Some SKUs and reservations at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,8 @@ struct Hold {
     /// The deadline lies between these; they are equal once it was told.
     deadline_ms: [u64; 2],
     lines: Vec<Units>,
+    /// A cart of several SKUs, whose shards may carry out a decision one after the other.
+    cart: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +46,9 @@ struct Units {
     committed: u64,
     released: u64,
     expired: u64,
+    /// Of the released ones of a cart: nobody was told that its shards have carried that out. Until they have, the
+    /// units can't be had, and who asks for them may be refused.
+    late: u64,
 }
 
 /// An operation as a case sees it: numbers instead of names, and only what the case is about.
@@ -59,6 +64,8 @@ pub struct Step {
     effect_ms_max: u64,
     act: Act,
     end: Judged,
+    /// The answer says that every shard of this reservation has carried out what was decided.
+    settled: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +80,7 @@ enum Act {
         id: u32,
         lines: Vec<(u16, u64)>,
         ttl_ms: u64,
+        cart: bool,
     },
     /// Parts of the case's SKUs; `whole` means all that is held.
     Commit {
@@ -108,6 +116,8 @@ enum Judged {
     /// Done, with a balance that carts in other shards make inexact, or an answer that says nothing more.
     Done,
     Until(u64),
+    /// A reserve that happened, whose first deadline nobody was told: this is the earliest that anyone was told later.
+    Before(u64),
     Reservation {
         deadline_ms: u64,
         lines: Vec<Units>,
@@ -157,9 +167,13 @@ impl Case {
         let mut next = BTreeSet::new();
         for state in states {
             for mut aged in state.aged(step, self.bound)? {
-                if aged.take(step) {
+                if aged.take(step, self.bound) {
+                    aged.settle(step.settled);
                     next.insert(aged);
                 }
+            }
+            if next.len() > STATES_MAX {
+                return Err(Undecidable);
             }
         }
         Ok(next.into_iter().collect())
@@ -219,15 +233,25 @@ impl Shelf {
         lines.filter(|line| line.sku == sku).map(|line| line.held).sum()
     }
 
+    fn settle(&mut self, id: Option<u32>) {
+        let hold = id.and_then(|id| self.holds.get_mut(&id));
+        hold.into_iter().flat_map(|hold| &mut hold.lines).for_each(|line| line.late = 0);
+    }
+
+    fn late(&self, sku: u16) -> u64 {
+        let lines = self.holds.values().flat_map(|hold| &hold.lines);
+        lines.filter(|line| line.sku == sku).map(|line| line.late).sum()
+    }
+
     fn available(&self, sku: u16) -> u64 {
         self.on_hand.get(&sku).copied().unwrap_or(0).saturating_sub(self.held(sku))
     }
 
     /// Does what a step did. False if it can't have been answered so here.
-    fn take(&mut self, step: &Step) -> bool {
+    fn take(&mut self, step: &Step, bound: ClockBound) -> bool {
         match &step.act {
             Act::Stock { id, sku, delta } => self.stock(*id, *sku, *delta, &step.end),
-            Act::Reserve { id, lines, ttl_ms } => self.reserve(*id, lines, *ttl_ms, step),
+            Act::Reserve { id, lines, ttl_ms, cart } => self.reserve(*id, lines, *ttl_ms, *cart, step, bound),
             Act::Commit { id, operation, parts, whole, keep_rest } => self.change(*id, *operation, &step.end, |line| {
                 let wanted = part(parts, line.sku);
                 let sold = if *whole { line.held } else { wanted };
@@ -267,7 +291,8 @@ impl Shelf {
         let Judged::Reservation { deadline_ms, lines } = end else { return true };
         let Some(hold) = self.holds.get(&id) else { return false };
         let [earliest, latest] = hold.deadline_ms;
-        hold.lines == *lines && (earliest..=latest).contains(deadline_ms)
+        let shown: Vec<Units> = hold.lines.iter().map(|line| Units { late: 0, ..*line }).collect();
+        shown == *lines && (earliest..=latest).contains(deadline_ms)
     }
 
     fn stock(&mut self, id: u32, sku: u16, delta: i64, end: &Judged) -> bool {
@@ -283,20 +308,32 @@ impl Shelf {
         self.shows(sku, end)
     }
 
-    fn reserve(&mut self, id: u32, lines: &[(u16, u64)], ttl_ms: u64, step: &Step) -> bool {
+    fn reserve(
+        &mut self,
+        id: u32,
+        lines: &[(u16, u64)],
+        ttl_ms: u64,
+        cart: bool,
+        step: &Step,
+        bound: ClockBound,
+    ) -> bool {
         let deadline_ms = match &step.end {
             Judged::Short { skus, logged } => {
                 if self.refused.contains(&id) {
                     return true;
                 }
-                let short = skus.iter().any(|sku| part(lines, *sku) > self.available(*sku));
+                let short = skus.iter().any(|sku| part(lines, *sku) + self.late(*sku) > self.available(*sku));
                 if short && *logged {
                     self.refused.insert(id);
                 }
                 return short;
             }
             Judged::Until(deadline_ms) => [*deadline_ms; 2],
-            Judged::Unknown => [step.invoked_ms + ttl_ms - ttl_ms.min(1_000), step.effect_ms_max + ttl_ms],
+            Judged::Unknown => [(step.invoked_ms + ttl_ms).saturating_sub(bound.0), step.effect_ms_max + ttl_ms],
+            Judged::Before(latest_ms) => {
+                let first_ms = (step.invoked_ms + ttl_ms).saturating_sub(bound.0);
+                [first_ms.min(*latest_ms), *latest_ms]
+            }
             _ => return true,
         };
         if self.holds.contains_key(&id) {
@@ -308,7 +345,7 @@ impl Shelf {
         let lines = lines.iter().map(|(sku, units)| Units { sku: *sku, held: *units, ..Units::default() });
         let mut lines: Vec<Units> = lines.collect();
         lines.sort_by_key(|line| line.sku);
-        self.holds.insert(id, Hold { deadline_ms, lines });
+        self.holds.insert(id, Hold { deadline_ms, lines, cart });
         true
     }
 
@@ -332,7 +369,11 @@ impl Shelf {
         }
         let Some(hold) = self.holds.get_mut(&id) else { return false };
         for line in &mut hold.lines {
+            let before = line.released;
             let Some(sold) = apply(line) else { return false };
+            if hold.cart {
+                line.late += line.released - before;
+            }
             let on_hand = self.on_hand.entry(line.sku).or_default();
             let Some(left) = on_hand.checked_sub(sold) else { return false };
             *on_hand = left;
@@ -386,6 +427,8 @@ struct Builder<'a> {
     operations: BTreeMap<&'a str, u32>,
     /// Reservations whose deadline somebody tried to move.
     extended: BTreeSet<&'a str>,
+    /// The earliest deadline that anyone was told, by reservation.
+    first_told: BTreeMap<&'a str, u64>,
     /// SKUs that no cart of several touches: only their balances are those of one moment.
     exact: BTreeSet<u16>,
 }
@@ -401,10 +444,17 @@ impl<'a> Builder<'a> {
             reservations: BTreeMap::new(),
             operations: BTreeMap::new(),
             extended: BTreeSet::new(),
+            first_told: BTreeMap::new(),
         };
         for operation in &history.operations {
             if let Action::Extend { id, .. } = &operation.action {
                 builder.extended.insert(id);
+            }
+            if let (Some(id), Some(Told::Reservation(view))) = (operation.action.reservation(), operation.told())
+                && !matches!(view.state.as_str(), "open" | "rejected")
+            {
+                let first = builder.first_told.entry(id).or_insert(view.deadline_ms);
+                *first = view.deadline_ms.min(*first);
             }
             let Action::Reserve { id, lines, .. } = &operation.action else { continue };
             let inside: Vec<u16> = lines.iter().filter_map(|line| builder.sku(&line.sku)).collect();
@@ -432,13 +482,24 @@ impl<'a> Builder<'a> {
                 invoked_ns: operation.invoked_ns,
                 ended_ns: (!unknown).then_some(operation.ended_ns),
                 invoked_ms,
-                effect_ms_max: if unknown { invoked_ms + EFFECT_MS_MAX } else { history.unix_ms(operation.ended_ns) },
+                effect_ms_max: if unknown {
+                    invoked_ms + history.effect_ms_max
+                } else {
+                    history.unix_ms(operation.ended_ns)
+                },
                 act,
                 end,
+                settled: self.settled(operation),
             });
         }
         steps.sort_by_key(|step| (step.invoked_ns, step.place));
         Case { skus: self.skus.keys().map(|sku| (*sku).to_owned()).collect(), steps, bound: self.bound }
+    }
+
+    fn settled(&self, operation: &Operation) -> Option<u32> {
+        let Some(Told::Reservation(Held { settled: true, .. })) = operation.told() else { return None };
+        let (number, _) = self.reservations.get(operation.action.reservation()?)?;
+        Some(*number)
     }
 
     fn sku(&self, name: &str) -> Option<u16> {
@@ -470,7 +531,10 @@ impl<'a> Builder<'a> {
             Action::Reserve { id, lines, ttl_ms } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
                 let end = self.reserved(id, lines, &operation.end)?;
-                Some((Act::Reserve { id: number, lines: self.parts(lines), ttl_ms: *ttl_ms }, end))
+                Some((
+                    Act::Reserve { id: number, lines: self.parts(lines), ttl_ms: *ttl_ms, cart: lines.len() > 1 },
+                    end,
+                ))
             }
             Action::Commit { id, operation: own, parts, keep_rest } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
@@ -526,7 +590,8 @@ impl<'a> Builder<'a> {
                 Some(None) => None,
                 // It happened, and nobody moved its deadline.
                 Some(Some(held)) if !self.extended.contains(id) => Some(Judged::Until(held.deadline_ms)),
-                Some(Some(_)) | None => Some(Judged::Unknown),
+                Some(Some(_)) => Some(self.first_told.get(id).map_or(Judged::Unknown, |told| Judged::Before(*told))),
+                None => Some(Judged::Unknown),
             },
             End::Done { told: Told::Reserved { deadline_ms, .. }, .. } => Some(Judged::Until(*deadline_ms)),
             End::Done { .. } => None,
@@ -581,6 +646,7 @@ impl<'a> Builder<'a> {
                 committed: line.committed,
                 released: line.released,
                 expired: line.expired,
+                late: 0,
             })
         });
         let mut lines: Vec<Units> = lines.collect();

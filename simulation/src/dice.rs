@@ -16,7 +16,7 @@ impl Dice {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -25,12 +25,12 @@ impl Dice {
 
     /// From `low` to `high`, both possible.
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        low + self.draw() % (high - low + 1)
     }
 
     /// True so many times of a hundred.
     pub fn percent(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
+        self.draw() % 100 < percent
     }
 
     /// One of these.
@@ -41,6 +41,6 @@ impl Dice {
     /// A place in a list of that length, which is not 0.
     pub fn place(&mut self, length: usize) -> usize {
         let length = u64::try_from(length).expect("a list in memory");
-        usize::try_from(self.next() % length).expect("below a length in memory")
+        usize::try_from(self.draw() % length).expect("below a length in memory")
     }
 }

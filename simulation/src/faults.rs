@@ -326,7 +326,7 @@ fn bridge_cuts(order: &[u32], a: u32, b: u32) -> bool {
     let place = |node: u32| order.iter().position(|other| *other == node);
     let half = order.len().div_ceil(2);
     match (place(a), place(b)) {
-        (Some(a), Some(b)) if a > 0 && b > 0 => (a <= half - 1) != (b <= half - 1),
+        (Some(a), Some(b)) if a > 0 && b > 0 => (a < half) != (b < half),
         _ => false,
     }
 }

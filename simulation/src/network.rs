@@ -134,7 +134,7 @@ impl Drawn {
 
     /// 64 random bits.
     pub fn draw(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draw()
     }
 }
 

@@ -35,9 +35,9 @@ pub struct Sent {
 }
 
 impl Recorder {
-    /// An empty history of a run that begins at that true time.
-    pub fn new(trace: Trace, epoch_ms: u64) -> Self {
-        let history = History { epoch_ms, ..History::default() };
+    /// An empty history of a run that begins at that true time, in which commands take effect within so long.
+    pub fn new(trace: Trace, epoch_ms: u64, effect_ms_max: u64) -> Self {
+        let history = History { epoch_ms, effect_ms_max, ..History::default() };
         Self { trace, written: Arc::new(Mutex::new(Written { history, ..Written::default() })) }
     }
 

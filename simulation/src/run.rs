@@ -11,7 +11,7 @@ use crate::{
     report::Report,
     scenario::Scenario,
     trace::Trace,
-    watch::Watch,
+    watch::{CLOCK_AHEAD_MS_MAX, Watch},
     workload::{self, Crowd},
 };
 use earmark_client::Client;
@@ -40,7 +40,8 @@ const AFTER_MAX: Duration = Duration::from_secs(600);
 /// Runs a scenario to its end.
 pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
     earmark_node::shard::runtime::seed(scenario.seed);
-    let recorder = Recorder::new(trace.clone(), EPOCH_MS);
+    // Once by the SDK's idea of the servers' time, once by the servers' own.
+    let recorder = Recorder::new(trace.clone(), EPOCH_MS, scenario.timeout_ms + 2 * CLOCK_AHEAD_MS_MAX);
     let watch = Arc::new(Watch::new(trace.clone()));
     let crowd = Crowd::new(scenario, recorder.clone());
     let mut sim = turmoil::Builder::new()

@@ -43,7 +43,7 @@ fn equations(told: &Balance) -> Option<(&'static str, String)> {
     let right = told.available + told.held + told.aside;
     let oversold = told.held + told.aside > left;
     let found = format!("on hand and short are {left}, available, held and set apart {right}: {told:?}");
-    (left != right || oversold).then(|| (if oversold { "P1" } else { "P2" }, found))
+    (left != right || oversold).then_some((if oversold { "P1" } else { "P2" }, found))
 }
 
 /// What reservations say of a SKU.

@@ -62,7 +62,7 @@ pub(crate) mod tell {
             action,
             end,
         });
-        History { epoch_ms: EPOCH_MS, operations: operations.collect(), after: None }
+        History { epoch_ms: EPOCH_MS, effect_ms_max: 31_000, operations: operations.collect(), after: None }
     }
 
     pub fn done(told: Told) -> End {

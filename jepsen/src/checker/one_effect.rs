@@ -54,12 +54,15 @@ fn same(first: &End, second: &End) -> bool {
     }
 }
 
-/// Two different operations never have the same place; two effects of one id would have two.
+/// Two operations that move units never have the same place. An extension moves none.
 fn effects(history: &History) -> Vec<Broken> {
     let mut places = BTreeMap::new();
     let mut broken = Vec::new();
     for (at, operation) in history.operations.iter().enumerate() {
         let (End::Done { place, .. }, Some(key)) = (&operation.end, key(&operation.action)) else { continue };
+        if key.0 == "extend" {
+            continue;
+        }
         let (first, other) = *places.entry(*place).or_insert((at, key));
         if other != key {
             let what = format!("{} {} and {} {} stand at one place", other.0, other.1, key.0, key.1);
