@@ -553,7 +553,11 @@ impl<'a> Builder<'a> {
             }
             Action::Extend { id, operation: own, ttl_ms } => {
                 let (number, _) = *self.reservations.get(id.as_str())?;
-                let end = self.reservation(id, &operation.end, |line| line.asked)?;
+                let end = match operation.told() {
+                    // A repeat is told the answer of its first sending, so either shows the new deadline.
+                    Some(Told::Reservation(held)) => self.view(held),
+                    _ => self.reservation(id, &operation.end, |line| line.asked)?,
+                };
                 let own = own.as_deref().map(|own| self.operation(own));
                 Some((Act::Extend { id: number, operation: own, ttl_ms: *ttl_ms }, end))
             }

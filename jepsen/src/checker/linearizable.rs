@@ -437,6 +437,29 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_moves_the_deadline_also_if_it_is_told_as_a_repeat() {
+        let extend = |replayed| {
+            let mut end = reservation("held", &[("mug", [3, 0, 0, 0])]);
+            if let End::Done { replayed: told, .. } = &mut end {
+                *told = replayed;
+            }
+            let id = Some("x".to_owned());
+            (4, 5, Action::Extend { id: "a".to_owned(), operation: id, ttl_ms: 900_000 }, end)
+        };
+        let told = |replayed, at, held_units| {
+            sku(&history(vec![
+                stocked(5),
+                (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_002)),
+                extend(replayed),
+                (at, at + 1, read("mug"), seen(5, held_units)),
+            ]))
+        };
+        for replayed in [false, true] {
+            assert!(told(replayed, 20_000, 3) && !told(replayed, 20_000, 0));
+        }
+    }
+
+    #[test]
     fn a_commit_after_the_deadline_is_not() {
         let told = history(vec![
             stocked(5),

@@ -20,8 +20,9 @@ pub fn check(history: &History) -> Findings {
         }
     }
     for (id, places) in refused {
-        let (Some(places), Some(Some(view))) = (places, after.reservations.get(id)) else { continue };
+        let (Some(places), Some(read)) = (places, after.reservations.get(id)) else { continue };
         findings.looked_at += 1;
+        let Some(view) = read else { continue };
         if !matches!(view.state.as_str(), "rejected" | "open") {
             let what = format!("reservation {id} was refused for sure and is {}", view.state);
             findings.broken.push(Broken::new("P10", "surely-not-done", what, places));

@@ -80,6 +80,16 @@ pub struct Peer {
     offers: Arc<Offers>,
 }
 
+/// Whether the entries of a request follow what it says comes before them.
+///
+/// After an error openraft forgets that a follower is being sent entries and may purge them, while the stream that sends
+/// them reads on: it finds only what is left. A follower's store refuses a hole for good, so such a request is not sent. The
+/// stream ends instead, the next one fails at once, and then openraft decides anew and sends a snapshot.
+fn is_whole(request: &AppendEntriesRequest<TypeConfig>) -> bool {
+    let next = request.prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+    request.entries.first().is_none_or(|entry| entry.log_id.index == next)
+}
+
 fn unreachable(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
     RPCError::Unreachable(Unreachable::from_string(what))
 }
@@ -171,11 +181,15 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let Some(first) = input.next().await else {
                 return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
             };
+            if !is_whole(&first) {
+                return Err(unreachable("the log it needs is purged"));
+            }
             let deadline = option.soft_ttl().max(CALL_MIN);
             let sent = Arc::new(AtomicU64::new(0));
             let counter = sent.clone();
             let (shard, target) = (self.shard.0, self.target);
-            let frames = futures::stream::iter([first]).chain(input).map(move |request| {
+            let rest = input.take_while(|request| futures::future::ready(is_whole(request)));
+            let frames = futures::stream::iter([first]).chain(rest).map(move |request| {
                 counter.fetch_add(1, Ordering::SeqCst);
                 wire::AppendRequest {
                     shard,
@@ -296,5 +310,29 @@ impl NetSnapshot<TypeConfig> for Peer {
             }
             closed = cancel => Err(closed.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::raft::{Entry, LogId, Payload};
+    use openraft::{EntryPayload, impls::leader_id_std::LeaderId};
+
+    #[test]
+    fn a_request_with_a_hole_before_its_entries_is_not_sent() {
+        let request = |previous: Option<u64>, first: Option<u64>| {
+            let id = |index| LogId::new_term_index(2, index);
+            let entry = |index| Entry { log_id: id(index), payload: EntryPayload::Normal(Payload::default()) };
+            AppendEntriesRequest::<TypeConfig> {
+                vote: Vote { leader_id: LeaderId { term: 2, voted_for: 1 }, committed: true },
+                prev_log_id: previous.map(id),
+                leader_commit: None,
+                entries: first.map(entry).into_iter().collect(),
+            }
+        };
+        assert!(is_whole(&request(Some(114), Some(115))) && is_whole(&request(None, Some(0))));
+        assert!(is_whole(&request(Some(114), None)), "a heartbeat");
+        assert!(!is_whole(&request(Some(114), Some(130))) && !is_whole(&request(None, Some(7))));
     }
 }
