@@ -49,15 +49,19 @@ impl Ledger {
     }
 
     fn newest_at_risk(&self, at: PoolRef, units: u64) -> Vec<AtRisk> {
-        let latest = self.stock.pool(at).dues.latest().take(AT_RISK_SEEN);
-        let live = latest.take_while(|due| due.deadline() > self.header.clock);
-        let mut holds: Vec<_> = live
-            .filter_map(|due| {
-                let found = self.reservations.get(&due.id())?;
-                let held = found.lines.iter().find(|line| line.pool == at)?.held;
-                Some((Reverse(found.reserved_at), due.id(), u64::from(held)))
-            })
-            .collect();
+        let live = |due: &Due| due.deadline() > self.header.clock;
+        let own = self.stock.pool(at).dues.latest().take(AT_RISK_SEEN).take_while(live).filter_map(|due| {
+            let found = self.reservations.get(&due.id())?;
+            let held = found.lines.iter().find(|line| line.pool == at)?.held;
+            Some((Reverse(found.reserved_at), due.id(), u64::from(held)))
+        });
+        // Of carts whose home is elsewhere the last movement here tells which is newer.
+        let others = self.stock.pool(at).told.latest().take(AT_RISK_SEEN).take_while(live).filter_map(|due| {
+            let part = self.parts.get(&due.id())?;
+            let held = part.lines.iter().find(|line| line.pool == at)?.truth.held;
+            Some((Reverse(part.last.unwrap_or_default()), due.id(), u64::from(held)))
+        });
+        let mut holds: Vec<_> = own.chain(others).collect();
         holds.sort_unstable();
         let mut covered = 0;
         let needed = holds.iter().take_while(|(.., held)| {

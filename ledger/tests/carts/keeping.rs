@@ -329,3 +329,22 @@ fn a_prepare_without_news_is_written_as_before() {
     // A tag and a value, in a message of one byte of length.
     assert_eq!(bytes(&zoned).len(), bytes(prepare).len() + 2);
 }
+
+/// A shortage names the holds that make it up, wherever their homes are, newest first.
+#[test]
+fn a_shortage_names_carts_whose_home_is_elsewhere() {
+    let mut world = socks(Settings::default());
+    let ids: Vec<_> = (1..=3).map(|number| cart_id(ShardId(1), world.now, number)).collect();
+    for (at, id) in ids.iter().enumerate() {
+        let lines: [(&PoolKey, u64); 2] = [(&shoe(), 1), (&sock(), 2)];
+        world.reserve(&cart(*id, &lines, DurationMs::seconds(60 - u64::try_from(at).expect("small"))));
+        world.pump();
+    }
+    let told = world.one(2, count(operation_id(world.now, 99), &sock(), 3, None));
+    let Verdict::Done(Done::Stock(change)) = &told.verdict else { panic!("was not counted: {told:?}") };
+    let shortage = change.shortage.as_ref().expect("six are held, and three are there");
+    assert_eq!((shortage.units.units(), shortage.at_risk.units()), (3, 3));
+    let named: Vec<_> = shortage.newest.iter().map(|hold| (hold.reservation, hold.held.units())).collect();
+    // The two newest make it up.
+    assert_eq!(named, [(ids[2], 2), (ids[1], 2)]);
+}

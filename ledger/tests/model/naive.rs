@@ -474,7 +474,7 @@ impl Naive {
             Body::Cancel(cancel) => return self.cancel(cancel, at),
             Body::Return(back) => return self.take_return(back, at),
             Body::Commit(_) if self.reached_before(&command.body) => return Ok((self.told(at), None)),
-            Body::Commit(commit) if commit.revive && self.holds[at].ended == Some('x') => {
+            Body::Commit(commit) if commit.revive && self.view(&self.holds[at]).state == ReservationState::Expired => {
                 return self.revive(commit, at);
             }
             _ => {}

@@ -131,9 +131,9 @@ impl Naive {
     fn must_be_held(&self, at: usize) -> Result<(), Refusal> {
         let hold = &self.holds[at];
         let (state, since) = (self.view(hold).state, TimeMs(hold.since));
-        match (state, hold.ended) {
-            (_, Some('x')) => Err(Refusal::ReservationExpired { since }),
-            (ReservationState::Held, _) => Ok(()),
+        match state {
+            ReservationState::Expired => Err(Refusal::ReservationExpired { since }),
+            ReservationState::Held => Ok(()),
             _ => Err(Refusal::ReservationState { state, since }),
         }
     }
@@ -156,9 +156,6 @@ impl Naive {
     pub(super) fn revive(&mut self, commit: &Commit, at: usize) -> Told {
         let hold = &self.holds[at];
         let gone = Refusal::ReservationExpired { since: TimeMs(hold.since) };
-        if self.view(hold).state != ReservationState::Expired {
-            return Err(gone);
-        }
         let named = self.named_of(at, &commit.parts, |line| line.expired)?;
         let hold = &self.holds[at];
         let line = |(line, units): (&HoldLine, &i128)| Line {
