@@ -145,7 +145,7 @@ pub(crate) async fn fetch_map(shared: &Shared, deadline: Instant) -> Result<GetR
     let mut last = None;
     for link in shared.routing.all(shared.environment.random_u64()) {
         let until = deadline.min(Instant::now() + MAP_TIMEOUT);
-        let asked = ask(&link, until, &|mut stub: Stub| async move {
+        let asked = ask(&link, Ask::Read, until, &|mut stub: Stub| async move {
             stub.get_routing(with_timeout(GetRoutingRequest {}, MAP_TIMEOUT)).await
         });
         match asked.await {
@@ -176,7 +176,7 @@ where
     let deadline = Instant::now() + limit;
     let mut last = None;
     for link in shared.routing.all(shared.environment.random_u64()) {
-        match ask(&link, deadline, &call).await {
+        match ask(&link, kind, deadline, &call).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Ended(error)) if !kind.may_ask_another(&error) => {
                 return Err(Error::concluded(error, false, 1, None));
@@ -195,7 +195,7 @@ impl Ask {
     }
 }
 
-async fn ask<T, F, R>(link: &Link, until: Instant, call: &F) -> Result<T, Failure>
+async fn ask<T, F, R>(link: &Link, kind: Ask, until: Instant, call: &F) -> Result<T, Failure>
 where
     F: Fn(Stub) -> R,
     R: Future<Output = Result<Response<T>, Status>>,
@@ -210,7 +210,9 @@ where
         Ok(Err(status)) => Err(Failure::Ended(status::judge(&status))),
         Err(_) => {
             let message = format!("{} gave no answer in time", link.endpoint());
-            Err(Failure::Ended(v1::Error { code: Code::OutcomeUnknown.into(), message, ..Default::default() }))
+            // A read does nothing, so nothing of it is unknown.
+            let code = if kind == Ask::Read { Code::Late } else { Code::OutcomeUnknown };
+            Err(Failure::Ended(v1::Error { code: code.into(), message, ..Default::default() }))
         }
     }
 }
