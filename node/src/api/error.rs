@@ -64,6 +64,10 @@ pub fn failure(failure: &Failure) -> v1::Error {
             v1::Code::PositionExpired,
             "the journal of this shard does not reach back to that moment; count again, and name a later one or none",
         ),
+        Failure::Unseen(Unseen::Counted) => refused(
+            v1::Code::PositionExpired,
+            "the pool was counted since that moment, and less was there than came in; count again, and name a later one",
+        ),
         Failure::Unseen(Unseen::TooMuch) => refused(
             v1::Code::PositionExpired,
             "too much moved in this pool since that moment; count again, and name a later one or none",

@@ -8,8 +8,8 @@ use super::{
     read::{Found, Source, forward_to, millis, other_than_asked, source_in},
 };
 use crate::{
-    router::{Hop, Router},
-    shard::machine::Hot,
+    router::{Hop, READ_PATIENCE, Router},
+    shard::{machine::Hot, proposer::Failure},
 };
 use bytes::Bytes;
 use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result::Body as Answered};
@@ -19,6 +19,7 @@ use earmark_ledger::{
 };
 use prost::Message;
 use std::collections::BTreeSet;
+use tokio::time::Instant;
 
 /// Bytes of a page: an answer is one message, and most clients take 4 MiB.
 const PAGE_BYTES: usize = 1 << 20;
@@ -50,7 +51,16 @@ pub(super) async fn ask<T>(
     };
     let each = shards.into_iter().map(|shard| async move {
         match source_in(router, shard, wanted.level, wanted.token, hop).await? {
-            Found::Here(source) => Ok(here(&source)),
+            Found::Here(source) => {
+                // What a sale's hours and windows say is asked of this moment, not of the last entry's.
+                if matches!(asked, Asked::DryRun(_)) && source.level == v1::ReadLevel::Linearizable {
+                    source.replica.catch_up(Instant::now() + READ_PATIENCE).await.map_err(|failure| match failure {
+                        Failure::Unknown => error::refused(v1::Code::NoQuorum, "leadership was lost meanwhile"),
+                        other => router.failure(other),
+                    })?;
+                }
+                Ok(here(&source))
+            }
             Found::There(leader) => {
                 let answered = forward_to(router, leader, shard, asked.clone()).await?;
                 there(answered)

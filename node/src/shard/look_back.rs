@@ -11,6 +11,7 @@ use earmark_ledger::{
     Remembered,
     command::{Body, Command, Observed, ObservedAt, Stockkeeping},
     journal::Block,
+    movement::MovementKind,
     types::{Epoch, LogIndex, OperationId, PoolKey, Position, Quantity, TimeMs},
 };
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub enum Unseen {
     Gone,
     /// More movements lie between than are walked.
     TooMuch,
+    /// A later count found less than came in since that moment.
+    Counted,
 }
 
 /// A moment that is past.
@@ -166,9 +169,15 @@ async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Insta
             tracing::error!(shard = %core.store().shard(), ?spot, "the journal has no movement where one is named");
             return Err(Failure::Damaged);
         };
-        on_hand -= i128::from(movement.delta.on_hand);
+        // What another count corrected was not there before either: corrected twice it would be wrong.
+        if movement.kind != MovementKind::Count {
+            on_hand -= i128::from(movement.delta.on_hand);
+        }
         at = movement.previous_of_pool;
         read = Some(block);
+    }
+    if on_hand < 0 {
+        return Err(Failure::Unseen(Unseen::Counted));
     }
     let on_hand = u64::try_from(on_hand).ok().and_then(Quantity::new);
     on_hand.ok_or(Failure::Damaged)

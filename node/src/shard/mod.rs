@@ -29,7 +29,7 @@ use crate::{
 use earmark_ledger::{
     command::{Body, Command},
     outcome::{Done, Outcome, Verdict},
-    types::{Epoch, Position, ReservationId, ShardId, TimeMs},
+    types::{DurationMs, Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use handover::{Handover, Offers};
 use machine::{Core, Hot, Machine};
@@ -44,6 +44,9 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
+
+/// How far the ledger's clock may be behind for reads that are judged by the time.
+const CLOCK_LAG: DurationMs = DurationMs(200);
 
 /// An answer about a cart over several shards waits this long for all of them.
 pub const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
@@ -342,6 +345,18 @@ impl Replica {
     /// [`Failure`], as for a command.
     pub async fn mark_digest(&self, deadline: Instant) -> Result<u64, Failure> {
         self.proposer.tick(true, deadline).await
+    }
+
+    /// Moves the ledger's clock to the leader's, if nothing else did lately: for reads that are judged by the time.
+    ///
+    /// # Errors
+    /// [`Failure`]; a read has no effect in any case.
+    pub async fn catch_up(&self, deadline: Instant) -> Result<(), Failure> {
+        let clock = self.hot().clock();
+        if self.clocks.median().is_some_and(|now| now.since(clock) > CLOCK_LAG) {
+            self.proposer.tick(false, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Resolves once a read of this replica's state is linearizable: leadership is confirmed, everything decided is

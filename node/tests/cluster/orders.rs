@@ -171,7 +171,8 @@ async fn ships_and_comes_back(cluster: &Cluster) {
     let change = client.cancel(id).reason("changed his mind").send().await.expect("cancelled");
     assert_eq!(each(&change, |line| line.cancelled), [1; 6]);
     all(&world, [7, 7, 0, 0, 0, 0]).await;
-    refused(client.cancel(id).send().await, Code::ReservationState);
+    // All that could be cancelled is.
+    assert!(client.cancel(id).send().await.expect("the end is reached").replayed);
 
     let torn =
         SKUS.iter().fold(client.return_units(id, Disposition::Unavailable), |all, sku| all.part(*sku, "main", 1));
