@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Refuse unless on hand has this value now.
     #[arg(long, value_name = "UNITS", allow_hyphen_values = true)]
     expect: Option<String>,
+    /// The id to go by, a UUID of version 7 from `earmark id`: the same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    id: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -27,8 +30,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let delta = parse::delta(&arguments.delta)?;
     let reason = parse::reason(&arguments.reason)?;
     let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
+    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
     let mut adjust = client.adjust(sku, location, delta, reason);
+    if let Some(id) = id {
+        adjust = adjust.id(id);
+    }
     if let Some(units) = expect {
         adjust = adjust.expected_on_hand(units);
     }

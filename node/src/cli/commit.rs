@@ -18,6 +18,9 @@ pub struct Arguments {
     /// If the hold has expired, sell the units all the same if they are there now.
     #[arg(long)]
     revive: bool,
+    /// The shopper has paid: if the hold has expired and the units can't be had, say that the money is to be paid back.
+    #[arg(long)]
+    refund_hint: bool,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -28,6 +31,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     }
     if arguments.revive {
         request = request.revive();
+    }
+    if arguments.refund_hint {
+        request = request.refund_hint();
     }
     if let Some(operation) = operation {
         request = request.operation_id(operation);

@@ -16,6 +16,9 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "earmark", &mut script);
-    io::stdout().write_all(&script).map_err(|error| Failure::local(format!("stdout: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+    match io::stdout().write_all(&script) {
+        // Whoever reads may have seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::local(format!("stdout: {error}"))),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

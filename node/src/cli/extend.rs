@@ -14,11 +14,19 @@ pub struct Arguments {
     /// How long from now, for instance 15m. A deadline that is later already stays.
     #[arg(long, value_name = "TIME")]
     ttl: String,
+    /// The id to go by, a UUID of version 7 from `earmark id`: the same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    operation: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let id = parse::reservation_id(&arguments.id)?;
     let ttl = parse::ttl(&arguments.ttl)?;
-    let change = connect(global).await?.extend(id, ttl).send().await?;
+    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let mut request = connect(global).await?.extend(id, ttl);
+    if let Some(operation) = operation {
+        request = request.operation_id(operation);
+    }
+    let change = request.send().await?;
     global.output.print(&ReservationView::from(change))
 }

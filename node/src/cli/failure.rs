@@ -26,6 +26,8 @@ pub enum Failure {
     Cluster(Box<Error>),
     /// This machine did not play along: a file that can't be written, a runtime that can't be started.
     Local(String),
+    /// It may be done, but its result could not be printed.
+    Untold(String),
 }
 
 /// The same for programs. The keys are stable.
@@ -47,6 +49,9 @@ struct Told<'a> {
     state: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_since_ms: Option<u64>,
+    /// The shopper has paid for what can't be had: pay it back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    refund: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reservation_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +69,9 @@ struct Shortage {
     line: u32,
     asked: i64,
     sellable: i64,
+    /// When enough will be there, as far as receipts are announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earliest_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,6 +117,11 @@ impl Failure {
     }
 
     /// Arguments that clap could not read.
+    /// The cluster has answered, and the answer can't be printed: what was asked for may be done.
+    pub(super) fn untold(error: &std::io::Error) -> Self {
+        Self::Untold(format!("stdout: {error}"))
+    }
+
     pub(super) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let problem = text.strip_prefix("error: ").unwrap_or(&text).trim().to_owned();
@@ -120,6 +133,7 @@ impl Failure {
         match self {
             Self::Input { .. } => BAD_INPUT,
             Self::Local(_) => UNAVAILABLE,
+            Self::Untold(_) => UNKNOWN,
             Self::Cluster(error) => code_of(error),
         }
     }
@@ -137,6 +151,7 @@ impl Failure {
         match self {
             Self::Input { field, problem } => format!("bad input: {field}: {problem}"),
             Self::Local(message) => format!("not done: {message}"),
+            Self::Untold(message) => format!("it was answered, but the answer can't be printed: {message}"),
             Self::Cluster(error) => cluster_text(error),
         }
     }
@@ -148,6 +163,7 @@ impl Failure {
                 ..Told::plain("INVALID_ARGUMENT", format!("{field}: {problem}"))
             },
             Self::Local(message) => Told::plain("LOCAL", message.clone()),
+            Self::Untold(message) => Told { effect: "unknown", ..Told::plain("LOCAL", message.clone()) },
             Self::Cluster(error) => Told::of(error),
         };
         serde_json::to_string(&Envelope { error }).expect("texts and numbers can be written as JSON")
@@ -166,6 +182,7 @@ impl<'a> Told<'a> {
             shortages: Vec::new(),
             state: None,
             state_since_ms: None,
+            refund: false,
             reservation_id: None,
             operation_id: None,
         }
@@ -186,10 +203,16 @@ impl<'a> Told<'a> {
             retry_after_ms: after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             fields: fields.collect(),
             shortages: shortages
-                .map(|short| Shortage { line: short.line, asked: short.asked, sellable: short.sellable })
+                .map(|short| Shortage {
+                    line: short.line,
+                    asked: short.asked,
+                    sellable: short.sellable,
+                    earliest_ms: Some(short.earliest_ms).filter(|date| *date > 0),
+                })
                 .collect(),
             state: state.map(|(state, _)| super::views::state_name(state)),
             state_since_ms: state.map(|(_, since)| since.0),
+            refund: error.is_refund(),
             reservation_id: error.reservation_id().map(|id| id.to_string()),
             operation_id: match error.subject() {
                 Some(Subject::Operation(id)) => Some(id.to_string()),
@@ -233,6 +256,10 @@ fn cluster_text(error: &Error) -> String {
     };
     for short in error.shortages() {
         let _ = write!(text, "\n  line {}: {} asked, {} can be had", short.line + 1, short.asked, short.sellable);
+        if short.earliest_ms > 0 {
+            let date = super::views::time_text(earmark_client::TimeMs(short.earliest_ms));
+            let _ = write!(text, "; enough is announced for {date}");
+        }
     }
     if let Some((state, since)) = error.state() {
         let (state, since) = (super::views::state_name(state), super::views::time_text(since));
@@ -241,10 +268,15 @@ fn cluster_text(error: &Error) -> String {
     if let Some(advice) = advice(error.code()) {
         let _ = write!(text, "\n  {advice}");
     }
-    if error.is_unknown()
-        && let Some(id) = error.reservation_id()
-    {
-        let _ = write!(text, "\n  its id is {id}");
+    if error.is_refund() {
+        text.push_str("\n  the shopper has paid for what can't be had: pay it back");
+    }
+    if error.is_unknown() {
+        let _ = match error.subject() {
+            Some(Subject::Reservation(id)) => write!(text, "\n  its id is {id}"),
+            Some(Subject::Operation(id)) => write!(text, "\n  its id is {id}"),
+            None => Ok(()),
+        };
     }
     text
 }
@@ -252,18 +284,24 @@ fn cluster_text(error: &Error) -> String {
 /// What to do about it.
 fn advice(code: Code) -> Option<&'static str> {
     Some(match code {
-        Code::InsufficientStock => "ask for less, or look at `earmark stock SKU`",
+        Code::InsufficientStock => "ask for less; `earmark stock SKU` and `earmark show ID` tell what there is",
         Code::Contended => "others are busy with the same units; try again",
         Code::LimitExceeded => "the owner has as much of it as allowed",
         Code::ExtensionLimit => "a hold can't live longer; commit it, or release it and reserve again",
         Code::ReservationState | Code::ReservationExpired => "`earmark show ID` tells what became of it",
         Code::VersionStale => "read the stock again and decide anew",
-        Code::IdempotencyConflict => "this id was used for another request; take a new one (`earmark id SKU`)",
-        Code::IdempotencyTooOld => "the id is too old to be told from a repeat; take a new one (`earmark id SKU`)",
+        Code::IdempotencyConflict => {
+            "this id was used for another request; take a new one (`earmark id SKU`, of an operation `earmark id`)"
+        }
+        Code::IdempotencyTooOld => {
+            "the id is too old to be told from a repeat; take a new one (`earmark id SKU`, of an operation `earmark id`)"
+        }
         Code::RateLimited | Code::Overloaded => "the cluster is busy; try again in a moment",
         Code::NoQuorum => "check `--endpoints`, that nodes are running, and `earmark status`",
         Code::StoreDamaged => "`earmark status` tells which node; `earmark admin reseed NODE` mends it",
-        Code::OutcomeUnknown => "ask again with the same id (`--id`, or `earmark show ID`): it is done at most once",
+        Code::OutcomeUnknown => {
+            "ask again with the same id (`--id`, `--operation`, or `earmark show ID`): it is done at most once"
+        }
         Code::Late => "it took too long and was dropped; try again",
         _ => return None,
     })

@@ -32,7 +32,7 @@ impl Output {
         };
         // Whoever reads may have seen enough: a closed pipe is no failure of the command.
         match writeln!(io::stdout(), "{text}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::local(format!("stdout: {error}"))),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::untold(&error)),
             _ => Ok(ExitCode::SUCCESS),
         }
     }

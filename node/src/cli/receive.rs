@@ -18,13 +18,21 @@ pub struct Arguments {
     /// Delivery note or the like.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     document: String,
+    /// The id to go by, a UUID of version 7 from `earmark id`: the same again asks for the first outcome.
+    #[arg(long, value_name = "UUID")]
+    id: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let (sku, location) = parse::place(&arguments.place)?;
     let quantity = parse::pool_units("quantity", &arguments.quantity)?;
     let document = parse::text::<Document>("document", &arguments.document)?;
+    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let change = client.receive(sku, location, quantity).document(document).send().await?;
+    let mut receive = client.receive(sku, location, quantity).document(document);
+    if let Some(id) = id {
+        receive = receive.id(id);
+    }
+    let change = receive.send().await?;
     global.output.print(&StockChangeView::from(change))
 }

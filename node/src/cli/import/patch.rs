@@ -60,7 +60,7 @@ pub(super) fn problem(failure: Failure) -> String {
     match failure {
         Failure::Input { field, problem } => format!("{field}: {problem}"),
         Failure::Cluster(error) => error.to_string(),
-        Failure::Local(message) => message,
+        Failure::Local(message) | Failure::Untold(message) => message,
     }
 }
 
