@@ -351,10 +351,8 @@ mod tests {
     #[test]
     fn people_are_told_once_what_was_short_and_what_to_do() {
         let text = cluster(Code::InsufficientStock).text();
-        assert_eq!(
-            text,
-            "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less, or look at `earmark stock SKU`"
-        );
+        let told = "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less; `earmark stock SKU` ";
+        assert_eq!(text, format!("{told}and `earmark show ID` tell what there is"));
     }
 
     #[test]
