@@ -20,7 +20,7 @@ impl Entry<'_> {
         self.ledger.must_know_reservation(commit.id);
         let named = commit.named();
         let mut print = 0;
-        if commit.revive {
+        if commit.revive && named.is_some() {
             print = fingerprint(&command.body);
             if let Some(outcome) = self.joined(commit.id, RoundKind::Revive, named, print, command) {
                 return outcome;
@@ -29,7 +29,9 @@ impl Entry<'_> {
         if let Some(operation) = named {
             return self.once(operation, command, |entry| entry.commit_anew(command, commit, print));
         }
+        // A late commit without its operation's id is a bad request, whatever was reached.
         if named.is_none()
+            && !commit.revive
             && commit.parts.is_empty()
             && let Some(outcome) = self.end_reached(commit.id, EndedBy::Commit)
         {
