@@ -141,7 +141,7 @@ fn put_stockkeeping(out: &mut Vec<u8>, asked: &Stockkeeping) {
         Stockkeeping::Count(Count { observed: Some(observed), .. }) => {
             let mut count = asked.clone();
             if let Stockkeeping::Count(count) = &mut count {
-                count.observed = Some(Observed { on_hand: Quantity::ZERO, ..*observed });
+                count.observed = Some(Observed { on_hand: Quantity::ZERO, seen: None, ..*observed });
             }
             put_whole(out, &count);
         }

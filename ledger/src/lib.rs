@@ -102,7 +102,7 @@ pub use digest::{Accumulator, Digest};
 pub use invariants::Violation;
 pub use journal::BlockHash;
 pub use limits::chosen_ttl;
-pub use query::{ExpiringPage, ExpiringView, Fresh, Lookup, Remembered, Totals};
+pub use query::{ExpiringPage, ExpiringView, Fresh, LastMovement, Lookup, Remembered, Totals};
 pub use records::RecordKey;
 pub use state::{BucketRange, Changes, Ledger, Loader, MetaState};
 pub use validate::{validate, validate_settings};

@@ -2,7 +2,7 @@
 
 mod stock;
 
-pub use stock::{ExpiringPage, ExpiringView, Remembered};
+pub use stock::{ExpiringPage, ExpiringView, LastMovement, Remembered};
 
 use crate::{
     apply::{

@@ -109,7 +109,7 @@ pub enum Strategy {
     MostStock,
     /// As few as can be; of those that have all that is still wanted, the one with the fewest units.
     FewestSplits,
-    /// The one whose zone is nearest to the request's, and of those the one with the most units. A location that is
+    /// The one whose zone is nearest to the request's, and of those the first by name. A location that is
     /// not listed is not used. Zones are numbered so that near ones have near numbers.
     NearestZone(Vec<(Location, u32)>),
 }

@@ -14,6 +14,8 @@ mod formats_sale;
 mod journal;
 #[path = "carts/keeping.rs"]
 mod keeping;
+#[path = "carts/leaving.rs"]
+mod leaving;
 #[path = "carts/mended.rs"]
 mod mended;
 #[path = "carts/promises.rs"]

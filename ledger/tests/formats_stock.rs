@@ -6,8 +6,8 @@ mod support;
 
 use bytes::Bytes;
 use earmark_ledger::{
-    Ledger, Loader, codec::*, command::*, digest::Accumulator, journal::Block, movement::*, outcome::*, settings::*,
-    types::*,
+    Ledger, Loader, codec::*, command::*, digest::Accumulator, journal::Block, movement::*, outcome::*, records,
+    settings::*, types::*,
 };
 use support::*;
 
@@ -77,8 +77,8 @@ fn every_ask() -> Vec<Stockkeeping> {
         Stockkeeping::Set(set.clone()),
         Stockkeeping::Set(SetOnHand { expected_on_hand: None, overriding: true, ..set }),
         counted(None),
-        counted(Some(Observed { at: ObservedAt::Time(BASE), on_hand: units(6) })),
-        counted(Some(Observed { at: ObservedAt::Position(LogIndex(9)), on_hand: units(6) })),
+        counted(Some(Observed { at: ObservedAt::Time(BASE), on_hand: units(6), seen: None })),
+        counted(Some(Observed { at: ObservedAt::Position(LogIndex(9)), on_hand: units(6), seen: None })),
         quarantine(QuarantineStep::SetApart),
         quarantine(QuarantineStep::Back),
         quarantine(QuarantineStep::WriteOff),
@@ -115,6 +115,34 @@ fn commands() {
         let saved = sample(&format!("command-2-{at:02}"), &encode_command(&command));
         assert_eq!(decode_command(saved), Ok(command));
     }
+}
+
+#[test]
+fn a_count_that_says_what_was_seen() {
+    let seen = Some(Seen { moment: BASE, counts: 3 });
+    let observed = Some(Observed { at: ObservedAt::Position(LogIndex(9)), on_hand: units(6), seen });
+    let command = command(count(operation_id(BASE, 1), &shoe(), 5, observed));
+    let saved = sample("command-4-0", &encode_command(&command));
+    assert_eq!(decode_command(saved), Ok(command));
+}
+
+#[test]
+fn the_record_of_a_pool_that_was_counted() {
+    let mut ledger = Ledger::new(SHARD);
+    let (operation, document) = (operation_id(BASE, 1), Document::default());
+    let receive = Body::Receive(Receive { operation, pool: shoe(), quantity: units(9), document });
+    ledger.apply(LogIndex(1), &batch(BASE, vec![command(receive)]));
+    let count = count(operation_id(BASE, 2), &shoe(), 8, None);
+    ledger.apply(LogIndex(2), &batch(BASE.plus(DurationMs(5)), vec![command(count)]));
+    let changes = ledger.take_changes();
+    let pools = changes.puts.iter().filter(|(key, _)| key[0] == records::POOL);
+    let values: Vec<Bytes> = pools.map(|(_, value)| sample("record-4-counted", value)).collect();
+    assert_eq!(values.len(), 1);
+    let mut loader = Loader::new(SHARD);
+    changes.puts.iter().for_each(|(key, value)| loader.record(key, value).expect("was written here"));
+    let loaded = loader.finish().expect("a whole state");
+    assert_eq!(loaded.last_movement(&shoe()), ledger.last_movement(&shoe()));
+    assert_eq!(loaded.last_movement(&shoe()).map(|last| last.counts), Some(1));
 }
 
 fn every_verdict() -> Vec<Verdict> {
@@ -267,7 +295,7 @@ fn records() {
     puts.sort();
     for (at, (key, value)) in puts.iter().enumerate() {
         let len = u16::try_from(key.len()).expect("keys are short").to_be_bytes();
-        let mut saved = sample(&format!("record-2-kind{}-{at:02}", key[0]), &[&len, &key[..], &value[..]].concat());
+        let mut saved = sample(&format!("record-4-kind{}-{at:02}", key[0]), &[&len, &key[..], &value[..]].concat());
         let len = usize::from(bytes::Buf::get_u16(&mut saved));
         let key = saved.split_to(len);
         kinds.push(key[0]);
@@ -296,6 +324,21 @@ fn records() {
         panic!("was to be beyond the limit")
     };
     assert_eq!(exceeded.used, units(6));
+}
+
+/// Before counts were noted.
+#[test]
+fn records_of_the_build_before() {
+    let (mut loader, mut sum) = (Loader::new(SHARD), Accumulator::new());
+    let old = old_records("record-2-kind");
+    assert!(old.len() > 5, "{} samples", old.len());
+    for (key, value) in &old {
+        sum.add(key, value);
+        loader.record(key, value).expect("was written once");
+    }
+    let mut loaded = loader.finish().expect("is a state");
+    assert_eq!(loaded.violations(), Vec::new());
+    assert_eq!(loaded.digest(), sum.finish());
 }
 
 #[test]

@@ -127,6 +127,8 @@ enum What {
         pool: usize,
         counted: u64,
         books: Option<u64>,
+        /// Moment, in steps of 700 ms, and counts, as the proposer saw them.
+        seen: Option<(u64, u64)>,
     },
     Quarantine {
         pool: usize,
@@ -207,8 +209,8 @@ fn what() -> impl Strategy<Value = What> {
         1 => Just(What::Forget),
         1 => (at.clone(), 0..9_u64, prop::option::weighted(0.3, 0..6_u64), prop::bool::weighted(0.7))
             .prop_map(|(pool, on_hand, expected, overriding)| What::Set { pool, on_hand, expected, overriding }),
-        2 => (at.clone(), 0..9_u64, prop::option::weighted(0.5, 0..12_u64))
-            .prop_map(|(pool, counted, books)| What::Count { pool, counted, books }),
+        2 => (at.clone(), 0..9_u64, prop::option::weighted(0.5, 0..12_u64), prop::option::of((0..6_u64, 0..3_u64)))
+            .prop_map(|(pool, counted, books, seen)| What::Count { pool, counted, books, seen }),
         3 => (at.clone(), 1..4_u8, 0..4_u64, prop::bool::weighted(0.9))
             .prop_map(|(pool, step, units, reason)| What::Quarantine { pool, step, units, reason }),
         3 => (at.clone(), 0..LOCATIONS.len(), 0..5_u64, prop::bool::weighted(0.3))
@@ -497,11 +499,15 @@ impl World {
                 overriding: *overriding,
                 reason,
             }),
-            What::Count { pool, counted, books } => Stockkeeping::Count(Count {
+            What::Count { pool, counted, books, seen } => Stockkeeping::Count(Count {
                 operation,
                 pool: self.pools[*pool].clone(),
                 counted: units(*counted),
-                observed: books.map(|books| Observed { at: ObservedAt::Position(LogIndex(1)), on_hand: units(books) }),
+                observed: books.map(|books| Observed {
+                    at: ObservedAt::Position(LogIndex(1)),
+                    on_hand: units(books),
+                    seen: seen.map(|(at, counts)| Seen { moment: BASE.plus(DurationMs(at * 700)), counts }),
+                }),
                 document: Document::default(),
                 reason,
             }),
@@ -877,6 +883,7 @@ fn the_runs_reach_every_answer() {
         "Set VersionStale",
         "Count NotFound",
         "Count InvalidArgument",
+        "Count Contended",
         "SetApart InsufficientStock",
         "Back InsufficientStock",
         "WriteOff InsufficientStock",

@@ -131,7 +131,8 @@ fn stockkeeping() -> BoxedStrategy<Stockkeeping> {
         moment().prop_map(ObservedAt::Time),
         any::<u64>().prop_map(|at| ObservedAt::Position(LogIndex(at)))
     ];
-    let observed = (at, quantity()).prop_map(|(at, on_hand)| Observed { at, on_hand });
+    let seen = option::of((moment(), any::<u64>()).prop_map(|(moment, counts)| Seen { moment, counts }));
+    let observed = (at, quantity(), seen).prop_map(|(at, on_hand, seen)| Observed { at, on_hand, seen });
     prop_oneof![
         (operation(), any_pool(), quantity(), option::of(quantity()), any::<bool>(), reason())
             .prop_map(|(operation, pool, on_hand, expected_on_hand, overriding, reason)| {

@@ -60,7 +60,7 @@ pub enum Strategy {
     MostStock,
     /// As few as can be; of those that have all that is still wanted, the one with the fewest units.
     FewestSplits,
-    /// The one whose zone is nearest to the request's, and of those the one with the most units; up to 128, no other.
+    /// The one whose zone is nearest to the request's, and of those the first by name; up to 128, no other.
     NearestZone(Vec<(String, u32)>),
 }
 

@@ -25,8 +25,11 @@ impl Entry<'_> {
         if adjust.delta > 0 {
             room(&stock.pool(pool).totals, units, "delta")?;
         }
-        if adjust.expected_on_hand.is_some_and(|expected| expected != on_hand) {
-            return Err(Refusal::VersionStale { on_hand });
+        if let Some(expected) = adjust.expected_on_hand {
+            self.unless_leaving(pool)?;
+            if expected != on_hand {
+                return Err(Refusal::VersionStale { on_hand });
+            }
         }
         if adjust.delta < 0 && units > on_hand.units() {
             // What is there can be counted, so it is never below nothing.

@@ -26,10 +26,13 @@ impl Entry<'_> {
         if wanted > latest {
             return Err(Refusal::ExtensionLimit { latest });
         }
-        // Nothing can fail from here on.
-        let before = reservation.deadline;
-        let last =
-            if wanted > before { self.move_deadline(command, extend.id, MovementKind::Extend, wanted) } else { None };
+        // Nothing can fail from here on. What was added because the shopper is paying stays on top.
+        let (before, effective) = (reservation.deadline, wanted.plus(reservation.grace()));
+        let last = if effective > before {
+            self.move_deadline(command, extend.id, MovementKind::Extend, effective)
+        } else {
+            None
+        };
         Ok((self.told(extend.id), last))
     }
 

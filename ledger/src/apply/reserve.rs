@@ -331,6 +331,7 @@ impl Entry<'_> {
             rares: rares(&ledger.stock, wants),
             first: None,
             paying: false,
+            grace_ms: 0,
             cart: None,
             mark: Mark::default(),
         });

@@ -11,6 +11,7 @@ use crate::{
 impl Entry<'_> {
     pub(super) fn set(&mut self, command: &Command, set: &SetOnHand) -> Result<Effect, Refusal> {
         let pool = self.stocked(&set.pool)?;
+        self.unless_leaving(pool)?;
         let found = self.ledger.stock.pool(pool);
         let on_hand = found.books.on_hand;
         let up = set.on_hand.units().saturating_sub(on_hand);

@@ -6,7 +6,7 @@ use crate::{
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Missing, Refusal, StockChange},
-    state::PoolRef,
+    state::{PoolRef, RoundKind},
     types::{Document, PoolKey, Quantity, Reason},
 };
 use bytes::Bytes;
@@ -41,6 +41,24 @@ impl Entry<'_> {
                 Some(_) => Missing::Pool(key.detached()),
             })
         })
+    }
+
+    /// While the shipping of a cart is being decided, nobody can say whether its units are still in the house, so nobody
+    /// can say how many there are.
+    pub(super) fn unless_leaving(&self, pool: PoolRef) -> Result<(), Refusal> {
+        let ledger = &*self.ledger;
+        let elsewhere = ledger.undecided.iter().filter_map(|due| ledger.parts.get(&due.id()));
+        let mut shipping = elsewhere.flat_map(|part| &part.lines).filter(|line| line.shipping > 0);
+        if shipping.any(|line| line.pool == pool) {
+            return Err(Refusal::Contended);
+        }
+        let key = &ledger.stock.pool(pool).bytes;
+        let here = ledger.rounds.iter().filter_map(|due| ledger.reservations.get(&due.id())?.round());
+        let mut own = here.filter(|round| round.kind == RoundKind::Ship).flat_map(|round| &round.own);
+        match own.any(|own| own.extra > 0 && own.pool == *key) {
+            true => Err(Refusal::Contended),
+            false => Ok(()),
+        }
     }
 
     /// Posts a movement that belongs to no reservation.

@@ -18,14 +18,15 @@ use crate::{
     cart::message::{After, Truth},
     command::MetaNode,
     journal::BlockHash,
+    limits::PAYING_GRACE,
     movement::Spot,
     outcome::{LineView, ReservationView},
     records::read_pool_key,
     settings::Settings,
     state::{
-        Announced, Aside, Books, BucketRange, EndedBy, Header, Line, Mark, MetaState, Opened, Operation, OwnerUses,
-        Pool, PoolRef, Rare, Rares, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled, Transit, Use,
-        line_view,
+        Announced, Aside, Books, BucketRange, Counted, EndedBy, Header, Line, Mark, MetaState, Opened, Operation,
+        OwnerUses, Pool, PoolRef, Rare, Rares, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled,
+        Transit, Use, line_view,
     },
     types::{
         Bucket, Document, Epoch, Namespace, OperationId, Owner, POOL_QUANTITY_MAX, ReservationId, ShardId, TimeMs,
@@ -208,6 +209,11 @@ struct PoolMsg {
     returned: u64,
     #[prost(uint64, tag = "49")]
     returned_short: u64,
+    /// Of a pool that was counted: the moment of the newest count, and how many there were.
+    #[prost(uint64, tag = "50")]
+    counted_at: u64,
+    #[prost(uint64, tag = "51")]
+    counts: u64,
 }
 
 pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
@@ -215,6 +221,7 @@ pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     let Totaled { received, adjusted_up, adjusted_down, sold, sold_short, .. } = pool.totals;
     let Totaled { sent_here, moved_in, lost, moved_out, returned, returned_short, .. } = pool.totals;
     let shortage = pool.aside.as_ref().and_then(|aside| aside.shortage);
+    let counted = pool.aside.as_ref().and_then(|aside| aside.counted);
     put_frame(
         out,
         &PoolMsg {
@@ -240,6 +247,8 @@ pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
             expected: pool.aside.iter().flat_map(|aside| &aside.expected).map(AnnouncedMsg::from).collect(),
             returned,
             returned_short,
+            counted_at: counted.map_or(0, |counted| counted.at.0),
+            counts: counted.map_or(0, |counted| counted.number),
         },
     );
 }
@@ -251,7 +260,7 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
     let message: PoolMsg = unframe("pool record", Bytes::copy_from_slice(value))?;
     let PoolMsg { on_hand, available, held, committed, unavailable, short, in_transit, .. } = message;
     let PoolMsg { received, adjusted_up, adjusted_down, sold, sold_short, .. } = message;
-    let PoolMsg { returned, returned_short, .. } = message;
+    let PoolMsg { returned, returned_short, counted_at, counts, .. } = message;
     let PoolMsg { sent_here, moved_in, lost, moved_out, short_since, short_by, .. } = message;
     let books = Books { on_hand, available, held, committed, unavailable, short, in_transit };
     let totals = Totaled {
@@ -273,7 +282,8 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
     let by = short_by.map(Spot::from).unwrap_or_default();
     let shortage = (short > 0).then_some(Opened { since: TimeMs(short_since), by });
     let expected = message.expected.into_iter().map(Announced::try_from).collect::<Result<Vec<_>, _>>()?;
-    let aside = (shortage.is_some() || !expected.is_empty()).then(|| Box::new(Aside { shortage, expected }));
+    let counted = (counts > 0).then_some(Counted { at: TimeMs(counted_at), number: counts });
+    let aside = Some(Box::new(Aside { shortage, expected, counted })).filter(|aside| !aside.is_empty());
     Ok((books, totals, message.last.map(Spot::from), aside))
 }
 
@@ -451,9 +461,18 @@ pub(crate) struct ReservationMsg {
     pub(crate) first: Bytes,
     #[prost(bool, tag = "42")]
     pub(crate) paying: bool,
+    /// Milliseconds of the deadline that are grace, if the shopper is paying. Absent: the usual grace.
+    #[prost(uint32, optional, tag = "43")]
+    grace: Option<u32>,
 }
 
 impl ReservationMsg {
+    /// How much of the deadline is grace.
+    pub(crate) fn grace_ms(&self) -> u32 {
+        let usual = u32::try_from(PAYING_GRACE.0).unwrap_or(u32::MAX);
+        if self.paying { self.grace.unwrap_or(usual) } else { 0 }
+    }
+
     pub(crate) fn id(&self) -> Result<ReservationId, Corrupt> {
         super::pool::reservation_id(self.id_high, self.id_low)
     }
@@ -579,6 +598,9 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
     }
     if reservation.paying {
         encoding::bool::encode(42, &true, out);
+        if reservation.grace() != PAYING_GRACE {
+            encoding::uint32::encode(43, &reservation.grace_ms, out);
+        }
     }
 }
 

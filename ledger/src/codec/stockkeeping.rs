@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     command::{
-        Arrive, Configure, Count, Expect, Observed, ObservedAt, Quarantine, QuarantineStep, SetOnHand, Stockkeeping,
-        Transfer,
+        Arrive, Configure, Count, Expect, Observed, ObservedAt, Quarantine, QuarantineStep, Seen, SetOnHand,
+        Stockkeeping, Transfer,
     },
     records::{pool_key_bytes, read_pool_key},
     settings::Settings,
@@ -76,6 +76,11 @@ struct CountMsg {
     document: Bytes,
     #[prost(bytes = "bytes", tag = "7")]
     reason: Bytes,
+    /// Both or none, and only with a moment.
+    #[prost(uint64, optional, tag = "8")]
+    seen_moment: Option<u64>,
+    #[prost(uint64, optional, tag = "9")]
+    seen_counts: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -211,7 +216,10 @@ impl From<&Count> for CountMsg {
             Some(ObservedAt::Time(time)) => (Some(time.0), None),
             Some(ObservedAt::Position(index)) => (None, Some(index.0)),
         };
+        let seen = count.observed.and_then(|observed| observed.seen);
         Self {
+            seen_moment: seen.map(|seen| seen.moment.0),
+            seen_counts: seen.map(|seen| seen.counts),
             pool: pool_key_bytes(&count.pool),
             counted: count.counted.units(),
             observed_time: time,
@@ -230,7 +238,12 @@ fn observed(message: &CountMsg) -> Result<Option<Observed>, Corrupt> {
         (None, Some(index)) => ObservedAt::Position(LogIndex(index)),
         (Some(_), Some(_)) => return Err(Corrupt::new("count", "was made at a time and at a position")),
     };
-    Ok(Some(Observed { at, on_hand: quantity(message.observed_on_hand)? }))
+    let seen = match (message.seen_moment, message.seen_counts) {
+        (Some(moment), Some(counts)) => Some(Seen { moment: TimeMs(moment), counts }),
+        (None, None) => None,
+        _ => return Err(Corrupt::new("count", "was seen by half")),
+    };
+    Ok(Some(Observed { at, on_hand: quantity(message.observed_on_hand)?, seen }))
 }
 
 impl TryFrom<StockkeepingMsg> for Stockkeeping {

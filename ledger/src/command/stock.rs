@@ -99,6 +99,17 @@ pub struct Observed {
     pub at: ObservedAt,
     /// On hand of the pool at that moment, as the journal says. Put in by the proposer; not part of the request.
     pub on_hand: Quantity,
+    /// What the proposer looked at. Not part of the request; none in entries of builds that did not note it.
+    pub seen: Option<Seen>,
+}
+
+/// What a proposer saw as it looked back to the moment of a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The moment by the ledger's clock: of a position, the time of the pool's last movement up to it.
+    pub moment: TimeMs,
+    /// How many counts had corrected the pool by then. If others came in between, it has to look again.
+    pub counts: u64,
 }
 
 /// A moment in the life of a shard.

@@ -205,9 +205,14 @@ impl Ledger {
     }
 
     /// On hand of a pool by the books, and its last movement. None if it was never stocked.
-    pub fn last_movement(&self, pool: &PoolKey) -> Option<(Quantity, Option<Position>)> {
-        let found = self.stock.pool(self.stock.find_key(pool)?);
-        Some((Quantity::most(found.books.on_hand), found.last.map(|spot| spot.at(self.shard))))
+    pub fn last_movement(&self, pool: &PoolKey) -> Option<LastMovement> {
+        let at = self.stock.find_key(pool)?;
+        let found = self.stock.pool(at);
+        Some(LastMovement {
+            on_hand: Quantity::most(found.books.on_hand),
+            at: found.last.map(|spot| spot.at(self.shard)),
+            counts: self.stock.counted(at).number,
+        })
     }
 
     /// Whether an operation is remembered to have had an effect.
@@ -217,6 +222,17 @@ impl Ledger {
         }
         self.cold_operation_key(id).map_or(Remembered::Absent, Remembered::Cold)
     }
+}
+
+/// How a pool stands, and where the way back over its movements begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastMovement {
+    /// On hand now.
+    pub on_hand: Quantity,
+    /// Its last movement.
+    pub at: Option<Position>,
+    /// How many counts corrected it.
+    pub counts: u64,
 }
 
 /// What is known of an operation.

@@ -1,4 +1,4 @@
-//! What most pools never have: a shortage that is open, and receipts that are announced.
+//! What most pools never have: a shortage that is open, receipts that are announced, and when it was counted.
 
 use super::{PoolRef, Stock};
 use crate::{
@@ -12,6 +12,17 @@ pub(crate) struct Aside {
     pub(crate) shortage: Option<Opened>,
     /// By document.
     pub(crate) expected: Vec<Announced>,
+    /// There once the pool was counted.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// The newest count of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The moment it tells of.
+    pub(crate) at: TimeMs,
+    /// How many counts corrected the pool, this one included.
+    pub(crate) number: u64,
 }
 
 /// How a shortage began.
@@ -31,8 +42,8 @@ pub(crate) struct Announced {
 }
 
 impl Aside {
-    fn is_empty(&self) -> bool {
-        self.shortage.is_none() && self.expected.is_empty()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shortage.is_none() && self.expected.is_empty() && self.counted.is_none()
     }
 
     /// When `units` more will have come, as far as receipts are announced.
@@ -73,6 +84,11 @@ impl Stock {
     /// The receipts announced for a pool.
     pub(crate) fn expected(&self, at: PoolRef) -> &[Announced] {
         self.pool(at).aside.as_ref().map_or(&[], |aside| &aside.expected)
+    }
+
+    /// The newest count of a pool.
+    pub(crate) fn counted(&self, at: PoolRef) -> Counted {
+        self.pool(at).aside.as_ref().and_then(|aside| aside.counted).unwrap_or_default()
     }
 
     /// When a pool will be able to give `units`, of which it can give `sellable` now.

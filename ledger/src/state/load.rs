@@ -275,6 +275,7 @@ impl Ledger {
             rares: message.rares(),
             first: (!message.first.is_empty()).then(|| Box::new(Bytes::copy_from_slice(&message.first))),
             paying: message.paying,
+            grace_ms: message.grace_ms(),
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };

@@ -29,7 +29,7 @@ use crate::{
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub(crate) use aside::{Announced, Aside, Opened};
+pub(crate) use aside::{Announced, Aside, Counted, Opened};
 pub(crate) use books::{Books, Totaled};
 pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, RoundOwn, Row, units};
 pub use changes::Changes;

@@ -11,7 +11,7 @@ use crate::{
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     records::read_pool_key,
     settings::Terms,
-    types::{Namespace, Owner, PoolKey, ReservationId, TimeMs},
+    types::{DurationMs, Namespace, Owner, PoolKey, ReservationId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -134,6 +134,8 @@ pub(crate) struct Reservation {
     pub(crate) first: Option<Box<Bytes>>,
     /// Its deadline was moved because the shopper is paying.
     pub(crate) paying: bool,
+    /// How much of the deadline is grace. An extension moves the rest; 30 minutes at most, so 32 bits hold it.
+    pub(crate) grace_ms: u32,
     /// Its lines in other shards, if it has or had any.
     pub(crate) cart: Option<Box<Cart>>,
     pub(crate) mark: Mark,
@@ -150,6 +152,11 @@ impl Reservation {
     }
 
     /// What few lines have, of that one.
+    /// What its deadline has on top because the shopper is paying.
+    pub(crate) fn grace(&self) -> DurationMs {
+        DurationMs(u64::from(self.grace_ms))
+    }
+
     pub(crate) fn rare(&self, at: usize) -> Rare {
         self.rares.as_ref().and_then(|rares| rares.get(at).copied()).unwrap_or_default()
     }

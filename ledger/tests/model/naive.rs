@@ -31,6 +31,8 @@ pub struct Pool {
     /// Units sold beyond on hand that did not come back.
     pub owed: i128,
     pub expected: Vec<(Document, u64, i128)>,
+    /// Moment of the newest count, and how many there were.
+    pub counted: (u64, u64),
     /// When the pool became short, and by what.
     pub short_since: Option<(u64, Position)>,
 }
@@ -67,6 +69,7 @@ pub struct Hold {
     counted: Vec<(Sku, i128, u64)>,
     revision: u32,
     paying: bool,
+    grace: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +87,7 @@ struct HoldLine {
 struct Refused {
     body: Body,
     outcome: Outcome,
+    attempt: u32,
     until: u64,
 }
 
@@ -115,7 +119,7 @@ fn canonical(body: &Body) -> Body {
             Body::Reserve(Reserve { ttl: DurationMs(0), ..reserve.clone() })
         }
         Body::Stockkeeping(Stockkeeping::Count(count)) => {
-            let observed = count.observed.map(|observed| Observed { on_hand: Quantity::ZERO, ..observed });
+            let observed = count.observed.map(|observed| Observed { on_hand: Quantity::ZERO, seen: None, ..observed });
             Body::Stockkeeping(Stockkeeping::Count(Count { observed, ..count.clone() }))
         }
         other => other.clone(),
@@ -214,6 +218,7 @@ impl Naive {
                 in_transit: 0,
                 returned: 0,
                 owed: 0,
+                counted: (0, 0),
                 expected: Vec::new(),
                 short_since: None,
             });
@@ -265,7 +270,7 @@ impl Naive {
                 }
                 self.drop_refused(body);
                 let outcome = outcome.clone();
-                self.refused.push(Refused { body: canonical(body), outcome, until });
+                self.refused.push(Refused { body: canonical(body), outcome, attempt: command.attempt, until });
             }
             _ => {}
         }
@@ -326,6 +331,9 @@ impl Naive {
         }
         if refused.body != body {
             return conflict;
+        }
+        if refused.outcome.verdict == Verdict::Refused(Refusal::Contended) && command.attempt > refused.attempt {
+            return None;
         }
         refused.until = refused.until.max(command.not_after.0.saturating_add(500));
         again(&refused.outcome)
@@ -461,6 +469,7 @@ impl Naive {
             counted: self.counted_skus(reserve),
             revision: 1,
             paying: false,
+            grace: 0,
         });
         Ok((Done::Reserved(told), Some(last)))
     }
@@ -497,6 +506,7 @@ impl Naive {
                     return Err(Refusal::ExtensionLimit { latest: TimeMs(latest) });
                 }
                 let mut last = None;
+                let wanted = wanted + hold.grace;
                 if wanted > hold.deadline {
                     self.holds[at].deadline = wanted;
                     for line in 0..self.holds[at].lines.len() {

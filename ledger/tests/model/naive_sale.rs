@@ -147,6 +147,7 @@ impl Naive {
         }
         hold.paying = true;
         hold.deadline += paying.grace.0;
+        hold.grace = paying.grace.0;
         let held = hold.lines.iter().filter(|line| line.held > 0).count();
         let last = (0..held).map(|_| self.moved()).last();
         self.holds[at].last = last.expect("something is held");

@@ -127,8 +127,21 @@ impl Naive {
                 if then > self.pools[at].inflow {
                     return Err(bad("observed.on_hand", "is more than ever came into this pool"));
                 }
-                let delta = units(count.counted) - then;
+                let now = (self.clock, self.pools[at].counted.1);
+                let seen = match count.observed {
+                    None => Some(now),
+                    Some(observed) => observed.seen.map(|seen| (seen.moment.0, seen.counts)),
+                };
+                if seen.is_some_and(|(_, counts)| counts != self.pools[at].counted.1) {
+                    return Err(Refusal::Contended);
+                }
+                // An earlier moment than that of the newest count tells nothing new.
+                let late = seen.is_some_and(|(moment, _)| moment < self.pools[at].counted.0);
+                let delta = if late { 0 } else { units(count.counted) - then };
                 roomy(Some(&self.pools[at]), delta, "counted")?;
+                if let Some((moment, counts)) = seen.filter(|_| !late) {
+                    self.pools[at].counted = (moment, counts + 1);
+                }
                 let beyond = (-delta - before).max(0);
                 let position = self.becomes(at, delta + beyond);
                 self.changed(at, before, beyond, position)

@@ -32,8 +32,14 @@ impl Story {
             "count" => {
                 let (counted, pool) = pair();
                 let on_hand = units(number("books").unwrap_or(0));
-                let at = words.named.get("seen").map(|time| ObservedAt::Time(BASE.plus(duration(time))));
-                let observed = at.map(|at| Observed { at, on_hand });
+                let moment = words.named.get("seen").map(|time| BASE.plus(duration(time)));
+                // With the number of counts the proposer knew of, as every build of today notes it.
+                let counts = number("counts");
+                let observed = moment.map(|moment| Observed {
+                    at: ObservedAt::Time(moment),
+                    on_hand,
+                    seen: counts.map(|counts| Seen { moment, counts }),
+                });
                 let (operation, counted) = (operation(self), units(counted));
                 Stockkeeping::Count(Count { operation, pool, counted, observed, document, reason })
             }

@@ -127,6 +127,21 @@ pub fn batch(time: TimeMs, commands: Vec<Command>) -> Batch {
     Batch { rules: RULES_NEWEST, time, digest: false, commands }
 }
 
+/// What a build before wrote, which no build of today writes so: the records whose samples begin with `name`.
+#[allow(dead_code, reason = "not every test reads old records")]
+pub fn old_records(name: &str) -> Vec<(Bytes, Bytes)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/formats");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).expect("samples").map(|file| file.expect("one").path()).collect();
+    paths.retain(|path| path.file_name().and_then(|found| found.to_str()).is_some_and(|found| found.starts_with(name)));
+    let split = |path: &PathBuf| {
+        let mut bytes = Bytes::from(fs::read(path).expect("a sample"));
+        let len = usize::from(bytes::Buf::get_u16(&mut bytes));
+        (bytes.split_to(len), bytes)
+    };
+    paths.iter().map(split).collect()
+}
+
 /// The sample of that name, after making sure that `bytes` are what it holds.
 pub fn sample(name: &str, bytes: &[u8]) -> Bytes {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(format!("{name}.bin"));

@@ -60,6 +60,11 @@ pub fn failure(failure: &Failure) -> v1::Error {
             field: (*field).to_owned(),
             description: "is still to come: name a moment that is past, or none for now".to_owned(),
         }]),
+        Failure::Unseen(Unseen::Unstocked(field)) => invalid(vec![v1::FieldViolation {
+            field: (*field).to_owned(),
+            description: "lies before anything was known of this pool: count as of a later moment, or of now"
+                .to_owned(),
+        }]),
         Failure::Unseen(Unseen::Gone) => refused(
             v1::Code::PositionExpired,
             "the journal of this shard does not reach back to that moment; count again, and name a later one or none",

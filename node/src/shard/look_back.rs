@@ -2,19 +2,20 @@
 //! units were on hand by the books then.
 //!
 //! Each movement names the one before it of the same pool, so the way back is a walk over the journal from the newest
-//! movement on, in memory and on disk, that takes every change of on hand back. The past does not change, so it may be
-//! walked before the count is proposed.
+//! movement on, in memory and on disk, that takes every change of on hand back. The past does not change but for what
+//! other counts correct of it, so it may be walked before the count is proposed: the count notes which counts it knows of,
+//! and the ledger answers CONTENDED if there are others by then.
 
 use super::{Replica, machine::Core, proposer::Failure};
 use bytes::Bytes;
 use earmark_ledger::{
     Remembered,
-    command::{Body, Command, Observed, ObservedAt, Stockkeeping},
+    command::{Body, Command, Observed, ObservedAt, Seen, Stockkeeping},
     journal::Block,
-    movement::MovementKind,
-    types::{Epoch, LogIndex, OperationId, PoolKey, Position, Quantity, TimeMs},
+    movement::{Movement, MovementKind},
+    types::{Epoch, LogIndex, OperationId, PoolKey, Position, Quantity, ReservationId, TimeMs},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 
 /// Movements of a pool that are walked at most: some seconds of work.
@@ -40,6 +41,8 @@ pub enum Unseen {
     TooMuch,
     /// A later count found less than came in since that moment.
     Counted,
+    /// The pool was not stocked yet at that moment; the field that names it.
+    Unstocked(&'static str),
 }
 
 /// A moment that is past.
@@ -66,12 +69,14 @@ impl Replica {
             Ok(moment) => {
                 let turn = tokio::time::timeout_at(deadline, WALKING.acquire()).await;
                 let _walks = turn.map_err(|_| Failure::Late)?.map_err(|_| Failure::Overloaded)?;
-                on_hand_at(&self.core, &count.pool, moment, deadline).await
+                books_at(&self.core, &count.pool, moment, deadline).await
             }
             Err(failure) => Err(failure),
         };
         match seen {
-            Ok(on_hand) => count.observed = Some(Observed { on_hand, ..observed }),
+            // The ledger says that there is no such pool.
+            Ok(None) => {}
+            Ok(Some((on_hand, seen))) => count.observed = Some(Observed { on_hand, seen: Some(seen), ..observed }),
             // Of what was done already the first answer is told, and that does not ask the books.
             Err(Failure::Unseen(_)) if done(&self.core, count.operation)? => {}
             Err(failure) => return Err(failure),
@@ -125,17 +130,27 @@ fn done(core: &Core, id: OperationId) -> Result<bool, Failure> {
     }
 }
 
-/// On hand of a pool by the books at that moment. Of a pool that was never stocked it is nothing: the ledger says so.
-async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Instant) -> Result<Quantity, Failure> {
-    let Some((now, last)) = core.hot().ledger.last_movement(pool) else { return Ok(Quantity::ZERO) };
-    let mut on_hand = i128::from(now.units());
-    let (mut at, mut walked, mut blocks) = (last, 0, 0);
+/// On hand of a pool by the books at that moment, and what was looked at; none if it was never stocked.
+async fn books_at(
+    core: &Core,
+    pool: &PoolKey,
+    moment: Moment,
+    deadline: Instant,
+) -> Result<Option<(Quantity, Seen)>, Failure> {
+    let Some(now) = core.hot().ledger.last_movement(pool) else { return Ok(None) };
+    let mut back = Back { on_hand: i128::from(now.on_hand.units()), withdrawn: BTreeMap::new() };
+    let (mut at, mut walked, mut blocks) = (now.at, 0, 0);
     let mut read: Option<Block> = None;
-    while let Some(spot) = at {
+    let reached = loop {
+        let Some(spot) = at else { return Err(Failure::Unseen(Unseen::Unstocked(moment.field()))) };
         if let Moment::Entry(epoch, index) = moment
             && (spot.epoch, spot.index) <= (epoch, index)
         {
-            break;
+            let known = read.take().filter(|block| same_entry(block.position(), spot));
+            break match known {
+                Some(block) => Some(block.time()),
+                None => block_of(core, spot)?.map(|block| block.time()),
+            };
         }
         let known = read.take().filter(|block| same_entry(block.position(), spot));
         let block = match known {
@@ -148,9 +163,9 @@ async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Insta
                         return Err(Failure::Late);
                     }
                 }
-                match core.journal_block(spot.epoch, spot.index).map_err(|_| Failure::Damaged)? {
-                    Some(bytes) => decode(core, &bytes)?,
-                    None if passed(core, moment)? => break,
+                match block_of(core, spot)? {
+                    Some(block) => block,
+                    None if passed(core, moment)? => break None,
                     None => return Err(Failure::Unseen(Unseen::Gone)),
                 }
             }
@@ -158,7 +173,7 @@ async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Insta
         if let Moment::Time(time) = moment
             && block.time() <= time
         {
-            break;
+            break None;
         }
         if walked == MOVEMENTS_MAX {
             return Err(Failure::Unseen(Unseen::TooMuch));
@@ -169,18 +184,60 @@ async fn on_hand_at(core: &Core, pool: &PoolKey, moment: Moment, deadline: Insta
             tracing::error!(shard = %core.store().shard(), ?spot, "the journal has no movement where one is named");
             return Err(Failure::Damaged);
         };
-        // What another count corrected was not there before either: corrected twice it would be wrong.
-        if movement.kind != MovementKind::Count {
-            on_hand -= i128::from(movement.delta.on_hand);
-        }
+        back.over(&movement);
         at = movement.previous_of_pool;
         read = Some(block);
+    };
+    let moment = match moment {
+        Moment::Time(time) => time,
+        // Its own time is not kept. A block that is kept no more is older than any count that could be newer.
+        Moment::Entry(..) => reached.unwrap_or(TimeMs(0)),
+    };
+    Ok(Some((back.on_hand()?, Seen { moment, counts: now.counts })))
+}
+
+/// On hand, on the way back.
+struct Back {
+    on_hand: i128,
+    /// Units that were on their way out of the house and came back, by reservation: they had never left it.
+    withdrawn: BTreeMap<ReservationId, i64>,
+}
+
+impl Back {
+    /// Takes a movement back.
+    fn over(&mut self, movement: &Movement) {
+        let delta = movement.delta.on_hand;
+        let stayed = movement.reservation.map(|id| self.withdrawn.entry(id).or_default());
+        match (movement.kind, stayed) {
+            // What another count corrected was not there before either: corrected twice it would be wrong.
+            (MovementKind::Count, _) => {}
+            (MovementKind::Withdraw, Some(stayed)) if delta > 0 => *stayed += delta,
+            (MovementKind::Prepare, Some(stayed)) if delta < 0 && *stayed > 0 => *stayed += delta,
+            _ => self.on_hand -= i128::from(delta),
+        }
     }
-    if on_hand < 0 {
-        return Err(Failure::Unseen(Unseen::Counted));
+
+    fn on_hand(&self) -> Result<Quantity, Failure> {
+        if self.on_hand < 0 {
+            return Err(Failure::Unseen(Unseen::Counted));
+        }
+        u64::try_from(self.on_hand).ok().and_then(Quantity::new).ok_or(Failure::Damaged)
     }
-    let on_hand = u64::try_from(on_hand).ok().and_then(Quantity::new);
-    on_hand.ok_or(Failure::Damaged)
+}
+
+impl Moment {
+    /// The field of a request that names it.
+    fn field(self) -> &'static str {
+        match self {
+            Self::Time(_) => "observed_time_ms",
+            Self::Entry(..) => "observed_position",
+        }
+    }
+}
+
+fn block_of(core: &Core, spot: Position) -> Result<Option<Block>, Failure> {
+    let found = core.journal_block(spot.epoch, spot.index).map_err(|_| Failure::Damaged)?;
+    found.map(|bytes| decode(core, &bytes)).transpose()
 }
 
 fn same_entry(one: Position, other: Position) -> bool {

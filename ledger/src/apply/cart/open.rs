@@ -108,6 +108,7 @@ impl Entry<'_> {
             rares: rares(&self.ledger.stock, wants),
             first: None,
             paying: false,
+            grace_ms: 0,
             cart: Some(Box::new(cart)),
             mark,
         });

@@ -150,8 +150,13 @@ impl Entry<'_> {
 
     /// The part as it stands, taken out of the state's indexes; or, if it was forgotten, as home knows that it stood.
     fn take_part(&mut self, from: &From, owner: &Owner, lines: &[LineTruth]) -> Box<Part> {
-        if let Some(part) = self.ledger.parts.remove(&from.id) {
+        if let Some(mut part) = self.ledger.parts.remove(&from.id) {
             self.unindex(from.id, &part);
+            if part.owner[..] != *owner.as_bytes() {
+                // An id that carries no time may begin anew, for somebody else. What is counted for an owner is not.
+                self.recount(from.id, &part.owner, part.lines.iter().map(|line| (line.pool, 0)));
+                part.owner = owner.as_bytes().into();
+            }
             return part;
         }
         let line = |line: &LineTruth| {

@@ -81,7 +81,7 @@ pub fn count(request: v1::CountRequest, arrival: &Arrival<'_>) -> Result<Decoded
     {
         check.fail("observed_time_ms", "is still to come");
     }
-    let observed = at.map(|at| Observed { at, on_hand: Quantity::ZERO });
+    let observed = at.map(|at| Observed { at, on_hand: Quantity::ZERO, seen: None });
     let asked = (|| {
         let (pool, counted, document, reason) = (pool?, counted?, document?, reason?);
         Some(Stockkeeping::Count(Count { operation, pool, counted, observed, document, reason }))
