@@ -103,6 +103,11 @@ impl Client {
         Ok(Self { shared })
     }
 
+    /// The tenant or brand everything is under.
+    pub fn namespace(&self) -> &str {
+        self.shared.namespace.as_str()
+    }
+
     /// The servers' clock, as well as this client knows it.
     pub fn server_time(&self) -> TimeMs {
         self.shared.time.now()

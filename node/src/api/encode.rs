@@ -184,8 +184,10 @@ pub fn answer(asked: Asked, answer: &Answer) -> Body {
     let outcome = &answer.outcome;
     let done = match &outcome.verdict {
         Verdict::Refused(refusal) => {
-            // That there is no such reservation is not remembered: an earlier try may still find one.
-            let ends = matches!(asked, Asked::Commit | Asked::Release) && matches!(refusal, Refusal::NotFound(_));
+            // Neither that there is no such reservation nor that it stood in its own way is remembered of what ends a
+            // whole one: an earlier try may still come through.
+            let ends = matches!(asked, Asked::Commit | Asked::Release)
+                && matches!(refusal, Refusal::NotFound(_) | Refusal::Contended);
             let mut told = error::refusal(refusal, answer.logged && !ends);
             // What changes one pool has no lines.
             if let (Some(what), [short]) = (keeping::lacks(asked), told.shortages.as_slice()) {

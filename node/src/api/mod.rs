@@ -124,8 +124,8 @@ async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Optio
 }
 
 async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
-    // The money is gone, the units are too: whoever asked to be told is told.
-    let refund = matches!(&mutation, Asked::Commit(commit) if commit.refund_hint);
+    // The money is gone, the units are too: whoever asked to be told is told. Without a late commit it was not tried yet.
+    let refund = matches!(&mutation, Asked::Commit(commit) if commit.refund_hint && commit.revive);
     let mut answered = decide(router, mutation, hop).await;
     if let Answered::Error(error) = &mut answered
         && error.code() == v1::Code::ReservationExpired

@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(long)]
     revive: bool,
     /// The shopper has paid: if the hold has expired and the units can't be had, say that the money is to be paid back.
-    #[arg(long)]
+    #[arg(long, requires = "revive")]
     refund_hint: bool,
 }
 

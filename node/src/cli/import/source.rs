@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
 
+/// Put behind the file: a row of its own, which no sheet has. Where it is not one, a quote before it was never closed.
+const END: &[u8] = b"\n\x1a\n";
+
 /// Bytes of the rows of a block. Beyond, a block has fewer rows.
 const BLOCK_BYTES_MAX: u64 = 4 << 20;
 
@@ -184,7 +187,7 @@ impl Rows {
         let first = first_line(&mut text).map_err(problem)?;
         let delimiter = delimiter(&first);
         // With a line end after the last row, every row has one.
-        let text: Box<dyn Read + Send> = Box::new(Cursor::new(first).chain(text).chain(&b"\n"[..]));
+        let text: Box<dyn Read + Send> = Box::new(Cursor::new(first).chain(text).chain(END));
         let limit = Arc::new(AtomicU64::new(ROW_BYTES_MAX));
         let leashed = Leash { inner: text, given: 0, limit: Arc::clone(&limit) };
         let mut records = ReaderBuilder::new()
@@ -197,6 +200,11 @@ impl Rows {
             .from_reader(leashed);
         let mut record = ByteRecord::new();
         records.read_byte_record(&mut record).map_err(|error| unreadable(&plan.name, &error, 1))?;
+        match end_of(&record) {
+            End::Here => record.clear(),
+            End::Swallowed => return Err(unclosed(&plan.name, 1)),
+            End::Ahead => {}
+        }
         let columns = Columns::read(&record, &plan.name)?;
         let at = Mark { rows: 0, digest: chained(0, &record) };
         let (name, defaults) = (plan.name.clone(), plan.defaults.clone());
@@ -211,6 +219,11 @@ impl Rows {
             let more = self.records.read_byte_record(&mut self.record);
             if !more.map_err(|error| unreadable(&self.name, &error, begin.line()))? {
                 return Ok(false);
+            }
+            match end_of(&self.record) {
+                End::Here => continue,
+                End::Swallowed => return Err(unclosed(&self.name, begin.line())),
+                End::Ahead => {}
             }
             self.at.digest = chained(self.at.digest, &self.record);
             if !is_blank(&self.record) {
@@ -259,6 +272,27 @@ impl Rows {
         }
         Ok(Block { rows, end })
     }
+}
+
+/// Where the end of the file is, seen from a record.
+enum End {
+    Ahead,
+    Here,
+    Swallowed,
+}
+
+fn end_of(record: &ByteRecord) -> End {
+    let mark = &END[1..END.len() - 1];
+    match record.iter().next_back() {
+        Some(last) if last == mark && record.len() == 1 => End::Here,
+        Some(last) if last.ends_with(END) => End::Swallowed,
+        _ => End::Ahead,
+    }
+}
+
+fn unclosed(name: &str, line: u64) -> Failure {
+    let what = format!("has a quote at line {line} or behind it that is never closed");
+    Failure::input(name, format!("{what}, so nobody can tell the rows from there on; close it and go on"))
 }
 
 fn unreadable(name: &str, error: &csv::Error, line: u64) -> Failure {
@@ -400,6 +434,19 @@ mod tests {
         assert!(told.contains("line 3") && told.contains("longer than 64 KiB"), "{told}");
         let header = format!("sku,{}\na,1\n", "x".repeat(200_000));
         assert!(read(header, &plan()).is_err());
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_makes_no_row() {
+        for (text, line) in [("sku,quantity\na,1\nb,\"2", 3), ("sku,quantity\na,1\nb,\"2\nc,3\nd,4\n", 3)] {
+            let told = read(text, &Plan { block_rows: 1, ..plan() }).expect_err("nobody knows where the row ends");
+            assert!(told.contains(&format!("line {line}")) && told.contains("never closed"), "{told}");
+        }
+        let told = read("sku,\"quantity\na,1\n", &plan()).expect_err("no header");
+        assert!(told.contains("line 1") && told.contains("never closed"), "{told}");
+        // What is closed may end as it likes.
+        let blocks = read("sku,quantity\n\"a\n\",1\nb,\"2\"", &plan()).expect("good");
+        assert_eq!(names(&blocks), [vec![row(1, 2, "a"), row(2, 4, "b")]]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Carts {
     /// Counts by the cluster's own map, and asks its nodes.
     pub(super) async fn read(client: &Client, orders: &Orders, mode: Mode) -> Result<Self, Failure> {
         let multi_shard = match mode {
-            Mode::Cart => count(orders, &client.cluster().routing().await?.ranges),
+            Mode::Cart => count(orders, client.namespace(), &client.cluster().routing().await?.ranges),
             Mode::Line => 0,
         };
         let status = client.cluster().status(false).await?;
@@ -34,8 +34,8 @@ impl Carts {
 }
 
 /// Baskets whose lines live in more than one shard.
-fn count(orders: &Orders, ranges: &[BucketRange]) -> u64 {
-    let namespace = Namespace::default();
+fn count(orders: &Orders, namespace: &str, ranges: &[BucketRange]) -> u64 {
+    let namespace = namespace.parse::<Namespace>().unwrap_or_default();
     let shard = |sku: &String| {
         let bucket = Bucket::of(&namespace, &sku.parse::<Sku>().ok()?).number();
         ranges.iter().find(|range| (range.first..=range.last).contains(&u32::from(bucket))).map(|range| range.shard)
