@@ -1,0 +1,102 @@
+//! What a shelf does, as a client understands it: naive, small, and written apart from the ledger.
+//!
+//! A state has some SKUs and the reservations that touch them. An operation with its answer is a step from one state to the
+//! states it may lead to: none if no correct ledger could have answered so. Holds end by themselves, and when exactly
+//! nobody is told; so a hold whose deadline is near may be over or not, and a step may lead to several states.
+
+mod act;
+mod builder;
+mod shelf;
+mod take;
+
+pub use shelf::Shelf;
+
+use crate::history::History;
+use act::{Act, Judged};
+use builder::Builder;
+use shelf::Hold;
+use std::collections::BTreeSet;
+
+/// By how much the servers' clock may differ from the true time of a history, in milliseconds. Whoever records a
+/// history knows how wrong its clocks are; with right clocks it is `limits.clock_bound`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockBound(pub u64);
+
+/// States that may be told apart at a time. Answers rule most of them out again.
+const STATES_MAX: usize = 512;
+/// An operation as a case sees it: numbers instead of names, and only what the case is about.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Place in the history.
+    pub place: usize,
+    /// When it was sent.
+    pub invoked_ns: u64,
+    /// When its end was known; none if it never was.
+    pub ended_ns: Option<u64>,
+    invoked_ms: u64,
+    effect_ms_max: u64,
+    act: Act,
+    end: Judged,
+    /// The answer says that every shard of this reservation has carried out what was decided.
+    settled: Option<u32>,
+}
+/// Operations that have to be explained by one order.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its SKUs, by name.
+    pub skus: Vec<String>,
+    /// In the order in which they were sent.
+    pub steps: Vec<Step>,
+    bound: ClockBound,
+}
+
+/// A case can't be decided by this model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecidable;
+
+impl Case {
+    /// The part of a history that touches these SKUs.
+    pub fn new(history: &History, skus: &BTreeSet<String>, bound: ClockBound) -> Self {
+        Builder::new(history, skus, bound).build()
+    }
+
+    /// The state before anything happened.
+    pub fn first(&self) -> Vec<Shelf> {
+        vec![Shelf::default()]
+    }
+
+    /// Where a step may lead from any of these states; empty if it can't have happened there.
+    ///
+    /// # Errors
+    /// [`Undecidable`] if too many holds are near their deadline.
+    pub fn step(&self, states: &[Shelf], step: &Step) -> Result<Vec<Shelf>, Undecidable> {
+        let mut next = BTreeSet::new();
+        for state in states {
+            for mut aged in state.aged(step, self.bound)? {
+                if aged.take(step, self.bound) {
+                    aged.settle(step.settled);
+                    next.insert(aged);
+                }
+            }
+            if next.len() > STATES_MAX {
+                return Err(Undecidable);
+            }
+        }
+        Ok(next.into_iter().collect())
+    }
+}
+
+impl Step {
+    /// Whether it makes a difference to the step that this hold is over. Where it makes none, that is left open.
+    fn minds(&self, id: u32, hold: &Hold) -> bool {
+        let on = |sku: u16| hold.lines.iter().any(|line| line.sku == sku);
+        match &self.act {
+            Act::Stock { sku, .. } | Act::ReadStock { sku } => matches!(self.end, Judged::Balance(..)) && on(*sku),
+            Act::Reserve { id: other, lines, .. } => *other != id && lines.iter().any(|(sku, _)| on(*sku)),
+            Act::Commit { id: other, .. }
+            | Act::Release { id: other, .. }
+            | Act::Extend { id: other, .. }
+            | Act::ReadReservation { id: other } => *other == id,
+        }
+    }
+}
