@@ -1,6 +1,6 @@
 //! What a shelf does, as a client understands it: naive, small, and written apart from the ledger.
 //!
-//! A state has some SKUs and the reservations that touch them. An operation with its answer is a step from one state to the
+//! A state has some pools and the reservations that touch them. An operation with its answer is a step from one state to the
 //! states it may lead to: none if no correct ledger could have answered so. Holds end by themselves, and when exactly
 //! nobody is told; so a hold whose deadline is near may be over or not, and a step may lead to several states.
 
@@ -8,11 +8,13 @@ mod act;
 mod builder;
 mod shelf;
 mod take;
+#[cfg(test)]
+mod tests;
 
 pub use shelf::Shelf;
 
 use crate::history::History;
-use act::{Act, Judged};
+use act::{Act, Judged, Reserve};
 use builder::Builder;
 use shelf::Hold;
 use std::collections::BTreeSet;
@@ -24,6 +26,7 @@ pub struct ClockBound(pub u64);
 
 /// States that may be told apart at a time. Answers rule most of them out again.
 const STATES_MAX: usize = 512;
+
 /// An operation as a case sees it: numbers instead of names, and only what the case is about.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -40,10 +43,11 @@ pub struct Step {
     /// The answer says that every shard of this reservation has carried out what was decided.
     settled: Option<u32>,
 }
+
 /// Operations that have to be explained by one order.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Its SKUs, by name.
+    /// Its pools, by name.
     pub skus: Vec<String>,
     /// In the order in which they were sent.
     pub steps: Vec<Step>,
@@ -55,7 +59,7 @@ pub struct Case {
 pub struct Undecidable;
 
 impl Case {
-    /// The part of a history that touches these SKUs.
+    /// The part of a history that touches these pools. All pools of a SKU have to be among them, or none.
     pub fn new(history: &History, skus: &BTreeSet<String>, bound: ClockBound) -> Self {
         Builder::new(history, skus, bound).build()
     }
@@ -68,12 +72,12 @@ impl Case {
     /// Where a step may lead from any of these states; empty if it can't have happened there.
     ///
     /// # Errors
-    /// [`Undecidable`] if too many holds are near their deadline.
+    /// [`Undecidable`] if too many holds are near their deadline, or if what an operation did can't be told.
     pub fn step(&self, states: &[Shelf], step: &Step) -> Result<Vec<Shelf>, Undecidable> {
         let mut next = BTreeSet::new();
         for state in states {
             for mut aged in state.aged(step, self.bound)? {
-                if aged.take(step, self.bound) {
+                if aged.take(step, self.bound)? {
                     aged.settle(step.settled);
                     next.insert(aged);
                 }
@@ -90,13 +94,24 @@ impl Step {
     /// Whether it makes a difference to the step that this hold is over. Where it makes none, that is left open.
     fn minds(&self, id: u32, hold: &Hold) -> bool {
         let on = |sku: u16| hold.lines.iter().any(|line| line.sku == sku);
+        let on_any = |parts: &act::Parts| parts.iter().any(|(sku, _)| on(*sku));
+        let shown = match &self.end {
+            Judged::Balances(seen) => seen.iter().any(|(sku, _)| on(*sku)),
+            Judged::Corrected { seen, .. } => seen.iter().any(|(sku, _)| on(*sku)),
+            _ => false,
+        };
         match &self.act {
-            Act::Stock { sku, .. } | Act::ReadStock { sku } => matches!(self.end, Judged::Balance(..)) && on(*sku),
-            Act::Reserve { id: other, lines, .. } => *other != id && lines.iter().any(|(sku, _)| on(*sku)),
-            Act::Commit { id: other, .. }
-            | Act::Release { id: other, .. }
+            Act::Reserve(Reserve { id: other, asked, .. }) => *other != id && on_any(asked),
+            Act::Replace { id: other, lines, .. } => *other == id || on_any(lines),
+            Act::Commit { id: other, revive, .. } => *other == id || revive.iter().flatten().any(|sku| on(*sku)),
+            Act::DryRun { lines, .. } => on_any(lines),
+            Act::Transfer { from, .. } => on(*from) || shown,
+            Act::Release { id: other, .. }
             | Act::Extend { id: other, .. }
+            | Act::MarkPaying { id: other, .. }
+            | Act::After { id: other, .. }
             | Act::ReadReservation { id: other } => *other == id,
+            _ => shown,
         }
     }
 }
