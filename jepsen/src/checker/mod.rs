@@ -8,6 +8,8 @@ pub mod fresh;
 pub mod linearizable;
 pub mod lists;
 pub mod one_effect;
+#[cfg(feature = "second-opinion")]
+pub mod second_opinion;
 pub mod shortages;
 pub mod surely_not_done;
 pub mod whole;
