@@ -9,7 +9,7 @@
 use super::Findings;
 use crate::{
     history::{Action, Broken, History, article},
-    model::{Case, ClockBound, Shelf, Undecidable},
+    model::{Case, ClockBound, Shelf},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
@@ -17,7 +17,7 @@ use std::{
 };
 
 /// States looked at in one search before it is given up as undecided.
-const WORK_MAX: usize = 100_000;
+const WORK_MAX: usize = 50_000;
 
 /// Operations shown before the one that can't be explained.
 const SHOWN: usize = 12;
@@ -222,7 +222,7 @@ impl<'a> Search<'a> {
 
     fn run(mut self) -> Verdict {
         let mut at = self.entries.first;
-        let mut work = 0;
+        let mut left = WORK_MAX;
         loop {
             if at == NONE {
                 // Only unknown operations are left, which need not have happened.
@@ -241,10 +241,8 @@ impl<'a> Search<'a> {
                 at = self.entries.next[at];
                 continue;
             }
-            work += self.states.len();
-            let next = match self.case.step(&self.states, &self.case.steps[step]) {
-                Ok(next) if work + next.len() <= WORK_MAX => next,
-                Ok(_) | Err(Undecidable) => return Verdict::Undecided,
+            let Ok(next) = self.case.step(&self.states, &self.case.steps[step], &mut left) else {
+                return Verdict::Undecided;
             };
             at = if self.choose(step, next) { self.entries.first } else { self.entries.next[at] };
         }

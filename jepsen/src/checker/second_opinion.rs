@@ -26,7 +26,7 @@ use std::{
 };
 
 /// States looked at in one search before it is given up as undecided.
-const WORK_MAX: usize = 100_000;
+const WORK_MAX: usize = 50_000;
 
 /// States that may be told apart at a time.
 const STATES_MAX: usize = 512;
@@ -54,12 +54,6 @@ impl fmt::Debug for Op {
 }
 
 impl Asked {
-    /// Whether so much more may be done.
-    fn may(&self, work: usize) -> bool {
-        let take = |left: usize| Some(left.saturating_sub(work));
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok_and(|left| left > work)
-    }
-
     fn gave_up(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0
     }
@@ -79,14 +73,13 @@ impl Model for Shelves {
     }
 
     fn step(states: &Vec<Shelf>, Op { asked, step }: &Op) -> (bool, Vec<Shelf>) {
-        if !asked.may(states.len()) {
-            return (false, Vec::new());
-        }
+        let mut left = asked.left.load(Ordering::Relaxed);
         let step = &asked.case.steps[*step];
-        let Ok(next) = asked.case.step(states, step) else {
+        let Ok(next) = asked.case.step(states, step, &mut left) else {
             asked.give_up();
             return (false, Vec::new());
         };
+        asked.left.store(left, Ordering::Relaxed);
         if step.ended_ns.is_some() {
             return (!next.is_empty(), next);
         }

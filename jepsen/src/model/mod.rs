@@ -17,7 +17,10 @@ use crate::history::History;
 use act::{Act, Judged, Reserve};
 use builder::Builder;
 use shelf::Hold;
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+};
 
 /// By how much the servers' clock may differ from the true time of a history, in milliseconds. Whoever records a
 /// history knows how wrong its clocks are; with right clocks it is `limits.clock_bound`.
@@ -69,25 +72,34 @@ impl Case {
         vec![Shelf::default()]
     }
 
-    /// Where a step may lead from any of these states; empty if it can't have happened there.
+    /// Where a step may lead from any of these states; empty if it can't have happened there. `left` says how many states
+    /// may still be looked at.
     ///
     /// # Errors
-    /// [`Undecidable`] if too many holds are near their deadline, or if what an operation did can't be told.
-    pub fn step(&self, states: &[Shelf], step: &Step) -> Result<Vec<Shelf>, Undecidable> {
-        let mut next = BTreeSet::new();
+    /// [`Undecidable`] if too many holds are near their deadline, if that would be too much work, or if what an operation
+    /// did can't be told.
+    pub fn step(&self, states: &[Shelf], step: &Step, left: &mut usize) -> Result<Vec<Shelf>, Undecidable> {
+        let mut next = Vec::new();
         for state in states {
             for mut aged in state.aged(step, self.bound)? {
+                *left = left.checked_sub(1).ok_or(Undecidable)?;
                 if aged.take(step, self.bound)? {
                     aged.settle(step.settled);
-                    next.insert(aged);
+                    next.push((mark(&aged), aged));
                 }
             }
-            if next.len() > STATES_MAX {
-                return Err(Undecidable);
-            }
         }
-        Ok(next.into_iter().collect())
+        // In an order that depends on the states alone, and each once.
+        next.sort_by_key(|(mark, _)| *mark);
+        next.dedup();
+        if next.len() > STATES_MAX { Err(Undecidable) } else { Ok(next.into_iter().map(|(_, state)| state).collect()) }
     }
+}
+
+fn mark(state: &Shelf) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    state.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Step {

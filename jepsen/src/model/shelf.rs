@@ -2,7 +2,10 @@
 
 use super::{ClockBound, Step, Undecidable, act::Seen};
 use crate::history::Settings;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// More holds than this near their deadline at once are not told apart: the case is undecided.
 const NEAR_MAX: usize = 10;
@@ -12,7 +15,8 @@ const NEAR_MAX: usize = 10;
 pub struct Shelf {
     /// Absent if nothing was ever received or sent there.
     pub(super) pools: BTreeMap<u16, Pool>,
-    pub(super) holds: BTreeMap<u32, Hold>,
+    /// Shared with the states it came from: a step changes few of many.
+    pub(super) holds: BTreeMap<u32, Arc<Hold>>,
     /// Settings of each pool's SKU and their version; absent if nothing was ever set.
     pub(super) rules: BTreeMap<u16, (u64, Settings)>,
     /// Under way: to which pool, and how many.
@@ -108,7 +112,7 @@ impl Shelf {
                 continue;
             }
             if step.invoked_ms >= hold.deadline_ms[1].saturating_add(bound.0) {
-                hold.expire();
+                Arc::make_mut(hold).expire();
             } else if step.effect_ms_max.saturating_add(bound.0) >= hold.deadline_ms[0] && step.minds(*id, hold) {
                 near.push(*id);
             }
@@ -122,7 +126,7 @@ impl Shelf {
                 .iter()
                 .cloned()
                 .map(|mut state| {
-                    state.holds.get_mut(&id).into_iter().for_each(Hold::expire);
+                    state.hold_mut(id).into_iter().for_each(Hold::expire);
                     state
                 })
                 .collect();
@@ -131,8 +135,12 @@ impl Shelf {
         Ok(states)
     }
 
+    pub(super) fn hold_mut(&mut self, id: u32) -> Option<&mut Hold> {
+        self.holds.get_mut(&id).map(Arc::make_mut)
+    }
+
     pub(super) fn settle(&mut self, id: Option<u32>) {
-        if let Some(hold) = id.and_then(|id| self.holds.get_mut(&id)) {
+        if let Some(hold) = id.and_then(|id| self.hold_mut(id)).filter(|hold| !hold.late.is_empty()) {
             hold.late.clear();
         }
     }

@@ -6,6 +6,7 @@ use crate::model::{
     act::{Judged, Parts},
     shelf::{Shelf, Units},
 };
+use std::sync::Arc;
 
 impl Shelf {
     pub(super) fn commit(
@@ -55,7 +56,7 @@ impl Shelf {
             // The first answer again, whatever became of the reservation since.
             return true;
         }
-        let Some(hold) = self.holds.get_mut(&id) else { return false };
+        let Some(hold) = self.holds.get_mut(&id).map(Arc::make_mut) else { return false };
         for at in 0..hold.lines.len() {
             let before = hold.lines[at];
             if apply(&mut hold.lines[at]).is_none() {
@@ -97,7 +98,7 @@ impl Shelf {
         }
         self.done.extend(operation);
         let terms: Vec<_> = hold.lines.iter().map(|line| self.settings(line.sku)).collect();
-        let Some(hold) = self.holds.get_mut(&id) else { return false };
+        let Some(hold) = self.holds.get_mut(&id).map(Arc::make_mut) else { return false };
         for (line, settings) in hold.lines.iter_mut().zip(terms) {
             let sold = part(&wanted, line.sku);
             let Some(left) = line.expired.checked_sub(sold) else { return false };
@@ -139,7 +140,7 @@ impl Shelf {
         if operation.is_some_and(|operation| !self.done.insert(operation)) {
             return true;
         }
-        let Some(hold) = self.holds.get_mut(&id) else { return false };
+        let Some(hold) = self.hold_mut(id) else { return false };
         if let Judged::Reservation { deadline_ms, .. } = &step.end {
             if *deadline_ms < hold.deadline_ms[0] {
                 return false;
@@ -161,7 +162,7 @@ impl Shelf {
         if !self.done.insert(operation) {
             return true;
         }
-        let Some(hold) = self.holds.get_mut(&id) else { return false };
+        let Some(hold) = self.hold_mut(id) else { return false };
         if hold.paying || hold.lines.iter().any(|line| line.committed > 0) {
             return false;
         }

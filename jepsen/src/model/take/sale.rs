@@ -16,7 +16,7 @@ impl Shelf {
         if !self.done.insert(operation) {
             return true;
         }
-        let Some(mut hold) = self.holds.get_mut(&id) else { return false };
+        let Some(mut hold) = self.hold_mut(id) else { return false };
         if hold.lines.iter().any(|line| line.held > 0) {
             return false;
         }
@@ -42,7 +42,7 @@ impl Shelf {
             if !self.books(sku, on_ship, what, units) {
                 return false;
             }
-            let Some(next) = self.holds.get_mut(&id) else { return false };
+            let Some(next) = self.hold_mut(id) else { return false };
             hold = next;
         }
         self.tells(id, end)

@@ -6,7 +6,7 @@ use crate::model::{
     act::{Act, Judged, Parts, Reserve},
     shelf::{Hold, Id, Shelf, Units},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 impl Shelf {
     pub(super) fn reserve(&mut self, reserve: &Reserve, step: &Step, bound: ClockBound) -> Fits {
@@ -33,7 +33,8 @@ impl Shelf {
         let Some(lines) = self.granted(reserve)? else { return Ok(false) };
         let late = BTreeMap::new();
         let lines = self.units(&lines);
-        self.holds.insert(*id, Hold { deadline_ms, lines, cart: reserve.cart, owner: *owner, paying: false, late });
+        let hold = Hold { deadline_ms, lines, cart: reserve.cart, owner: *owner, paying: false, late };
+        self.holds.insert(*id, Arc::new(hold));
         Ok(true)
     }
 
@@ -101,7 +102,7 @@ impl Shelf {
         if sold || over || !fits || !self.is_allowed(lines, hold.owner, id) {
             return false;
         }
-        let Some(hold) = self.holds.get_mut(&id) else { return false };
+        let Some(hold) = self.hold_mut(id) else { return false };
         let before = std::mem::replace(&mut hold.lines, next);
         for line in before {
             hold.gives_back(line.sku, line.held.saturating_sub(part(lines, line.sku)));
