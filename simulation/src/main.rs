@@ -109,6 +109,10 @@ struct Output {
     /// Tells the result as JSON.
     #[arg(long)]
     json: bool,
+    /// Has another search, by the crate porcupine-rs, judge the history as well.
+    #[cfg(feature = "second-opinion")]
+    #[arg(long)]
+    second_opinion: bool,
 }
 
 impl Seed {
@@ -170,6 +174,10 @@ fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<ExitCode, S
     let clocks = mad_turmoil::time::SimClocksGuard::init();
     let (mut report, history) = run(scenario, &trace);
     drop(clocks);
+    #[cfg(feature = "second-opinion")]
+    if output.second_opinion {
+        report.ask_again(&history);
+    }
     report.cpu_seconds = cpu_seconds();
     trace.flush().map_err(|error| error.to_string())?;
     if let Some(path) = &output.history {

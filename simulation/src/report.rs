@@ -116,6 +116,19 @@ impl Report {
     }
 }
 
+#[cfg(feature = "second-opinion")]
+impl Report {
+    /// Has another search judge the history.
+    pub fn ask_again(&mut self, history: &History) {
+        let found = checker::second_opinion::check(history, ClockBound(CLOCK_AHEAD_MS_MAX));
+        self.checks.insert("second-opinion".to_owned(), found.looked_at);
+        if found.undecided > 0 {
+            self.undecided.insert("second-opinion".to_owned(), found.undecided);
+        }
+        self.broken.extend(found.broken);
+    }
+}
+
 fn line(place: usize, operation: &Operation) -> String {
     let seconds = |ns: u64| ns as f64 / 1e9;
     format!(

@@ -195,7 +195,58 @@ impl Swept {
     }
 }
 
-/// What a sweep has to have met to say anything: every class of fault, every operation done, refused and unknown.
+/// How an operation can end that stock may lack for, or that other shards have to agree to.
+const ALL_ENDS: &[&str] = &["done", "refused", "contended", "unknown"];
+
+/// How an operation can end that is decided at once.
+const ENDS: &[&str] = &["done", "refused", "unknown"];
+
+/// Every operation that changes something, and how it can end. A receipt, an announcement and a count of what is there
+/// are refused to nobody.
+const CHANGES: [(&str, &[&str]); 23] = [
+    ("reserve", ALL_ENDS),
+    ("reserve-some", ALL_ENDS),
+    ("replace", ALL_ENDS),
+    ("revive", ALL_ENDS),
+    ("ship", ALL_ENDS),
+    ("commit", ENDS),
+    ("release", ENDS),
+    ("extend", ENDS),
+    ("mark-paying", ENDS),
+    ("cancel", ENDS),
+    ("return", ENDS),
+    ("receive", &["done", "unknown"]),
+    ("receive-expected", &["done", "unknown"]),
+    ("expect", &["done", "unknown"]),
+    ("adjust", ENDS),
+    ("set", ENDS),
+    ("count", &["done", "unknown"]),
+    ("quarantine", ENDS),
+    ("unquarantine", ENDS),
+    ("write-off", ENDS),
+    ("transfer", ENDS),
+    ("arrive", ENDS),
+    ("configure", ENDS),
+];
+
+/// Every operation that only looks.
+const READS: [&str; 12] = [
+    "read-stock",
+    "read-reservation",
+    "read-settings",
+    "session-stock",
+    "session-reservation",
+    "bounded-stock",
+    "bounded-reservation",
+    "dry-run",
+    "list-reservations",
+    "list-in-transit",
+    "list-shortages",
+    "list-expiring",
+];
+
+/// What a sweep has to have met to say anything: every class of fault, every operation, and every way in which it can
+/// end.
 fn missing(swept: &Swept) -> Vec<String> {
     let mut missing: Vec<String> = Kind::ALL
         .iter()
@@ -203,19 +254,9 @@ fn missing(swept: &Swept) -> Vec<String> {
         .filter(|name| !swept.faults.contains_key(*name))
         .map(str::to_owned)
         .collect();
-    for action in ["receive", "adjust", "reserve", "commit", "release", "extend"] {
-        for end in ["done", "unknown"] {
-            let name = format!("{action} {end}");
-            if !swept.ends.contains_key(&name) {
-                missing.push(name);
-            }
-        }
-    }
-    for name in ["reserve refused", "reserve contended", "commit refused", "read-stock done", "read-reservation done"] {
-        if !swept.ends.contains_key(name) {
-            missing.push(name.to_owned());
-        }
-    }
+    let wanted = CHANGES.iter().flat_map(|(action, ends)| ends.iter().map(move |end| format!("{action} {end}")));
+    let wanted = wanted.chain(READS.iter().map(|read| format!("{read} done")));
+    missing.extend(wanted.filter(|name| !swept.ends.contains_key(name)));
     missing
 }
 

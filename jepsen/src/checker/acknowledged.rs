@@ -1,13 +1,21 @@
 //! Nothing acknowledged is ever lost or undone (P5): what a client was told is still so at the end. Held units may have
-//! gone on to an end of theirs; sold, released and expired units never come back.
+//! gone on to an end of theirs; sold, released and expired units never come back, but for what a late commit sells, and what
+//! a replace gives up for other lines.
 
 use super::Findings;
 use crate::history::{Action, Broken, End, Held, History, Told};
+use std::collections::BTreeSet;
 
 /// Looks at every acknowledged reserve and change of a reservation. Says nothing if the end was never read.
 pub fn check(history: &History) -> Findings {
     let mut findings = Findings::default();
     let Some(after) = &history.after else { return findings };
+    let tried = |what: fn(&Action) -> bool| -> BTreeSet<&str> {
+        let actions = history.operations.iter().map(|operation| &operation.action);
+        actions.filter(|action| what(action)).filter_map(Action::reservation).collect()
+    };
+    let replaced = tried(|action| matches!(action, Action::Replace { .. }));
+    let revived = tried(|action| matches!(action, Action::Commit { revive: true, .. }));
     for (place, operation) in history.operations.iter().enumerate() {
         let (End::Done { told, .. }, Some(id)) = (&operation.end, operation.action.reservation()) else { continue };
         findings.looked_at += 1;
@@ -15,13 +23,18 @@ pub fn check(history: &History) -> Findings {
             (None, _) => None,
             // A refusal is forgotten after a while.
             (Some(_), Told::Reservation(then)) if matches!(then.state.as_str(), "open" | "rejected") => None,
+            (Some(None), Told::Seen { .. }) => None,
             (Some(None), _) => Some("is not there any more".to_owned()),
             (Some(Some(now)), Told::Reserved { lines, .. }) => {
-                let gone = now.state == "rejected" || now.lines.len() != lines.len();
+                let gone = now.state == "rejected" || !replaced.contains(id) && now.lines.len() != lines.len();
                 gone.then(|| format!("was held and is {}", now.state))
             }
-            (Some(Some(now)), Told::Reservation(then)) => undone(then, now),
-            (Some(Some(_)), Told::Balance(_)) => None,
+            (Some(Some(now)), Told::Reservation(then)) => {
+                // Only what nothing was sold of can have got other lines.
+                let may_differ = replaced.contains(id) && then.lines.iter().all(|line| line.committed == 0);
+                if may_differ { None } else { undone(then, now, revived.contains(id)) }
+            }
+            (Some(Some(_)), _) => None,
         };
         if let Some(problem) = problem {
             let what = format!("reservation {id} {problem}");
@@ -32,7 +45,7 @@ pub fn check(history: &History) -> Findings {
 }
 
 /// What of `then` is not so any more.
-fn undone(then: &Held, now: &Held) -> Option<String> {
+fn undone(then: &Held, now: &Held, revived: bool) -> Option<String> {
     for before in &then.lines {
         let Some(line) = now.lines.iter().find(|line| line.sku == before.sku) else {
             return Some(format!("has no line of {} any more", before.sku));
@@ -40,7 +53,15 @@ fn undone(then: &Held, now: &Held) -> Option<String> {
         let fell = [
             ("committed", before.committed, line.committed),
             ("released", before.released, line.released),
-            ("expired", before.expired, line.expired),
+            (
+                "expired",
+                before.expired,
+                line.expired + if revived { line.committed - before.committed.min(line.committed) } else { 0 },
+            ),
+            ("shipped", before.shipped, line.shipped),
+            ("cancelled", before.cancelled, line.cancelled),
+            ("returned", before.returned, line.returned),
+            ("set apart", before.apart, line.apart),
         ];
         for (name, was, is) in fell {
             if is < was {

@@ -56,7 +56,7 @@ fn deadlines(history: &History) -> BTreeMap<&str, Deadline> {
     let mut moved: Vec<&str> = Vec::new();
     for operation in &history.operations {
         let Some(id) = operation.action.reservation() else { continue };
-        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. }) {
+        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. } | Action::MarkPaying { .. }) {
             moved.push(id);
         }
         let told = match operation.told() {
@@ -85,7 +85,9 @@ fn shows(operation: &Operation) -> Option<Shown> {
                 return Some(Shown::Over);
             }
             let held = sum(|line| line.held) > 0;
-            let sold = matches!(operation.action, Action::Commit { .. }) && sum(|line| line.committed) > 0;
+            // A late commit sells what is over.
+            let sold =
+                matches!(operation.action, Action::Commit { revive: false, .. }) && sum(|line| line.committed) > 0;
             (held || sold).then_some(Shown::Live)
         }
         _ => None,

@@ -8,16 +8,16 @@
 
 use super::Findings;
 use crate::{
-    history::{Action, Broken, History},
-    model::{Case, ClockBound, Shelf, Undecidable},
+    history::{Action, Broken, History, article},
+    model::{Case, ClockBound, Shelf},
 };
 use std::{
-    collections::{BTreeSet, HashSet, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
 };
 
 /// States looked at in one search before it is given up as undecided.
-const WORK_MAX: usize = 100_000;
+const WORK_MAX: usize = 50_000;
 
 /// Operations shown before the one that can't be explained.
 const SHOWN: usize = 12;
@@ -39,16 +39,23 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Every SKU alone.
+/// Every SKU alone, with all its pools.
 pub fn per_sku(history: &History, bound: ClockBound) -> Findings {
-    let skus = skus(history).into_iter().map(|sku| BTreeSet::from([sku]));
-    judge(history, skus, bound, "P3", "linearizable")
+    judge(history, per_sku_groups(history).into_iter(), bound, "P3", "linearizable")
+}
+
+/// The pools of each SKU.
+pub(super) fn per_sku_groups(history: &History) -> Vec<BTreeSet<String>> {
+    let mut skus: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for pool in pools(history) {
+        skus.entry(article(pool)).or_default().insert(pool.to_owned());
+    }
+    skus.into_values().collect()
 }
 
 /// SKUs that share carts, together: a cart has one moment over all of its shards.
 pub fn per_group(history: &History, bound: ClockBound) -> Findings {
-    let groups = groups(history).into_iter().filter(|group| group.len() > 1);
-    judge(history, groups, bound, "P4", "strict-serializable")
+    judge(history, groups(history).into_iter(), bound, "P4", "strict-serializable")
 }
 
 fn judge(
@@ -76,32 +83,34 @@ fn judge(
     findings
 }
 
-fn skus(history: &History) -> BTreeSet<String> {
-    let named = history.operations.iter().flat_map(|operation| match &operation.action {
-        Action::Receive { line, .. } => vec![line.sku.clone()],
-        Action::Adjust { sku, .. } | Action::ReadStock { sku } => vec![sku.clone()],
-        Action::Reserve { lines, .. } => lines.iter().map(|line| line.sku.clone()).collect(),
-        _ => Vec::new(),
-    });
-    named.collect()
+fn pools(history: &History) -> BTreeSet<&str> {
+    history.operations.iter().flat_map(|operation| operation.action.pools()).collect()
 }
 
-/// SKUs joined by carts.
-fn groups(history: &History) -> Vec<BTreeSet<String>> {
-    let mut groups: Vec<BTreeSet<String>> = Vec::new();
+/// Pools of SKUs joined by carts.
+pub(super) fn groups(history: &History) -> Vec<BTreeSet<String>> {
+    let mut carts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for operation in &history.operations {
-        let Action::Reserve { lines, .. } = &operation.action else { continue };
-        let mut joined: BTreeSet<String> = lines.iter().map(|line| line.sku.clone()).collect();
+        if let Action::Reserve { id, .. } | Action::Replace { id, .. } = &operation.action {
+            carts.entry(id).or_default().extend(operation.action.pools().into_iter().map(article));
+        }
+    }
+    let mut groups: Vec<BTreeSet<&str>> = Vec::new();
+    for mut joined in carts.into_values() {
         groups.retain(|group| {
             let apart = group.is_disjoint(&joined);
             if !apart {
-                joined.extend(group.iter().cloned());
+                joined.extend(group);
             }
             apart
         });
         groups.push(joined);
     }
-    groups
+    let pools = pools(history);
+    let named = |group: BTreeSet<&str>| {
+        pools.iter().filter(|pool| group.contains(article(pool))).map(|pool| (*pool).to_owned()).collect()
+    };
+    groups.into_iter().filter(|group| group.len() > 1).map(named).collect()
 }
 
 /// A place in the list of what is not in order yet.
@@ -213,7 +222,7 @@ impl<'a> Search<'a> {
 
     fn run(mut self) -> Verdict {
         let mut at = self.entries.first;
-        let mut work = 0;
+        let mut left = WORK_MAX;
         loop {
             if at == NONE {
                 // Only unknown operations are left, which need not have happened.
@@ -232,10 +241,8 @@ impl<'a> Search<'a> {
                 at = self.entries.next[at];
                 continue;
             }
-            work += self.states.len();
-            let next = match self.case.step(&self.states, &self.case.steps[step]) {
-                Ok(next) if work + next.len() <= WORK_MAX => next,
-                Ok(_) | Err(Undecidable) => return Verdict::Undecided,
+            let Ok(next) = self.case.step(&self.states, &self.case.steps[step], &mut left) else {
+                return Verdict::Undecided;
             };
             at = if self.choose(step, next) { self.entries.first } else { self.entries.next[at] };
         }

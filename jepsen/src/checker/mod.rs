@@ -2,9 +2,15 @@
 
 pub mod acknowledged;
 pub mod books;
+pub mod counts;
 pub mod expiry;
+pub mod fresh;
 pub mod linearizable;
+pub mod lists;
 pub mod one_effect;
+#[cfg(feature = "second-opinion")]
+pub mod second_opinion;
+pub mod shortages;
 pub mod surely_not_done;
 pub mod whole;
 
@@ -38,6 +44,10 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("whole-carts", whole::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),
+        ("fresh", fresh::check(history, bound)),
+        ("counts", counts::check(history)),
+        ("shortages", shortages::check(history)),
+        ("lists", lists::check(history, bound)),
     ]
 }
 
@@ -75,10 +85,14 @@ pub(crate) mod tell {
             on_hand,
             available: on_hand - held,
             held,
-            aside: 0,
+            committed: 0,
+            unavailable: 0,
             short: 0,
             received: on_hand,
             sold: 0,
+            in_transit: 0,
+            expected: 0,
+            told_short: None,
         }
     }
 
@@ -96,15 +110,26 @@ pub(crate) mod tell {
 
     pub fn reserve(id: &str, lines: &[(&str, u64)], ttl_ms: u64) -> Action {
         let lines = lines.iter().map(|(sku, units)| line(sku, *units)).collect();
-        Action::Reserve { id: id.to_owned(), lines, ttl_ms }
+        Action::Reserve { id: id.to_owned(), lines, ttl_ms, owner: String::new(), least: None }
     }
 
     pub fn commit(id: &str) -> Action {
-        Action::Commit { id: id.to_owned(), operation: None, parts: Vec::new(), keep_rest: false }
+        Action::Commit { id: id.to_owned(), operation: None, parts: Vec::new(), keep_rest: false, revive: false }
     }
 
     pub fn release(id: &str) -> Action {
         Action::Release { id: id.to_owned(), operation: None, parts: Vec::new() }
+    }
+
+    /// A change of a reservation that names no parts, under an id of its own.
+    pub fn replace(id: &str, operation: &str, lines: &[(&str, u64)]) -> Action {
+        let lines = lines.iter().map(|(sku, units)| line(sku, *units)).collect();
+        Action::Replace { id: id.to_owned(), operation: operation.to_owned(), lines }
+    }
+
+    pub fn revive(id: &str, operation: &str) -> Action {
+        let operation = Some(operation.to_owned());
+        Action::Commit { id: id.to_owned(), operation, parts: Vec::new(), keep_rest: false, revive: true }
     }
 
     pub fn read(sku: &str) -> Action {
@@ -131,8 +156,13 @@ pub(crate) mod tell {
             committed: *committed,
             released: *released,
             expired: *expired,
+            shipped: 0,
+            cancelled: 0,
+            returned: 0,
+            apart: 0,
         });
-        Held { state: state.to_owned(), lines: lines.collect(), deadline_ms: EPOCH_MS + 900_000, settled: true }
+        let (state, deadline_ms) = (state.to_owned(), EPOCH_MS + 900_000);
+        Held { state, lines: lines.collect(), deadline_ms, settled: true, paying: false }
     }
 
     pub fn reservation(state: &str, lines: &[(&str, [u64; 4])]) -> End {

@@ -30,14 +30,7 @@ pub fn check(history: &History) -> Findings {
 
 /// Operations that have an id of their own; a whole commit or release has its reservation's.
 fn key(action: &Action) -> Option<(&'static str, &str)> {
-    let id = match action {
-        Action::Receive { id, .. } | Action::Adjust { id, .. } | Action::Reserve { id, .. } => id,
-        Action::Commit { operation, .. } | Action::Release { operation, .. } | Action::Extend { operation, .. } => {
-            operation.as_ref()?
-        }
-        Action::ReadStock { .. } | Action::ReadReservation { .. } => return None,
-    };
-    Some((action.name(), id))
+    Some((action.name(), action.operation()?))
 }
 
 /// The same answer, at the same place in the ledger.
@@ -54,13 +47,27 @@ fn same(first: &End, second: &End) -> bool {
     }
 }
 
-/// Two operations that move units never have the same place. An extension moves none.
+/// Whether it moves units each time that it is done, so that its place is its own. A correction to what is there already,
+/// an extension and the like move none; a whole commit, release or cancel may find its end reached by another.
+fn moves(action: &Action) -> bool {
+    match action {
+        Action::Commit { parts, .. } | Action::Release { parts, .. } | Action::Cancel { parts, .. } => {
+            !parts.is_empty()
+        }
+        action => {
+            let still = ["extend", "mark-paying", "configure", "set", "count", "expect", "replace", "write-off"];
+            !still.contains(&action.name())
+        }
+    }
+}
+
+/// Two operations that move units never have the same place.
 fn effects(history: &History) -> Vec<Broken> {
     let mut places = BTreeMap::new();
     let mut broken = Vec::new();
     for (at, operation) in history.operations.iter().enumerate() {
         let (End::Done { place, .. }, Some(key)) = (&operation.end, key(&operation.action)) else { continue };
-        if key.0 == "extend" {
+        if !moves(&operation.action) {
             continue;
         }
         let (first, other) = *places.entry(*place).or_insert((at, key));

@@ -1,7 +1,7 @@
 //! A cart is held whole or not at all, and ends the same way on every line (P4).
 
 use super::Findings;
-use crate::history::{Action, Broken, End, Held, History, Line, Told};
+use crate::history::{Action, Broken, End, Held, History, Line, LineState, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks at what every reserve was told, and at every reservation as it was shown at any time. `looked_at` counts
@@ -17,11 +17,20 @@ pub fn check(history: &History) -> Findings {
         }
     };
     for (place, operation) in history.operations.iter().enumerate() {
-        let (Some(id), End::Done { told, .. }) = (operation.action.reservation(), &operation.end) else { continue };
+        let End::Done { told, .. } = &operation.end else { continue };
+        if let Told::Owned(owned) = told {
+            owned.iter().for_each(|owned| note(asked.problem(&owned.id, &owned.held), &owned.id, vec![place]));
+        }
+        let Some(id) = operation.action.reservation() else { continue };
         match told {
             Told::Reservation(view) => note(asked.problem(id, view), id, vec![place]),
             Told::Reserved { lines, .. } => note(asked.missed(id, lines), id, vec![place]),
-            Told::Balance(_) => {}
+            Told::Seen { of, .. } => {
+                if let Told::Reservation(view) = &**of {
+                    note(asked.problem(id, view), id, vec![place]);
+                }
+            }
+            _ => {}
         }
     }
     for (id, view) in history.after.iter().flat_map(|after| &after.reservations) {
@@ -30,22 +39,35 @@ pub fn check(history: &History) -> Findings {
     findings
 }
 
+/// A set of lines that somebody asked for.
+struct Set {
+    lines: Vec<Line>,
+    /// What is there was enough, but no less than this.
+    least: Option<Vec<Line>>,
+}
+
 /// What was asked for.
 struct Asked<'a> {
-    lines: BTreeMap<&'a str, Vec<Line>>,
+    /// By a reserve, and by each replace.
+    sets: BTreeMap<&'a str, Vec<Set>>,
     /// Somebody sold or gave back a part, so lines may differ.
     in_part: BTreeSet<&'a str>,
 }
 
 impl<'a> Asked<'a> {
     fn new(history: &'a History) -> Self {
-        let mut asked = Self { lines: BTreeMap::new(), in_part: BTreeSet::new() };
+        let mut asked = Self { sets: BTreeMap::new(), in_part: BTreeSet::new() };
         for operation in &history.operations {
             match &operation.action {
-                Action::Reserve { id, lines, .. } => {
-                    let mut lines = lines.clone();
-                    lines.sort();
-                    asked.lines.insert(id, lines);
+                Action::Reserve { id, lines, least, .. } => {
+                    let set = Set { lines: sorted(lines), least: least.clone() };
+                    let sets = asked.sets.entry(id).or_default();
+                    if !sets.iter().any(|known| known.lines == set.lines && known.least == set.least) {
+                        sets.insert(0, set);
+                    }
+                }
+                Action::Replace { id, lines, .. } if !matches!(operation.end, End::Refused { .. }) => {
+                    asked.sets.entry(id).or_default().push(Set { lines: sorted(lines), least: None });
                 }
                 Action::Commit { id, parts, .. } | Action::Release { id, parts, .. } if !parts.is_empty() => {
                     asked.in_part.insert(id);
@@ -58,30 +80,57 @@ impl<'a> Asked<'a> {
 
     /// Why a reserve did not get what it asked for.
     fn missed(&self, id: &str, got: &[Line]) -> Option<String> {
-        let mut got = got.to_vec();
-        got.sort();
-        let wanted = self.lines.get(id)?;
-        (got != *wanted).then(|| format!("asked for {wanted:?} and got {got:?}"))
+        let first = self.sets.get(id)?.first()?;
+        let got = sorted(got);
+        (!first.allows(&got)).then(|| format!("asked for {:?} and got {got:?}", first.lines))
     }
 
     /// Why a view is not that of a whole cart.
     fn problem(&self, id: &str, view: &Held) -> Option<String> {
-        let wanted = self.lines.get(id)?;
-        let ends = |line: &crate::history::LineState| [line.held, line.committed, line.released, line.expired];
+        let sets = self.sets.get(id)?;
+        let ends = |line: &LineState| [line.held, line.committed, line.released, line.expired];
         if matches!(view.state.as_str(), "open" | "rejected") {
             let some = view.lines.iter().any(|line| line.committed > 0);
             return some.then(|| format!("is {} and sold something", view.state));
         }
-        let mut shown: Vec<Line> =
-            view.lines.iter().map(|line| Line { sku: line.sku.clone(), units: ends(line).iter().sum() }).collect();
-        shown.sort();
-        if shown != *wanted {
+        let shown = view.lines.iter().map(|line| Line { sku: line.sku.clone(), units: ends(line).iter().sum() });
+        let shown = sorted(&shown.collect::<Vec<_>>());
+        if !sets.iter().any(|set| set.allows(&shown)) {
+            let wanted: Vec<_> = sets.iter().map(|set| &set.lines).collect();
             return Some(format!("asked for {wanted:?} and has {shown:?}"));
         }
-        let kinds: BTreeSet<[bool; 4]> = view.lines.iter().map(|line| ends(line).map(|units| units > 0)).collect();
+        if let Some(line) = view.lines.iter().find(|line| !is_possible(line)) {
+            return Some(format!("has more after its sale than was sold: {line:?}"));
+        }
+        let some = view.lines.iter().filter(|line| ends(line).iter().any(|units| *units > 0));
+        let kinds: BTreeSet<[bool; 4]> = some.map(|line| ends(line).map(|units| units > 0)).collect();
         let mixed = kinds.len() > 1 || kinds.iter().any(|kinds| kinds.iter().filter(|some| **some).count() > 1);
         (mixed && !self.in_part.contains(id)).then(|| format!("has lines with different ends: {:?}", view.lines))
     }
+}
+
+/// What left the house or was taken back was sold before, and what came back had left the house or was never to.
+fn is_possible(line: &LineState) -> bool {
+    let back = line.returned + line.apart;
+    line.shipped + line.cancelled <= line.committed && back + line.cancelled <= line.committed
+}
+
+impl Set {
+    /// Whether these lines are what was asked for, or as much of it as was to be had.
+    fn allows(&self, got: &[Line]) -> bool {
+        let Some(least) = &self.least else { return got == self.lines };
+        let units = |of: &[Line], sku: &str| of.iter().find(|line| line.sku == sku).map_or(0, |line| line.units);
+        let fits = self.lines.iter().all(|line| units(got, &line.sku) <= line.units);
+        let enough = least.iter().all(|line| units(got, &line.sku) >= line.units);
+        let known = got.iter().all(|line| self.lines.iter().any(|asked| asked.sku == line.sku));
+        fits && enough && known && got.iter().any(|line| line.units > 0)
+    }
+}
+
+fn sorted(lines: &[Line]) -> Vec<Line> {
+    let mut lines = lines.to_vec();
+    lines.sort();
+    lines
 }
 
 #[cfg(test)]

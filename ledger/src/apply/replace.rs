@@ -99,6 +99,7 @@ impl Entry<'_> {
     /// All new lines live here: no other shard is asked, and those that held old lines are told.
     fn replace_here(&mut self, command: &Command, id: ReservationId, wants: &[Want]) -> Effect {
         let Some(mut reservation) = self.ledger.reservations.remove(&id) else { return (Done::Noted, None) };
+        let before = reservation.last_decision();
         let next = |want: &Want| NextLine {
             pool: want.pool,
             asked: want.asked,
@@ -113,10 +114,11 @@ impl Entry<'_> {
             told.extend(std::mem::take(&mut cart.remote).into_iter().map(|line| line.shard));
         }
         self.tell(id, &mut reservation, &told, By::Request(&command.context));
-        let last = reservation.last_decision();
+        // Lines that hold as much as before move nothing, and the answer stands where this entry does.
+        let last = Some(reservation.last_decision()).filter(|last| *last != before);
         self.ledger.dirty.reservation(id, &mut reservation);
         self.ledger.reservations.insert(id, reservation);
-        (self.told(id), Some(last))
+        (self.told(id), last)
     }
 
     /// The lines that live here become these. What they hold more is taken unless it was before, what they hold less

@@ -1,0 +1,152 @@
+//! A list of an owner's reservations has every one that surely holds units meanwhile, and none that surely does not (P3).
+
+use super::Findings;
+use crate::{
+    history::{Action, Broken, End, History, Operation, Told},
+    model::ClockBound,
+};
+use std::collections::BTreeMap;
+
+/// A hold as far as it is sure.
+struct Hold<'a> {
+    owner: &'a str,
+    /// Somebody was told that it is held, and until when at least.
+    held: Option<(u64, u64)>,
+    /// The first time that anything was tried that may have ended it.
+    ended_from_ns: u64,
+    /// The first time that somebody was told that all of it is given back.
+    released_ns: u64,
+}
+
+/// Looks at every list. `looked_at` counts what they should have and have.
+pub fn check(history: &History, bound: ClockBound) -> Findings {
+    let mut findings = Findings::default();
+    let holds = holds(history);
+    for (place, operation) in history.operations.iter().enumerate() {
+        let problems = match (&operation.action, operation.told()) {
+            (Action::ListOwned { owner }, Some(Told::Owned(owned))) => {
+                findings.looked_at += owned.len() as u64;
+                let ids: Vec<&str> = owned.iter().map(|owned| owned.id.as_str()).collect();
+                let stranger = owned.iter().filter(|owned| owned.owner != *owner || !is_held(&owned.held));
+                let strangers = stranger.map(|owned| format!("{owned:?} is listed for {owner}"));
+                strangers.chain(absent(history, &holds, owner, &ids, operation, bound)).collect()
+            }
+            (Action::ListExpiring { within_ms }, Some(Told::Expiring(told))) => {
+                findings.looked_at += told.len() as u64;
+                let latest = history.unix_ms(operation.ended_ns) + within_ms + bound.0;
+                let wrong = told.iter().filter(|(id, ends)| *ends > latest || !holds.contains_key(id.as_str()));
+                wrong.map(|(id, ends)| format!("{id}, which ends at {ends}, is listed to end by {latest}")).collect()
+            }
+            _ => Vec::new(),
+        };
+        let broken = |problem| Broken::new("P3", "lists", problem, vec![place]);
+        findings.broken.extend(problems.into_iter().map(broken));
+    }
+    findings
+}
+
+fn is_held(view: &crate::history::Held) -> bool {
+    let some = view.lines.iter().any(|line| line.held > 0);
+    // While a cart is being prepared, nobody was promised anything.
+    some && matches!(view.state.as_str(), "held" | "partlycommitted") || view.state == "open"
+}
+
+fn holds(history: &History) -> BTreeMap<&str, Hold<'_>> {
+    let mut holds: BTreeMap<&str, Hold<'_>> = BTreeMap::new();
+    for operation in &history.operations {
+        let Some(id) = operation.action.reservation() else { continue };
+        let none = Hold { owner: "", held: None, ended_from_ns: u64::MAX, released_ns: u64::MAX };
+        let hold = holds.entry(id).or_insert(none);
+        match &operation.action {
+            Action::Reserve { owner, .. } => {
+                hold.owner = owner;
+                if let End::Done { told: Told::Reserved { deadline_ms, .. }, .. } = &operation.end {
+                    let told = (operation.ended_ns, *deadline_ms);
+                    hold.held = Some(hold.held.map_or(told, |known| known.min(told)));
+                }
+            }
+            Action::Commit { .. } | Action::Release { .. } => {
+                hold.ended_from_ns = hold.ended_from_ns.min(operation.invoked_ns);
+                if let Some(Told::Reservation(view)) = operation.told()
+                    && view.lines.iter().all(|line| line.held == 0)
+                {
+                    hold.released_ns = hold.released_ns.min(operation.ended_ns);
+                }
+            }
+            _ => {}
+        }
+    }
+    holds
+}
+
+/// What the list of an owner lacks or has too much.
+fn absent(
+    history: &History,
+    holds: &BTreeMap<&str, Hold<'_>>,
+    owner: &str,
+    listed: &[&str],
+    operation: &Operation,
+    bound: ClockBound,
+) -> Vec<String> {
+    let ended_ms = history.unix_ms(operation.ended_ns);
+    let mut problems = Vec::new();
+    for (id, hold) in holds.iter().filter(|(_, hold)| hold.owner == owner) {
+        let is_listed = listed.contains(id);
+        let sure = hold.held.is_some_and(|(told_ns, deadline_ms)| {
+            told_ns < operation.invoked_ns
+                && ended_ms + bound.0 < deadline_ms
+                && operation.ended_ns < hold.ended_from_ns
+        });
+        if sure && !is_listed {
+            problems.push(format!("{id} is held for {owner} and not listed"));
+        }
+        if is_listed && hold.released_ns < operation.invoked_ns {
+            problems.push(format!("{id} of {owner} holds nothing any more and is listed"));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tell::*, *};
+    use crate::history::Owned;
+
+    fn listed(ids: &[&str], release_first: bool) -> bool {
+        let owner = "ann".to_owned();
+        let mut reserve = reserve("a", &[("mug", 1)], 900_000);
+        if let Action::Reserve { owner, .. } = &mut reserve {
+            owner.push_str("ann");
+        }
+        let mut rows = vec![(0, 1, reserve, held(&[("mug", 1)]))];
+        if release_first {
+            rows.push((2, 3, release("a"), reservation("released", &[("mug", [0, 0, 1, 0])])));
+        }
+        let owned = ids.iter().map(|id| Owned {
+            id: (*id).to_owned(),
+            owner: owner.clone(),
+            held: view("held", &[("mug", [1, 0, 0, 0])]),
+        });
+        let told = Told::Owned(owned.collect());
+        rows.push((4, 5, Action::ListOwned { owner }, done(told)));
+        check(&history(rows), ClockBound(500)).broken.is_empty()
+    }
+
+    #[test]
+    fn a_list_has_what_is_held_and_no_more() {
+        assert!(listed(&["a"], false) && listed(&[], true));
+        assert!(!listed(&[], false), "a hold is missing");
+        assert!(!listed(&["a"], true), "one that is over is listed");
+    }
+
+    #[test]
+    fn a_hold_that_ends_late_is_not_listed_to_end_soon() {
+        let told = |ends| {
+            let action = Action::ListExpiring { within_ms: 1_000 };
+            let list = (4, 5, action, done(Told::Expiring(vec![("a".to_owned(), EPOCH_MS + ends)])));
+            let reserved = (0, 1, reserve("a", &[("mug", 1)], 900), held(&[("mug", 1)]));
+            check(&history(vec![reserved, list]), ClockBound(500)).broken.is_empty()
+        };
+        assert!(told(900) && !told(9_000));
+    }
+}

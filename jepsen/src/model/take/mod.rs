@@ -1,0 +1,106 @@
+//! What an operation does to a state, and whether it can have been answered so there.
+
+mod hold;
+mod keep;
+mod sale;
+mod sell;
+
+use super::{
+    ClockBound, Step, Undecidable,
+    act::{Act, Judged, Parts, Rule},
+    shelf::{Id, Shelf, Units},
+};
+
+/// False if it can't have been answered so here.
+pub(super) type Fits = Result<bool, Undecidable>;
+
+impl Shelf {
+    /// Does what a step did.
+    pub(super) fn take(&mut self, step: &Step, bound: ClockBound) -> Fits {
+        let end = &step.end;
+        Ok(match &step.act {
+            Act::Reserve(reserve) => return self.reserve(reserve, step, bound),
+            Act::Replace { id, operation, lines } => self.replace(*id, *operation, lines, end),
+            Act::Commit { id, operation, parts, whole, keep_rest, revive } => {
+                let parts = (!whole).then_some(parts);
+                if revive.is_some() {
+                    self.revive(*id, *operation, parts, end)
+                } else {
+                    self.commit(*id, *operation, parts, *keep_rest, end)
+                }
+            }
+            Act::Release { id, operation, parts, whole } => {
+                self.release(*id, *operation, (!whole).then_some(parts), end)
+            }
+            Act::Extend { id, operation, ttl_ms } => self.extend(*id, *operation, *ttl_ms, step),
+            Act::MarkPaying { id, operation, grace_ms } => self.mark_paying(*id, *operation, *grace_ms, end),
+            Act::After { id, operation, parts, whole, what } => {
+                self.after(*id, *operation, (!whole).then_some(parts), *what, end)
+            }
+            Act::ReadStock { sku } => match end {
+                Judged::NotHeld => !self.pools.contains_key(sku),
+                end => self.shows(end),
+            },
+            Act::ReadReservation { id } => match end {
+                Judged::NotHeld => !self.holds.contains_key(id),
+                end => self.tells(*id, end),
+            },
+            Act::ReadSettings { .. } | Act::ReadTransfers | Act::DryRun { .. } => self.answers(&step.act, end),
+            keeping => return self.keep(keeping, end),
+        })
+    }
+
+    fn shows(&self, end: &Judged) -> bool {
+        match end {
+            Judged::Balances(seen) => seen.iter().all(|(sku, seen)| self.seen(*sku) == Some(*seen)),
+            Judged::Corrected { seen, .. } => seen.iter().all(|(sku, seen)| self.seen(*sku) == Some(*seen)),
+            _ => true,
+        }
+    }
+
+    fn tells(&self, id: u32, end: &Judged) -> bool {
+        let Judged::Reservation { deadline_ms, lines } = end else { return true };
+        let Some(hold) = self.holds.get(&id) else { return false };
+        let [earliest, latest] = hold.deadline_ms;
+        let shown: Vec<Units> =
+            hold.lines.iter().map(|line| Units { on_ship: false, cancel: false, ..*line }).collect();
+        shown == *lines && (earliest..=latest).contains(deadline_ms)
+    }
+
+    /// A refusal that was right when it was told first. One that went through the log is told again for a while.
+    fn refuses(&mut self, id: Id, logged: bool, right: impl FnOnce(&Self) -> bool) -> bool {
+        if self.refused.contains(&id) {
+            return true;
+        }
+        let right = right(self);
+        if right && logged {
+            self.refused.insert(id);
+        }
+        right
+    }
+
+    /// Whether one of these pools has fewer units for a shopper than asked for.
+    fn is_short(&self, skus: &[u16], asked: &Parts) -> bool {
+        skus.iter().any(|sku| part(asked, *sku) + self.late(*sku) > self.sellable(*sku))
+    }
+
+    /// Whether that rule stands in the way of a reserve.
+    fn is_ruled_out(&self, by: Rule, asked: &Parts, owner: u32, but: u32) -> bool {
+        asked.iter().any(|(sku, units)| match by {
+            Rule::Frozen => self.settings(*sku).frozen,
+            Rule::Limit => {
+                self.settings(*sku).owner_units.is_some_and(|most| self.used(*sku, owner, but) + units > most)
+            }
+            Rule::Stale => false,
+        })
+    }
+
+    /// Whether the rules of all these pools let an owner have so many units.
+    fn is_allowed(&self, asked: &Parts, owner: u32, but: u32) -> bool {
+        !self.is_ruled_out(Rule::Frozen, asked, owner, but) && !self.is_ruled_out(Rule::Limit, asked, owner, but)
+    }
+}
+
+fn part(parts: &Parts, sku: u16) -> u64 {
+    parts.iter().filter(|(other, _)| *other == sku).map(|(_, units)| units).sum()
+}
