@@ -1,11 +1,13 @@
 //! Checkers: each takes a history and tells what of it no correct ledger could have done.
 
 pub mod acknowledged;
+pub mod balances;
 pub mod books;
 pub mod expiry;
 pub mod linearizable;
 pub mod one_effect;
 pub mod surely_not_done;
+pub mod told_again;
 pub mod whole;
 
 use crate::{
@@ -36,6 +38,7 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("acknowledged", acknowledged::check(history)),
         ("surely-not-done", surely_not_done::check(history)),
         ("whole-carts", whole::check(history)),
+        ("balances", balances::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),
     ]
