@@ -7,6 +7,7 @@ use crate::{
     limits::LIFE_MAX,
     movement::{Delta, MovementKind, Spot},
     outcome::Refusal,
+    planted::{self, Bug},
     state::{Due, stop},
     types::{ReservationId, TimeMs},
 };
@@ -28,8 +29,8 @@ impl Entry<'_> {
         }
         // Nothing can fail from here on.
         let before = reservation.deadline;
-        let last =
-            if wanted > before { self.move_deadline(command, extend.id, MovementKind::Extend, wanted) } else { None };
+        let moves = wanted > before || planted::on(Bug::ExtendShortens);
+        let last = if moves { self.move_deadline(command, extend.id, MovementKind::Extend, wanted) } else { None };
         Ok((self.told(extend.id), last))
     }
 
