@@ -54,6 +54,15 @@ JOBS ?= $(shell nproc)
 sweep: tools
 	@$(CARGO) run --locked --profile sim --package earmark-simulation -- sweep --seeds $(SEEDS) --jobs $(JOBS)
 
+# Compiles only the workspace's own crates anew, with the feature `planted`, beside those without it; the binary lies in a
+# folder of its own, so target/sim/simulation stays as it is.
+# Looks for planted bugs until a run of the simulation notices each, and writes the table into docs/simulation.md.
+BUGS ?=
+.PHONY: mutants
+mutants: tools
+	@CARGO_BUILD_BUILD_DIR=target $(CARGO) run --locked --profile sim --package earmark-simulation --features planted \
+		--target-dir target/planted -- mutants --jobs $(JOBS) --write docs/simulation.md $(if $(BUGS),--only $(BUGS))
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools

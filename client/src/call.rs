@@ -7,6 +7,7 @@ use crate::retry::{Again, Next, Progress, TryEnd};
 use crate::routing::Target;
 use crate::wire::v1::{self, operation::Body, operation_result};
 use bytes::{Bytes, BytesMut};
+use earmark_ledger::planted::{self, Bug};
 use earmark_ledger::types::Bucket;
 use prost::Message;
 use std::time::Duration;
@@ -133,6 +134,14 @@ pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_a
         direct: target.direct,
         map_version: target.map_version,
     };
+    if let Body::Receive(request) = body
+        && planted::on(Bug::RetryUnderNewId)
+        && progress.next_try() > 1
+    {
+        let mut id = request.operation_id.to_vec();
+        id.iter_mut().last().into_iter().for_each(|last| *last ^= 1);
+        request.operation_id = id.into();
+    }
     match body {
         Body::Reserve(request) => request.delivery = Some(delivery),
         Body::Commit(request) => request.delivery = Some(delivery),

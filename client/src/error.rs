@@ -7,6 +7,7 @@
 use crate::outcomes::{Effect, RetryClass, code_of, row};
 use crate::wire::v1;
 use earmark_ledger::outcome::ReservationState;
+use earmark_ledger::planted::{self, Bug};
 use earmark_ledger::types::{OperationId, ReservationId, TimeMs};
 use std::{fmt, time::Duration};
 
@@ -52,7 +53,9 @@ impl Error {
     /// The end of an operation whose last answer was `answer`. With `doubt`, an earlier try was left without an answer.
     pub(crate) fn concluded(answer: v1::Error, doubt: bool, tries: u32, subject: Option<Subject>) -> Self {
         let told = code_of(answer.code);
-        let sure = row(told).effect == Effect::SurelyNone && (!doubt || answer.logged);
+        let believed =
+            planted::on(Bug::DoubtForgotten) || (planted::on(Bug::FreshKept) && told == Code::InsufficientStock);
+        let sure = row(told).effect == Effect::SurelyNone && (!doubt || answer.logged || believed);
         let code = if sure { told } else { Code::OutcomeUnknown };
         Self(Box::new(Facts { code, answer, tries, subject }))
     }

@@ -6,6 +6,7 @@
 use crate::error::{Error, Subject};
 use crate::outcomes::{RetryClass, code_of, row};
 use crate::wire::v1::{self, Code};
+use earmark_ledger::planted::{self, Bug};
 use std::time::Duration;
 
 /// A contended operation is tried this often at most; by then something other than bad luck is in the way.
@@ -84,13 +85,16 @@ impl Progress {
 
     /// Whether the coming try is the very first sending of an id made here, so that a refusal need not be remembered.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.made_here && self.sent == 0
+        self.made_here && (self.sent == 0 || planted::on(Bug::FreshKept))
     }
 
     /// A try ended without success. `random` draws 64 fresh bits.
     pub(crate) fn ended(&mut self, end: TryEnd, random: impl FnOnce() -> u64) -> Next {
         let answer = match end {
             TryEnd::Unsent(why) => return self.unsent(why, random),
+            TryEnd::Lost(message) if planted::on(Bug::LostTryAsRefusal) => {
+                v1::Error { code: Code::NoQuorum.into(), message, ..Default::default() }
+            }
             TryEnd::Lost(why) => unknown(why),
             TryEnd::Answered(answer) => *answer,
         };

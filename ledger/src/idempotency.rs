@@ -9,6 +9,7 @@ use crate::{
     command::{Body, Command, Count, Line, Meta, Observed, Part, Stockkeeping},
     limits::CLOCK_BOUND,
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Verdict},
+    planted::{self, Bug},
     records::RecordKey,
     records::put_pool_key,
     state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, RoundKind, stop},
@@ -263,6 +264,9 @@ impl Ledger {
 
     /// Remembers an outcome that had an effect.
     pub(crate) fn remember_operation(&mut self, id: OperationId, print: u64, outcome: &Outcome) {
+        if planted::on(Bug::OperationNotRemembered) {
+            return;
+        }
         let bytes = encode_outcome(outcome);
         let mut operation = Operation { fingerprint: print, outcome: bytes, mark: Mark::default() };
         self.dirty.operation(id, &mut operation.mark, operation.outcome.len());
@@ -275,6 +279,7 @@ impl Ledger {
             Verdict::Refused(Refusal::IdempotencyConflict | Refusal::IdempotencyTooOld) => return,
             // Whoever sends it again to the right shard, or is later still, is judged there and then.
             Verdict::Refused(Refusal::WrongShard | Refusal::Late) => return,
+            Verdict::Refused(_) if planted::on(Bug::RefusalNotRemembered) => return,
             Verdict::Refused(_) | Verdict::Done(_) => {}
         }
         let mut until = sent.not_after.plus(CLOCK_BOUND);

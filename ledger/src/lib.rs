@@ -88,6 +88,7 @@ pub mod journal;
 pub mod limits;
 pub mod movement;
 pub mod outcome;
+pub mod planted;
 mod query;
 pub mod records;
 pub mod settings;

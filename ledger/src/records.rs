@@ -13,8 +13,10 @@ use crate::{
     digest::{Digest, contribution},
     journal::BlockHash,
     limits::{HOT_WINDOW, RETENTION, RETURN_WINDOW},
+    planted::{self, Bug},
     types::{
-        IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, ShardId, Sku, TimeMs,
+        DurationMs, IdKind, Location, Lot, Namespace, OperationId, Owner, PoolKey, PoolKind, ReservationId, ShardId,
+        Sku, TimeMs,
     },
 };
 use bytes::{BufMut, Bytes};
@@ -99,7 +101,7 @@ pub const UNKNOWN: &[u8] = &[OWNER_USE + 1];
 
 /// The ranges in which records may be [`forgettable`] at `clock`. Ids dated later are never.
 pub fn forget_ranges(clock: TimeMs) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let horizon = clock.minus(RETENTION);
+    let horizon = clock.minus(retention());
     vec![(vec![ENDED], first_key(ENDED, horizon)), (vec![OPERATION], first_key(OPERATION, horizon))]
 }
 
@@ -115,7 +117,11 @@ fn first_key(kind: u8, time: TimeMs) -> Vec<u8> {
 /// Whether an id of that time may have been forgotten: the one predicate by which records are dropped and old ids
 /// refused. Ids without a time of their own (0) are never refused.
 pub(crate) fn may_be_forgotten(id_time: TimeMs, clock: TimeMs) -> bool {
-    id_time.plus(RETENTION) < clock
+    id_time.plus(retention()) < clock
+}
+
+fn retention() -> DurationMs {
+    if planted::on(Bug::RetentionTooShort) { DurationMs::seconds(10) } else { RETENTION }
 }
 
 pub(crate) fn reservation_too_old(id: ReservationId, clock: TimeMs) -> bool {
@@ -133,7 +139,7 @@ pub(crate) fn reservation_forgettable(
     if unshipped {
         return false;
     }
-    let stays = if committed { RETURN_WINDOW } else { RETENTION };
+    let stays = if committed { RETURN_WINDOW } else { retention() };
     may_be_forgotten(id.time(), clock) && ended.plus(stays) < clock
 }
 

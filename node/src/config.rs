@@ -3,6 +3,7 @@
 //! Unknown keys are refused, and every complaint names its key. The environment overrides the file with a double
 //! underscore between the parts (`EARMARK__NODE`), because orchestrators set variables with single ones by themselves.
 
+use earmark_ledger::planted::{self, Bug};
 use serde::Deserialize;
 use std::{collections::BTreeMap, net::ToSocketAddrs, path::PathBuf, time::Duration};
 
@@ -123,6 +124,9 @@ impl RaftTimes {
     /// For how long after a majority heard of it a leader knows that there is no other, if it is to rely on that: no
     /// voter helps to elect another for the longest election timeout, by its own timer.
     pub fn lease(&self) -> Option<Duration> {
+        if planted::on(Bug::LeaseWithoutMargin) {
+            return self.leases.then(|| self.election_max + self.election_min);
+        }
         self.leases.then(|| self.election_max.saturating_sub(self.lease_drift))
     }
 }

@@ -8,9 +8,10 @@ use crate::{
 };
 use earmark_ledger::{
     Number,
-    cart::message::{Ask, Asked, Floor, Gone, Message},
+    cart::message::{Answer, Ask, Asked, Floor, Gone, Message},
     command::{Body, Command, Context},
     outcome::{Done, Outcome, Verdict},
+    planted::{self, Bug},
     types::{DurationMs, ShardId, TimeMs},
 };
 use futures::future::join_all;
@@ -117,7 +118,7 @@ fn carry(
             match (first, lane.oldest) {
                 (Some(first), Some((oldest, since))) if first == oldest => {
                     // What is on its way may be answered yet: sent again beside it, a slow shard would only be slower.
-                    if lane.frames == 0 && now.duration_since(since) >= RESEND {
+                    if lane.frames == 0 && !planted::on(Bug::SentOnce) && now.duration_since(since) >= RESEND {
                         lane.sent = Number::default();
                         lane.oldest = Some((first, now));
                     }
@@ -143,13 +144,16 @@ fn carry(
             let steps: Vec<_> = failpoint::of_frame(&commands).collect();
             let at = |place: usize| steps.iter().for_each(|steps| failpoint::hit(steps[place]));
             at(0);
+            let dropped = if planted::on(Bug::RowDropped) { as_answered(&commands, participant) } else { Vec::new() };
             let answers = deliver(&router, participant, commands).await;
+            let dropped = if answers.is_empty() { dropped } else { Vec::new() };
             let answers: Vec<_> = answers
                 .into_iter()
                 .filter_map(|outcome| match outcome.verdict {
                     Verdict::Done(Done::Answered(Some(answer))) => Some(Message::Answer(*answer)),
                     _ => None,
                 })
+                .chain(dropped)
                 .collect();
             if !answers.is_empty() {
                 at(1);
@@ -164,6 +168,18 @@ fn carry(
             returns.send(Returned { participant }).ok();
         });
     }
+}
+
+/// Answers that nobody gave, to the decisions among messages.
+fn as_answered(commands: &[Command], from: ShardId) -> Vec<Message> {
+    let answer = |command: &Command| match &command.body {
+        Body::Cart(Message::Decide(decide)) => {
+            let (id, number, result) = (decide.from.id, decide.from.number, Ok(Vec::new()));
+            Some(Message::Answer(Answer { id, number, from, result, last: None }))
+        }
+        _ => None,
+    };
+    commands.iter().filter_map(answer).collect()
 }
 
 async fn propose(replica: &Replica, message: Message) -> Result<Outcome, Failure> {

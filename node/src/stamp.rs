@@ -5,7 +5,10 @@
 //! move it. A stamp that falls further than the bound behind the fresh median re-anchors, forward only.
 
 use crate::environment::Clock;
-use earmark_ledger::types::TimeMs;
+use earmark_ledger::{
+    planted::{self, Bug},
+    types::TimeMs,
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -71,6 +74,9 @@ impl Clocks {
 
     /// The median of a majority's clocks now, if a majority lies within the bound of it.
     pub fn median(&self) -> Option<TimeMs> {
+        if planted::on(Bug::StampOwnClock) {
+            return Some(TimeMs(self.own.wall_ms()));
+        }
         let now = Instant::now();
         let mut readings = vec![self.own.wall_ms()];
         for sample in self.samples.lock().expect("no panic holds it").values() {
@@ -80,6 +86,9 @@ impl Clocks {
             }
         }
         readings.sort_unstable();
+        if planted::on(Bug::StampWildClock) {
+            return readings.last().copied().map(TimeMs);
+        }
         let median = readings[(readings.len() - 1) / 2];
         let near = readings.iter().filter(|reading| reading.abs_diff(median) <= millis(self.bound)).count();
         (near > self.nodes / 2).then_some(TimeMs(median))

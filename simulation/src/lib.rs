@@ -13,11 +13,14 @@ compile_error!(
 );
 
 pub mod after;
+pub mod calm;
 pub mod clock;
 pub mod cluster;
 pub mod dice;
 pub mod faults;
 mod frames;
+#[cfg(feature = "planted")]
+pub mod mutants;
 pub mod network;
 pub mod recorder;
 pub mod report;

@@ -6,6 +6,8 @@
 //! waits by it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "planted")]
+use earmark_simulation::mutants;
 use earmark_simulation::{
     report::Report,
     run::run,
@@ -41,6 +43,9 @@ enum What {
     /// Runs many seeds, each in a process of its own. Ends with 1 if a promise was broken, or if a class of faults, an
     /// operation or a kind of end never occurred.
     Sweep(Sweep),
+    /// Runs every planted bug over seeds until one run is not clean. Ends with 1 if one was never noticed. Only in a build
+    /// with the feature `planted`: `make mutants`.
+    Mutants(Mutants),
 }
 
 /// A scenario by its seed.
@@ -52,6 +57,14 @@ struct Seed {
     /// Ends the work of clients, and the faults, after so many virtual seconds.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// Plants a bug, and adds to the scenario what it needs to show.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
+    /// The scenario in which that bug is looked for, without the bug.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "NAME", conflicts_with = "planted")]
+    as_planted: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -74,6 +87,27 @@ struct Sweep {
     /// Says nothing of what never occurred: for a few seeds.
     #[arg(long)]
     partial: bool,
+}
+
+/// Bugs, and seeds.
+#[derive(Args)]
+#[cfg_attr(not(feature = "planted"), allow(dead_code, reason = "there are none in this build"))]
+struct Mutants {
+    /// These bugs; without it all.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// From the first up to the second, excluded.
+    #[arg(long, value_name = "A..B", value_parser = range, default_value = "0..200")]
+    seeds: Range<u64>,
+    /// Bugs looked for at once.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// How the result is told.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+    /// Writes the rows of these bugs into the table of this file.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,18 +150,40 @@ struct Output {
 }
 
 impl Seed {
-    fn scenario(&self) -> Scenario {
-        let scenario = Scenario::draw(self.seed);
-        match self.seconds {
+    fn scenario(&self) -> Result<Scenario, String> {
+        let scenario = self.drawn()?;
+        Ok(match self.seconds {
             Some(seconds) => scenario.shortened(seconds),
             None => scenario,
+        })
+    }
+
+    #[cfg(not(feature = "planted"))]
+    fn drawn(&self) -> Result<Scenario, String> {
+        Ok(Scenario::draw(self.seed))
+    }
+
+    /// Plants the bug, if one is named.
+    #[cfg(feature = "planted")]
+    fn drawn(&self) -> Result<Scenario, String> {
+        let Some(name) = self.planted.as_ref().or(self.as_planted.as_ref()) else {
+            return Ok(Scenario::draw(self.seed));
+        };
+        let bug = mutants::named(name)?;
+        if self.planted.is_some() && !earmark_ledger::planted::plant(bug) {
+            return Err("another bug is planted already".to_owned());
         }
+        Ok(mutants::scenario(bug, self.seed))
     }
 
     fn arguments(&self, command: &str) -> Vec<String> {
         let mut arguments = vec![command.to_owned(), "--seed".to_owned(), self.seed.to_string()];
         if let Some(seconds) = self.seconds {
             arguments.extend(["--seconds".to_owned(), seconds.to_string()]);
+        }
+        #[cfg(feature = "planted")]
+        for (name, bug) in [("--planted", &self.planted), ("--as-planted", &self.as_planted)] {
+            arguments.extend(bug.iter().flat_map(|bug| [name.to_owned(), bug.clone()]));
         }
         arguments
     }
@@ -142,12 +198,15 @@ fn main() -> ExitCode {
             .init();
     }
     let done = match Command::parse().what {
-        What::Run(seed) => play(&seed.scenario(), &seed.output, &seed.arguments("run").join(" ")),
+        What::Run(seed) => {
+            seed.scenario().and_then(|scenario| play(&scenario, &seed.output, &seed.arguments("run").join(" ")))
+        }
         What::Replay(replay) => read(&replay.file)
             .and_then(|scenario| play(&scenario, &replay.output, &format!("replay {}", replay.file.display()))),
         What::Twice(seed) => run_twice(&seed),
-        What::Show(seed) => show(&seed.scenario()),
+        What::Show(seed) => seed.scenario().and_then(|scenario| show(&scenario)),
         What::Sweep(arguments) => run_sweep(&arguments),
+        What::Mutants(arguments) => run_mutants(&arguments),
     };
     done.unwrap_or_else(|problem| {
         eprintln!("error: {problem}");
@@ -245,6 +304,57 @@ fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
         Form::Text => tell_swept(&swept),
     }
     Ok(if swept.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(not(feature = "planted"))]
+fn run_mutants(_: &Mutants) -> Result<ExitCode, String> {
+    Err("this build has no planted bugs: `make mutants` makes one that has".to_owned())
+}
+
+#[cfg(feature = "planted")]
+fn run_mutants(arguments: &Mutants) -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let bugs = match arguments.only.is_empty() {
+        true => earmark_ledger::planted::Bug::ALL.to_vec(),
+        false => arguments.only.iter().map(|name| mutants::named(name)).collect::<Result<_, _>>()?,
+    };
+    let hunt = mutants::Hunt { bugs, seeds: arguments.seeds.clone(), jobs: arguments.jobs };
+    // Written as they come: whoever ends it half-way keeps what was found.
+    let mut problem = None;
+    let hunted = mutants::hunt(&program, &hunt, |found| {
+        tell_hunted(found);
+        if let Some(file) = &arguments.write {
+            problem = write_table(file, found).err().or(problem.take());
+        }
+    });
+    let hunted = hunted.map_err(|error| error.to_string())?;
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let missed = hunted.iter().filter(|found| found.caught.is_none()).count();
+    match arguments.output {
+        Form::Json => println!("{}", serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?),
+        Form::Text => println!("{} bugs, {missed} of them never noticed", hunted.len()),
+    }
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(feature = "planted")]
+fn write_table(file: &Path, found: &mutants::Hunted) -> Result<(), String> {
+    let problem = |error: std::io::Error| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(problem)?;
+    let text = mutants::table::write(&text, std::slice::from_ref(found))?;
+    std::fs::write(file, text).map_err(problem)
+}
+
+#[cfg(feature = "planted")]
+fn tell_hunted(found: &mutants::Hunted) {
+    match &found.caught {
+        Some(caught) => {
+            eprintln!("{}: {} seeds, {} ({})", found.bug, found.seeds, caught.by.join(", "), caught.said);
+        }
+        None => eprintln!("{}: {} seeds, NEVER NOTICED", found.bug, found.seeds),
+    }
 }
 
 /// What went wrong goes to standard error at once, with the command that shows it again.

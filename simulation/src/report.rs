@@ -6,7 +6,7 @@ use crate::{
     watch::{CLOCK_AHEAD_MS_MAX, Watch},
 };
 use earmark_jepsen::{
-    checker,
+    checker::{self, told_again},
     history::{Broken, End, History, Operation},
     model::ClockBound,
 };
@@ -94,11 +94,24 @@ impl Report {
         .map(|(name, count)| (name.to_owned(), count))
         .into();
         report.judge(history);
+        report.judge_memory(scenario, history);
         report
     }
 }
 
 impl Report {
+    /// How long a refusal is remembered is known only where no clock is wild: the SDK has the servers' time from some node,
+    /// and says by it until when its request may take effect.
+    fn judge_memory(&mut self, scenario: &Scenario, history: &History) {
+        if scenario.faults.iter().any(|fault| matches!(fault.kind, Kind::ClockJump | Kind::ClockDrift)) {
+            return;
+        }
+        // Once by the SDK's idea of the servers' time, once by the servers' own.
+        let found = told_again::check(history, scenario.timeout_ms.saturating_sub(2 * CLOCK_AHEAD_MS_MAX));
+        self.checks.insert("told-again".to_owned(), found.looked_at);
+        self.broken.extend(found.broken);
+    }
+
     /// Has every checker look at the history.
     fn judge(&mut self, history: &History) {
         for (name, found) in checker::all(history, ClockBound(CLOCK_AHEAD_MS_MAX)) {

@@ -2,6 +2,7 @@
 
 use crate::{
     after,
+    calm::Calm,
     clock::EPOCH_MS,
     cluster::{self, Host},
     dice::Dice,
@@ -37,6 +38,18 @@ const LOOK_EVERY_MS: u64 = 20;
 /// After the faults: reading thousands of records one by one takes a while, and holds may have to end first.
 const AFTER_MAX: Duration = Duration::from_secs(600);
 
+/// Why a run ended early that had shown enough.
+const ENOUGH: &str = "a promise was broken";
+
+/// Of a planted bug more than one broken promise would say nothing new, so the run ends at once.
+fn first_is_enough() -> bool {
+    #[cfg(feature = "planted")]
+    let planted = earmark_ledger::planted::planted().is_some();
+    #[cfg(not(feature = "planted"))]
+    let planted = false;
+    planted
+}
+
 /// Runs a scenario to its end.
 pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
     earmark_node::shard::runtime::seed(scenario.seed);
@@ -58,16 +71,19 @@ pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
     let stage = Stage::default();
     cluster::machines(&mut sim, &crowd, trace, &stage.open);
     operator(&mut sim, &crowd, trace, &watch, &stage);
-    let mut stepper = Stepper { sim, trace, watch: &watch, hosts: &hosts, now_ms: 0, tick_ms: scenario.tick_ms };
+    let calm = Calm::new(scenario);
+    let mut stepper = Stepper { sim, trace, watch: &watch, calm, hosts: &hosts, now_ms: 0, tick_ms: scenario.tick_ms };
     let mut faults = Faults::new(scenario, trace.clone());
     let problem = stepper.play(scenario, &crowd, &stage, &mut faults).err();
-    let virtual_ms = stepper.now_ms;
+    let (virtual_ms, calm_looks) = (stepper.now_ms, stepper.calm.looked_at());
     drop(stepper);
-    if let Some(problem) = problem {
+    if let Some(problem) = problem.filter(|problem| problem != ENOUGH) {
         watch.broke("liveness", "run", problem);
     }
     let history = recorder.history();
-    (Report::new(scenario, &history, &watch, faults.counts(), virtual_ms, trace), history)
+    let mut report = Report::new(scenario, &history, &watch, faults.counts(), virtual_ms, trace);
+    report.checks.insert("calm".to_owned(), calm_looks);
+    (report, history)
 }
 
 /// How far a run is.
@@ -116,6 +132,7 @@ struct Stepper<'a> {
     sim: Sim<'a>,
     trace: &'a Trace,
     watch: &'a Watch,
+    calm: Calm,
     hosts: &'a [Host],
     now_ms: u64,
     tick_ms: u64,
@@ -128,6 +145,9 @@ impl Stepper<'_> {
         self.trace.set_now_us(self.now_ms * 1_000);
         if self.now_ms % LOOK_EVERY_MS < self.tick_ms {
             self.watch.look(self.hosts);
+        }
+        if first_is_enough() && self.watch.is_broken() {
+            return Err(ENOUGH.to_owned());
         }
         Ok(())
     }
@@ -145,6 +165,7 @@ impl Stepper<'_> {
         while self.now_ms < opened + scenario.seconds * 1_000 {
             faults.step(self.now_ms - opened, &mut self.sim, self.hosts);
             self.step()?;
+            self.calm.look(self.now_ms - opened, self.hosts, self.watch);
         }
         self.trace.words("stage", "faults are over");
         faults.stop(&mut self.sim, self.hosts);

@@ -81,6 +81,11 @@ impl Watch {
         self.all().broken.clone()
     }
 
+    /// Whether anything must not be and was.
+    pub fn is_broken(&self) -> bool {
+        !self.all().broken.is_empty()
+    }
+
     /// How much was seen.
     pub fn counts(&self) -> Counts {
         let all = self.all();

@@ -1,6 +1,7 @@
 //! Checkers: each takes a history and tells what of it no correct ledger could have done.
 
 pub mod acknowledged;
+pub mod balances;
 pub mod books;
 pub mod counts;
 pub mod expiry;
@@ -12,6 +13,7 @@ pub mod one_effect;
 pub mod second_opinion;
 pub mod shortages;
 pub mod surely_not_done;
+pub mod told_again;
 pub mod whole;
 
 use crate::{
@@ -42,6 +44,7 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("acknowledged", acknowledged::check(history)),
         ("surely-not-done", surely_not_done::check(history)),
         ("whole-carts", whole::check(history)),
+        ("balances", balances::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),
         ("fresh", fresh::check(history, bound)),

@@ -11,6 +11,7 @@ use crate::{
     idempotency::fingerprint,
     journal::By,
     outcome::{Done, Outcome, Refusal, ReservationState, Verdict},
+    planted::{self, Bug},
     state::{EndedBy, RoundKind},
     types::ReservationId,
 };
@@ -64,7 +65,8 @@ impl Entry<'_> {
         let last = match parts {
             None => self.settle(commit.id, why, |_, line| Split { commit: line.held, ..Split::default() }),
             Some(parts) => self.settle(commit.id, why, |at, line| {
-                let release = if commit.keep_rest { 0 } else { line.held - parts[at] };
+                let release =
+                    if commit.keep_rest || planted::on(Bug::RestStaysHeld) { 0 } else { line.held - parts[at] };
                 Split { commit: parts[at], release, expire: 0 }
             }),
         };
@@ -111,7 +113,7 @@ impl Entry<'_> {
         let reservation = &self.ledger.reservations[&id];
         if reservation.overdue(self.clock()) {
             self.expire(id);
-        } else if reservation.opening() {
+        } else if reservation.opening() && !planted::on(Bug::CommitWhileOpen) {
             return Err(Refusal::Contended);
         }
         Ok(())

@@ -10,16 +10,18 @@ use super::{
 };
 use crate::{
     outcome::Refusal,
+    planted::{self, Bug},
     state::{EndedBy, PoolRef},
-    types::ReservationId,
+    types::{DurationMs, ReservationId},
 };
 
 impl Entry<'_> {
     /// Ends overdue holds, oldest first, as far as the entry's bound goes.
     pub(super) fn sweep_oldest(&mut self) {
         while self.sweeps_left > 0 {
+            let early = if planted::on(Bug::ExpiryEarly) { DurationMs::seconds(2) } else { DurationMs(0) };
             match self.ledger.deadlines.first() {
-                Some(due) if due.deadline() <= self.clock() => {
+                Some(due) if due.deadline().plus(planted::sweep_lag()) <= self.clock().plus(early) => {
                     let id = due.id();
                     self.sweep(id);
                 }

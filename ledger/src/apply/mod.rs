@@ -38,6 +38,7 @@ use crate::{
     limits::{EXPIRY_ON_DEMAND, EXPIRY_PER_ENTRY, REFUSALS_DROPPED_PER_ENTRY, USES_DROPPED_PER_ENTRY},
     movement::Spot,
     outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
+    planted::{self, Bug},
     records::{may_be_forgotten, reservation_too_old},
     state::{Intent, Ledger, stop_unless_supported},
     types::{DurationMs, LogIndex, OperationId, ReservationId, ShardId, TimeMs},
@@ -80,7 +81,8 @@ impl Ledger {
         stop_unless_supported(batch);
         // An entry says itself what it is applied under. What a shard was raised to stays, whoever stamps the next.
         self.header.rules = self.header.rules.max(batch.rules);
-        self.header.clock = self.header.clock.max(batch.time);
+        let back = planted::on(Bug::ClockGoesBack);
+        self.header.clock = if back { batch.time } else { self.header.clock.max(batch.time) };
         self.dirty.header = true;
         let serial = self.next_serial();
         let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
@@ -90,6 +92,9 @@ impl Ledger {
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
         entry.ledger.drop_uses(USES_DROPPED_PER_ENTRY);
         entry.give_up_overdue();
+        if planted::on(Bug::PreparedHoldExpires) {
+            entry.give_back_undecided();
+        }
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
         let outcomes = batch.commands.iter().map(|command| entry.command(command)).collect();

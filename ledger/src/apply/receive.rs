@@ -6,6 +6,7 @@ use crate::{
     journal::{By, Posting},
     movement::MovementKind,
     outcome::{Done, Refusal},
+    planted::{self, Bug},
     state::{PoolRef, Totaled},
     types::{POOL_QUANTITY_MAX, Quantity},
     validate::bad_field,
@@ -20,11 +21,13 @@ impl Entry<'_> {
         room(&totals, receive.quantity.units(), "quantity")?;
         // Nothing can fail from here on.
         let pool = known.unwrap_or_else(|| self.ledger.stock.find_or_make(&receive.pool));
+        let units = receive.quantity.units();
+        let units = units + u64::from(units > 1 && planted::on(Bug::OneUnitMore));
         let posting = Posting {
             kind: MovementKind::Receive,
             by: By::Request(&command.context),
             reservation: None,
-            delta: self.ledger.stock.pool(pool).books.arrive(receive.quantity.units()),
+            delta: self.ledger.stock.pool(pool).books.arrive(units),
             sold_short: 0,
             document: receive.document.to_shared(),
             reason: Bytes::new(),

@@ -13,10 +13,11 @@ use crate::{
     journal::{By, Posting},
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, LineGot, Missing, Outcome, Refusal, Reserved, Shortage, pool_of},
+    planted::{self, Bug},
     records::reservation_too_old,
     settings::Terms,
     state::{Due, Intent, Ledger, Line, Lines, Map, Mark, PoolRef, Rare, Rares, Reservation, Stock},
-    types::{Namespace, Owner, Quantity, ReservationId, TimeMs},
+    types::{DurationMs, Namespace, Owner, Quantity, ReservationId, TimeMs},
 };
 use bytes::Bytes;
 
@@ -162,6 +163,7 @@ fn grant(
     let whole = granting.whole;
     let sellable = |want: &Want| {
         let units = stock.sellable_at(want.pool, now).saturating_add(u64::from(granting.mine(want.pool)));
+        let units = units.saturating_sub(u64::from(planted::on(Bug::LastUnitRefused)));
         u32::try_from(units).unwrap_or(u32::MAX)
     };
     let mut short = lacking.any();
@@ -178,7 +180,7 @@ fn grant(
     let could = |want: &Want| stock.sellable_with_loose(want.pool, now).saturating_add(mine(want));
     let enough = lacking.would_do && wants.iter().all(|want| could(want) >= u64::from(want.required));
     let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, now);
-    if enough && (!whole || lacking.any() || wants.iter().any(some)) {
+    if !planted::on(Bug::UndecidedAsSold) && enough && (!whole || lacking.any() || wants.iter().any(some)) {
         return Err(Refusal::Contended);
     }
     if lacking.policy {
@@ -291,7 +293,8 @@ impl Entry<'_> {
         let deadline = clock.plus(reserve.ttl);
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
-        let reserved = told(&ledger.stock, reserve, wants, deadline);
+        let late = if planted::on(Bug::DeadlineToldLate) { DurationMs::seconds(2) } else { DurationMs(0) };
+        let reserved = told(&ledger.stock, reserve, wants, deadline.plus(late));
         let mut last: Option<Spot> = None;
         for want in wants {
             if want.grant > 0 {

@@ -5,6 +5,7 @@ use crate::{
     cart::message::{After, Truth},
     journal::{By, Posting, Writer},
     movement::{Delta, MovementKind, Spot},
+    planted::{self, Bug},
     state::{Dirty, Due, EndedBy, Line, Reservation, Stock, stop},
     types::ReservationId,
 };
@@ -50,7 +51,8 @@ impl Entry<'_> {
         let committed_before = reservation.committed();
         let (last, mut left) =
             settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &split);
-        if reservation.cart.is_some() {
+        let own_only = planted::on(Bug::OwnLinesExpire) && why.ended == EndedBy::Expiry;
+        if reservation.cart.is_some() && !own_only {
             left += self.settle_cart(id, why, &split);
             ledger = &mut *self.ledger;
             reservation = ledger.reservations.get_mut(&id).expect("was put back just now");
@@ -100,7 +102,9 @@ impl Entry<'_> {
             };
             told.push(line.shard);
         }
-        self.tell(id, &mut reservation, &told, why.by);
+        if !planted::on(Bug::DecisionNotTold) {
+            self.tell(id, &mut reservation, &told, why.by);
+        }
         self.ledger.reservations.insert(id, reservation);
         left
     }

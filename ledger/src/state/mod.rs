@@ -170,8 +170,9 @@ impl Ledger {
     /// The earliest deadline of a live hold or of a cart that is being prepared. Once it has passed and nothing else
     /// goes on, a tick is due: an empty [`Batch`].
     pub fn next_deadline(&self) -> Option<TimeMs> {
-        let first = [self.deadlines.first(), self.rounds.first()];
-        first.into_iter().flatten().map(|due| due.deadline()).min()
+        let hold = self.deadlines.first().map(|due| due.deadline().plus(crate::planted::sweep_lag()));
+        let round = self.rounds.first().map(|due| due.deadline());
+        [hold, round].into_iter().flatten().min()
     }
 
     /// Map and nodes, on the meta shard of a formed cluster.

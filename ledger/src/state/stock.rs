@@ -6,6 +6,7 @@ use super::{
 use crate::{
     journal::{Posting, Writer},
     movement::{Delta, Spot},
+    planted::{self, Bug},
     records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key},
     settings::{Deduct, Settings, Terms},
     types::{DurationMs, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
@@ -124,7 +125,7 @@ impl Pool {
 
     /// Units free once everything overdue at `now` is swept back.
     pub(crate) fn available_at(&self, now: TimeMs) -> u64 {
-        let overdue = self.overdue(now);
+        let overdue = self.overdue(now) * if planted::on(Bug::OverdueFreeTwice) { 2 } else { 1 };
         self.books.available + (overdue - overdue.min(self.books.short))
     }
 
@@ -314,6 +315,7 @@ impl Stock {
     pub(crate) fn sell(&self, at: PoolRef, units: u64) -> (Delta, u64) {
         let pool = self.pool(at);
         match self.settings(pool).deduct {
+            Deduct::OnCommit if planted::on(Bug::SoldAndKept) => (pool.books.give_back(units), 0),
             Deduct::OnCommit => pool.books.sell(units),
             Deduct::OnShip => (Delta { held: -signed(units), committed: signed(units), ..Delta::default() }, 0),
         }

@@ -10,6 +10,7 @@ use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result:
 use earmark_ledger::{
     Lookup,
     outcome::{Missing, Refusal, ReservationView},
+    planted::{self, Bug},
     types::{Bucket, Position, ReservationId, ShardId, TimeMs},
 };
 use prost::Message;
@@ -237,6 +238,11 @@ pub(super) async fn source_in(
 
 /// The replica of the leader, confirmed. It is good for every level.
 async fn linearizable(router: &Router, shard: ShardId, hop: Hop) -> Result<Found, v1::Error> {
+    if planted::on(Bug::ReadFromFollower)
+        && let Some(replica) = router.node().replica(shard)
+    {
+        return Ok(Found::Here(Source { replica, level: v1::ReadLevel::Linearizable, age: Duration::ZERO }));
+    }
     match router.leader(shard) {
         Leader::Here(replica) => {
             let confirmed = replica.linearize(Instant::now() + READ_PATIENCE).await;

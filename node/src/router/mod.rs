@@ -17,6 +17,7 @@ use earmark_ledger::{
     chosen_ttl, codec,
     command::{Body, Command, Reserve},
     outcome::Outcome,
+    planted::{self, Bug},
     types::{Bucket, DurationMs, ShardId, Sku, TimeMs},
 };
 use placement::Placement;
@@ -207,7 +208,9 @@ impl Router {
             commands: vec![codec::encode_command(&command)],
             fresh: vec![fresh],
         };
-        let unknown = |what: &str| refused(v1::Code::OutcomeUnknown, format!("forwarded to node {leader}: {what}"));
+        let sure = planted::on(Bug::LostForwardAsRefusal);
+        let code = if sure { v1::Code::NoQuorum } else { v1::Code::OutcomeUnknown };
+        let unknown = |what: &str| refused(code, format!("forwarded to node {leader}: {what}"));
         let reply = tokio::time::timeout_at(deadline, link.forward(request)).await;
         let reply = reply.map_err(|_| unknown("no answer in time"))?.map_err(|status| {
             if never_sent(&status) {
@@ -241,8 +244,10 @@ impl Router {
         deadline: Instant,
     ) -> Result<Vec<Outcome>, String> {
         let Some(mut link) = self.node.links().to(leader) else { return Err(format!("node {leader} is not known")) };
+        let stock_shards = self.node.replicas().len().max(2) - 1;
+        let next = shard.0 % u32::try_from(stock_shards).unwrap_or(1) + 1;
         let request = wire::ForwardRequest {
-            shard: shard.0,
+            shard: if planted::on(Bug::WrongShard) { next } else { shard.0 },
             commands: commands.iter().map(codec::encode_command).collect(),
             fresh: Vec::new(),
         };

@@ -2,7 +2,10 @@
 
 use super::{machine::Core, proposer::Raft};
 use crate::config::Limits;
-use earmark_ledger::types::ShardId;
+use earmark_ledger::{
+    planted::{self, Bug},
+    types::ShardId,
+};
 use openraft::async_runtime::watch::WatchReceiver;
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +29,8 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
             Ok(Some(applied)) => {
                 // Snapshot and purge are only bookkeeping here: what a snapshot would hold is the checkpoint itself.
                 let told = raft.trigger().snapshot().await;
-                let wanted = applied.index.saturating_sub(limits.log_kept);
+                let beyond = planted::on(Bug::PurgeAboveCheckpoint);
+                let wanted = if beyond { core.applied_index() } else { applied.index.saturating_sub(limits.log_kept) };
                 let upto = core.streams().purgeable(wanted, applied.index, acknowledged(&raft, silence_max));
                 if told.is_err() || (upto > 0 && raft.trigger().purge_log(upto).await.is_err()) {
                     tracing::debug!(%shard, "Raft has stopped; no more checkpoints");

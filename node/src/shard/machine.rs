@@ -12,7 +12,9 @@ use crate::environment::{Seen, Witness};
 use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
 use bytes::Bytes;
 use earmark_ledger::{
-    Corrupt, Digest, Ledger, Loader, RecordKey, codec, records,
+    Corrupt, Digest, Ledger, Loader, RecordKey, codec,
+    planted::{self, Bug},
+    records,
     types::{Epoch, LogIndex, ShardId},
 };
 use futures::{Stream, TryStreamExt};
@@ -328,7 +330,7 @@ impl Core {
                 puts: changes.puts,
                 deletes: changes.deletes,
                 journal: hot.journal_leaving.clone(),
-                applied: Some(applied),
+                applied: Some(LogId { index: applied.index + u64::from(planted::on(Bug::CheckpointAhead)), ..applied }),
                 membership: hot.membership.clone(),
                 epoch: hot.ledger.epoch(),
             };
@@ -423,7 +425,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
 
     /// A checkpoint is the snapshot; building it is telling what the newest one covers.
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
-        let meta = self.core.hot().snapshot.clone().ok_or_else(|| io::Error::other("no checkpoint was taken yet"))?;
+        let hot = self.core.hot();
+        let mut meta = hot.snapshot.clone().ok_or_else(|| io::Error::other("no checkpoint was taken yet"))?;
+        if planted::on(Bug::PurgeAboveCheckpoint) {
+            meta.last_log_id = hot.last;
+        }
         Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Mark })
     }
 }
@@ -488,7 +494,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
         let view = self.core.store.view().await.map_err(io::Error::other)?;
-        let Some(applied) = view.restored().applied else { return Ok(None) };
+        let Some(mut applied) = view.restored().applied else { return Ok(None) };
+        if planted::on(Bug::ApplyTwice) {
+            applied.index = applied.index.saturating_sub(3);
+        }
         let claim = self.core.streams.begin(applied.index);
         let meta = SnapshotMeta { last_log_id: Some(applied), last_membership: view.restored().membership.clone() };
         Ok(Some(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Outgoing(view, claim) }))

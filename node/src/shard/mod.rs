@@ -29,6 +29,7 @@ use crate::{
 use earmark_ledger::{
     command::{Body, Command},
     outcome::{Done, Outcome, Verdict},
+    planted::{self, Bug},
     types::{DurationMs, Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use handover::{Handover, Offers};
@@ -130,7 +131,7 @@ fn raft_config(config: &Config) -> openraft::Config {
         max_in_snapshot_log_to_keep: u64::MAX,
         // A follower this far behind the newest checkpoint gets a snapshot once the log is purged.
         replication_lag_threshold: u64::MAX,
-        enable_pre_vote: Some(true),
+        enable_pre_vote: Some(!planted::on(Bug::NoPreVote)),
         // `committed` is persisted behind its entries; a restarted leader still waits to be elected anew.
         enable_leader_restore: Some(false),
         ..openraft::Config::default()
@@ -180,7 +181,7 @@ impl Replica {
         let failed = |what: String| OpenError::Raft { shard, what };
         // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
         // stand for election itself. A replica that never took part has promised nothing.
-        let silent_until = (config.raft.leases && store.has_promised())
+        let silent_until = (config.raft.leases && store.has_promised() && !planted::on(Bug::VoterForgetsLease))
             .then(|| Instant::now() + config.raft.election_max + config.raft.lease_drift);
         let raft_config = openraft::Config { enable_elect: silent_until.is_none(), ..raft_config(config) };
         let raft_config = raft_config.validate().map_err(|error| failed(error.to_string()))?;
@@ -325,6 +326,9 @@ impl Replica {
 
     /// Whether every shard of a cart has carried out what was decided, now or within a short time.
     async fn settle(&self, id: ReservationId, deadline: Instant) -> bool {
+        if planted::on(Bug::SettledEarly) {
+            return true;
+        }
         let settling = {
             let hot = self.hot();
             (!hot.ledger.is_settled(id)).then(|| self.core.board().settling(id))
@@ -365,7 +369,9 @@ impl Replica {
     /// # Errors
     /// [`Failure`]; a read has no effect in any case.
     pub async fn linearize(&self, deadline: Instant) -> Result<(), Failure> {
-        self.reads.barrier(deadline).await?;
+        if !planted::on(Bug::ReadWithoutBarrier) {
+            self.reads.barrier(deadline).await?;
+        }
         let (due, clock) = {
             let hot = self.hot();
             (hot.ledger.next_deadline(), hot.clock())

@@ -19,6 +19,7 @@ use earmark_ledger::{
     codec,
     command::{Batch, Body, Command, Stockkeeping},
     outcome::{Outcome, Verdict},
+    planted::{self, Bug},
     types::TimeMs,
 };
 use openraft::errors::{ClientWriteError, RaftError};
@@ -145,7 +146,8 @@ impl Proposer {
             // The deadline passed, or the actor died with the proposal in its hands.
             Ok(Err(_)) | Err(_) => {
                 let given_up = progress.compare_exchange(QUEUED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-                Err(if given_up { Failure::NoQuorum } else { Failure::Unknown })
+                let surely = given_up || planted::on(Bug::TimeoutAsRefusal);
+                Err(if surely { Failure::NoQuorum } else { Failure::Unknown })
             }
         }
     }
@@ -313,7 +315,10 @@ impl Actor {
         let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
         tokio::spawn(async move {
             let _room = room;
-            let confirmed = reads.barrier(Instant::now() + Duration::from_secs(5)).await;
+            let confirmed = match planted::on(Bug::RefusalWithoutBarrier) {
+                true => Ok(()),
+                false => reads.barrier(Instant::now() + Duration::from_secs(5)).await,
+            };
             let judged: Vec<_> = {
                 let hot = core.hot();
                 proposals
@@ -415,7 +420,10 @@ fn deliver(
     let failure = match written {
         Ok(response) => {
             let index = response.log_id.index;
-            let outcomes = response.data.0;
+            let mut outcomes = response.data.0;
+            if planted::on(Bug::WrongWaiter) && !outcomes.is_empty() {
+                outcomes.rotate_left(1);
+            }
             debug_assert_eq!(outcomes.len(), answers.len(), "one outcome a command");
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 let _ = answer.send(Ok(Answer { outcome, logged: true }));

@@ -11,6 +11,7 @@ use super::{
     proposer::{Failure, Raft},
     raft::ReplicaId,
 };
+use earmark_ledger::planted::{self, Bug};
 use openraft::{
     ReadPolicy,
     errors::{LinearizableReadError, RaftError},
@@ -110,5 +111,8 @@ async fn round(raft: &Raft) -> Result<(), Failure> {
         RaftError::APIError(_) => Failure::NoQuorum,
         RaftError::Fatal(_) => Failure::Damaged,
     })?;
+    if planted::on(Bug::RefusalBeforeApplied) {
+        return Ok(());
+    }
     linearizer.await_ready(raft).await.map(|_| ()).map_err(|_| Failure::Damaged)
 }

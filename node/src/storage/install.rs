@@ -14,7 +14,10 @@ use super::{
 };
 use crate::shard::raft::{LogId, StoredMembership};
 use bytes::Bytes;
-use earmark_ledger::types::{Epoch, LogIndex};
+use earmark_ledger::{
+    planted::{self, Bug},
+    types::{Epoch, LogIndex},
+};
 use std::sync::Arc;
 
 /// A snapshot on its way into the store.
@@ -33,6 +36,7 @@ impl Install {
         let (generation, pending) = {
             let mut core = replica.lock();
             let generation = core.last_generation.max(core.sent_generation) + 1;
+            let generation = if planted::on(Bug::SnapshotIntoLive) { core.sent_generation } else { generation };
             core.last_generation = generation;
             core.installing = Some(generation);
             let mut batch = Batch::default();

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::shard::raft::{Entry, LogId, TypeConfig, Vote};
 use bytes::Bytes;
+use earmark_ledger::planted::{self, Bug};
 use futures::{Stream, stream};
 use openraft::{
     OptionalSend, RaftLogReader,
@@ -173,7 +174,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let (vote, replica) = (*vote, Arc::clone(&self.replica));
         let pending = self
             .put(ShardTag::Vote, Some(&VoteRecord::from(&vote)), |changes| {
-                let mark = changes.mark(&self.replica, MarkChange::Vote(vote));
+                let urgency = if planted::on(Bug::VoteNotSynced) { Urgency::Written } else { changes.urgency };
+                let mark = Changes { urgency, ..changes }.mark(&self.replica, MarkChange::Vote(vote));
                 mark.publish(move || replica.lock().vote = Some(vote))
             })
             .await?;
@@ -191,7 +193,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
         self.inner.sound()?;
-        Ok(self.replica.lock().committed)
+        let core = self.replica.lock();
+        Ok(if planted::on(Bug::ReplayUndecided) { core.tail.last() } else { core.committed })
     }
 
     async fn append<I>(&mut self, entries: I, flushed: IOFlushed<TypeConfig>) -> Result<(), io::Error>
@@ -228,7 +231,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let key = self.replica.key(ShardTag::Truncations);
             batch.put_with(Family::Meta, &key, |out| encode_record(&NumberRecord { value }, out));
             let changes = Changes::new(batch, Urgency::Synced);
-            self.queue.submit(changes.mark(&self.replica, MarkChange::Truncated(last, value)), room)?
+            let changes = changes.mark(&self.replica, MarkChange::Truncated(last, value));
+            if planted::on(Bug::TruncateLate) {
+                let queue = self.queue.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    queue.submit(changes, room).ok();
+                });
+                return Ok(());
+            }
+            self.queue.submit(changes, room)?
         };
         // A truncation that is answered and then undone by a crash would bring back entries that were denied.
         Ok(pending.wait().await?)

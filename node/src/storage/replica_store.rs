@@ -17,7 +17,10 @@ use super::{
 };
 use crate::shard::raft::{LogId, StoredMembership};
 use bytes::Bytes;
-use earmark_ledger::types::{Epoch, LogIndex, ShardId};
+use earmark_ledger::{
+    planted::{self, Bug},
+    types::{Epoch, LogIndex, ShardId},
+};
 use std::{ops::ControlFlow, sync::Arc};
 
 /// What changed since the last checkpoint, all as of `applied`.
@@ -253,10 +256,12 @@ impl ReplicaStore {
         for (key, value) in &checkpoint.puts {
             batch.put(Family::State, &keys::state(shard, generation, key), value);
         }
-        for key in &checkpoint.deletes {
+        let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };
+        for key in deletes {
             batch.delete(Family::State, &keys::state(shard, generation, key));
         }
-        for (index, block) in &checkpoint.journal {
+        let lost = |index: &LogIndex| planted::on(Bug::JournalBlockLost) && index.0.is_multiple_of(5);
+        for (index, block) in checkpoint.journal.iter().filter(|(index, _)| !lost(index)) {
             batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
         }
         batch

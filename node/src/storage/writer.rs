@@ -15,6 +15,7 @@ use super::{
     replica::Replica,
 };
 use crate::shard::raft::TypeConfig;
+use earmark_ledger::planted::{self, Bug};
 use openraft::storage::IOFlushed;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -149,7 +150,8 @@ impl Writer {
         if let Some(last) = entries.last() {
             self.marks.take(replica, MarkChange::Reaches(last.log_id));
         }
-        self.urgency = Urgency::Synced;
+        let wanted = if planted::on(Bug::AckBeforeSync) { Urgency::Written } else { Urgency::Synced };
+        self.urgency = self.urgency.max(wanted);
     }
 
     fn take(&mut self, changes: Changes) {

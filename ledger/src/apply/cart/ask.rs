@@ -8,6 +8,7 @@ use crate::{
     movement::MovementKind,
     outcome::{Done, Outcome, Refusal},
     state::{Books, Due},
+    types::DurationMs,
 };
 
 impl Entry<'_> {
@@ -19,6 +20,15 @@ impl Entry<'_> {
         let known = sent.is_some_and(|participant| participant.number >= ask.number);
         let asked = if known { Asked::Keep } else { Asked::Gone };
         self.outcome(Ok((Done::Asked(asked), None)))
+    }
+
+    /// Does to what is undecided since 300 ms what home alone may ask for.
+    pub(in crate::apply) fn give_back_undecided(&mut self) {
+        let then = self.clock().minus(DurationMs(300));
+        let old: Vec<_> = self.ledger.undecided_before(then).collect();
+        for (id, home, number) in old {
+            self.gone(Gone { id, number, home });
+        }
     }
 
     /// Home knows nothing of that prepare. Obeyed only if nothing newer was heard, and it is undecided still.

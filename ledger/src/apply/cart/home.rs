@@ -15,8 +15,9 @@ use crate::{
     limits::LINES_MAX,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Outcome, Pending, Refusal, ReservationState, Shortage},
+    planted::{self, Bug},
     records::pool_key_bytes,
-    state::{Due, EndedBy, Intent, PoolRef, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
+    state::{Due, EndedBy, Header, Intent, PoolRef, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
     types::{Quantity, ReservationId, ShardId},
 };
 use bytes::Bytes;
@@ -38,7 +39,8 @@ impl Entry<'_> {
         let Sending { shards, number, row } = *to;
         for shard in shards {
             let participant = cart.participant_mut(*shard);
-            if participant.number == number {
+            let left_out = planted::on(Bug::RowNotReplaced) && participant.row.is_some();
+            if participant.number == number || left_out {
                 continue;
             }
             self.ledger.outbox.close(participant);
@@ -69,7 +71,10 @@ impl Entry<'_> {
         if shards.is_empty() {
             return;
         }
-        let to = Sending { shards, number: self.next_number(), row: Row::Decide };
+        let Header { epoch, counter, .. } = self.ledger.header;
+        let reused = planted::on(Bug::NumberReused) && counter > 0;
+        let number = if reused { Number { epoch: epoch.0, counter } } else { self.next_number() };
+        let to = Sending { shards, number, row: Row::Decide };
         self.send(id, reservation, &to, by);
     }
 
@@ -101,7 +106,8 @@ impl Entry<'_> {
         let Some(cart) = &mut reservation.cart else { return };
         let Ok(at) = cart.participants.binary_search_by_key(&answer.from, |found| found.shard) else { return };
         let participant = &mut cart.participants[at];
-        let Some(row) = participant.row.filter(|_| participant.number == answer.number) else { return };
+        let counts = participant.number == answer.number || planted::on(Bug::OldAnswerCounted);
+        let Some(row) = participant.row.filter(|_| counts) else { return };
         self.ledger.outbox.close(participant);
         participant.row = None;
         participant.context = None;
@@ -113,7 +119,10 @@ impl Entry<'_> {
             return;
         }
         let Some(round) = &mut cart.round else { return };
-        let result = answer.result.clone();
+        let mut result = answer.result.clone();
+        if planted::on(Bug::HalfACart) {
+            result = Ok(result.unwrap_or_default());
+        }
         match result {
             Err(refusal) => self.refuse_round(id, reservation, refusal),
             // Nothing is held from the moment on at which the cart is given up, swept or not.
@@ -124,7 +133,7 @@ impl Entry<'_> {
             Ok(granted) => {
                 round.granted.extend(granted.iter().map(detached));
                 let waiting = cart.participants.iter().any(|other| other.row == Some(Row::Prepare));
-                if !waiting {
+                if !waiting || planted::on(Bug::HeldOnFirstAnswer) {
                     self.complete(id, reservation);
                 }
             }

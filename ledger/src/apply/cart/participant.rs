@@ -12,6 +12,7 @@ use crate::{
     limits::PARTS_FORGOTTEN_PER_ENTRY,
     movement::{Delta, MovementKind, Spot},
     outcome::{Done, Missing, Outcome, Refusal, Shortage},
+    planted::{self, Bug},
     state::{Books, Due, Map, Mark, Part, PartGranted, PartLine, PoolRef, Stock, stop},
     types::{Owner, Quantity, ReservationId, ShardId, TimeMs},
 };
@@ -71,6 +72,9 @@ impl Entry<'_> {
             };
             let line = &mut part.lines[at];
             line.extra = want.grant.saturating_sub(line.truth.held);
+            if planted::on(Bug::PreparedNotHeld) {
+                line.extra = 0;
+            }
             let chosen = want.policy.checked_sub(1).map(|policy| Chosen { asked: want.asked, policy });
             let contended = want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), clock);
             let terms = self.ledger.stock.terms(want.pool);
@@ -225,7 +229,10 @@ impl Entry<'_> {
         for at in 0..part.lines.len() {
             let line = part.lines[at];
             // What home does not name is not held, and is no line of this reservation.
-            let next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
+            let mut next = told.get(&line.pool).copied().unwrap_or(Truth { held: 0, ..line.truth });
+            if planted::on(Bug::DecideAsDelta) {
+                next.committed += line.truth.committed;
+            }
             let steps = Steps::between(id, &line, next);
             part.lines[at] = PartLine::new(line.pool, next);
             let (ended, sold) = (steps.held(), u64::from(steps.commit));
@@ -282,6 +289,9 @@ impl Entry<'_> {
             let (kept, mark) = ledger.floors.entry(home).or_default();
             (*kept, known) = (floor, floor);
             ledger.dirty.floor(home, mark);
+        }
+        if planted::on(Bug::TombstoneForgotten) {
+            known = Number { epoch: u32::MAX, counter: u64::MAX };
         }
         for _ in 0..PARTS_FORGOTTEN_PER_ENTRY {
             let first = ledger.idle_parts.range((home, Number::default(), [0; 16])..(home, known, [0; 16])).next();

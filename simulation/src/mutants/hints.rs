@@ -1,0 +1,226 @@
+//! What some planted bugs need to show, added to the scenario of a seed: times and nodes are drawn from the seed too.
+//!
+//! A lease that is too long does harm only if somebody is elected within it; a lost vote only if the power goes within
+//! milliseconds of it. In scenarios as they are drawn such things come together once in thousands of seeds.
+
+use crate::{
+    dice::Dice,
+    scenario::{Fault, Kind, Scenario},
+};
+use earmark_ledger::planted::Bug;
+
+/// What is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Nothing.
+    None,
+    /// All lose power now and then, and little else brings a sync.
+    Power,
+    /// Elections, and power that goes just after them.
+    VotesInTheDark,
+    /// Leases; all but one restart at once and elect another while the one is cut off from them, not from clients.
+    ForgottenLeases,
+    /// Leases; a leader is cut off, and others are elected as soon as any of them may be helped.
+    LongLeases,
+    /// A node is cut off from the others, not from clients, and killed before it has heard of them again, or after.
+    CutLeaders,
+    /// Leadership changes all the time, disks are slow, and there is little to be had.
+    Turnover,
+    /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
+    Snapshots,
+    /// Carts, and messages that come late, twice or never.
+    Carts,
+    /// One node after the other is cut off alone for long.
+    Alone,
+    /// The clock of one node is wild.
+    WildClock,
+    /// Clocks are right, clients have time, and there is little to be had.
+    RightClocks,
+    /// Messages of all nodes are lost again and again.
+    Loss,
+    /// Nodes restart.
+    Restarts,
+}
+
+/// What a bug needs.
+pub fn of(bug: Bug) -> Hint {
+    match bug {
+        Bug::AckBeforeSync => Hint::Power,
+        Bug::VoteNotSynced => Hint::VotesInTheDark,
+        Bug::VoterForgetsLease => Hint::ForgottenLeases,
+        Bug::LeaseWithoutMargin => Hint::LongLeases,
+        Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadWithoutBarrier | Bug::ReadFromFollower => Hint::CutLeaders,
+        Bug::RefusalWithoutBarrier => Hint::CutLeaders,
+        Bug::RefusalBeforeApplied => Hint::Turnover,
+        Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
+        Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
+        Bug::UndecidedAsSold | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
+        Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
+        Bug::NoPreVote => Hint::Alone,
+        Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,
+        Bug::RefusalNotRemembered => Hint::RightClocks,
+        Bug::LostTryAsRefusal | Bug::LostForwardAsRefusal | Bug::DoubtForgotten | Bug::FreshKept => Hint::Loss,
+        Bug::OperationNotRemembered | Bug::RetryUnderNewId | Bug::TimeoutAsRefusal => Hint::Loss,
+        Bug::ForgetIdsAtRestart | Bug::CheckpointAhead | Bug::CheckpointKeepsDeleted => Hint::Restarts,
+        Bug::PurgeAboveCheckpoint => Hint::Restarts,
+        _ => Hint::None,
+    }
+}
+
+impl Hint {
+    /// Adds it to a scenario that was drawn.
+    pub fn apply(self, scenario: &mut Scenario) {
+        if self == Self::None {
+            return;
+        }
+        let dice = &mut Dice::fork(scenario.seed, "hint");
+        self.settings(scenario, dice);
+        let mut at_ms = 2_000;
+        while at_ms + 8_000 < scenario.seconds * 1_000 {
+            let more = self.faults(scenario, at_ms, dice);
+            scenario.faults.extend(more);
+            at_ms += dice.range(5_000, 8_000);
+        }
+        let last_ms = scenario.seconds * 1_000;
+        scenario.faults.retain(|fault| fault.at_ms + fault.for_ms <= last_ms);
+        scenario.faults.sort_by_key(|fault| fault.at_ms);
+    }
+
+    /// What a run is like.
+    fn settings(self, scenario: &mut Scenario, dice: &mut Dice) {
+        let wild = |fault: &Fault| matches!(fault.kind, Kind::ClockJump | Kind::ClockDrift);
+        match self {
+            Self::Power => {
+                scenario.shards = scenario.shards.min(2);
+                (scenario.node.checkpoint_every_ms, scenario.node.checkpoint_bytes) = (3_000, 4 << 20);
+            }
+            Self::VotesInTheDark => {
+                scenario.shards = scenario.shards.min(2);
+                (scenario.sync_ms, scenario.node.checkpoint_every_ms) = ([5, 15], 3_000);
+                scenario.pause_ms = [300, 1_500];
+            }
+            Self::ForgottenLeases | Self::LongLeases => {
+                scenario.faults.clear();
+                scenario.node.leases = true;
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, *dice.pick(&[1, 2]), 3);
+                (scenario.pause_ms, scenario.workers, scenario.carts_percent) = ([10, 200], 5, 0);
+                scenario.clocks_ms.truncate(3);
+            }
+            Self::CutLeaders => {
+                scenario.skus = scenario.skus.min(4);
+                scenario.pause_ms = [20, 900];
+            }
+            Self::Turnover => {
+                (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
+                scenario.pause_ms = [20, 400];
+            }
+            Self::Snapshots => {
+                let node = &mut scenario.node;
+                (node.log_kept, node.checkpoint_every_ms, node.snapshot_chunk_bytes) = (0, 300, 512);
+            }
+            Self::Carts => {
+                (scenario.shards, scenario.carts_percent) = (scenario.shards.max(3), 90);
+                scenario.skus = scenario.skus.max(6);
+            }
+            Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
+            Self::WildClock => scenario.faults.retain(|fault| !wild(fault)),
+            Self::RightClocks => {
+                scenario.faults.retain(|fault| !wild(fault));
+                (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
+            }
+            Self::None | Self::Loss | Self::Restarts => {}
+        }
+    }
+
+    /// What goes wrong from a moment on.
+    fn faults(self, scenario: &Scenario, at_ms: u64, dice: &mut Dice) -> Vec<Fault> {
+        let fault = |kind, after_ms: u64, for_ms, nodes: &[u32], amount| Fault {
+            at_ms: at_ms + after_ms,
+            for_ms,
+            kind,
+            nodes: nodes.to_vec(),
+            amount,
+        };
+        let all: Vec<u32> = (1..=scenario.nodes).collect();
+        let one = *dice.pick(&all);
+        let others: Vec<u32> = all.iter().copied().filter(|node| *node != one).collect();
+        let other = *dice.pick(&others);
+        match self {
+            Self::None | Self::RightClocks => Vec::new(),
+            Self::Power => vec![fault(Kind::PowerLoss, 0, dice.range(300, 1_500), &all, 0)],
+            Self::VotesInTheDark => {
+                vec![fault(Kind::Election, 0, 200, &[one], 0), fault(Kind::PowerLoss, dice.range(10, 60), 500, &all, 0)]
+            }
+            Self::ForgottenLeases => {
+                let cut = 300 + dice.range(0, 150);
+                let elected = cut + dice.range(60, 250);
+                vec![
+                    fault(Kind::Crash, 0, 200, &others, 0),
+                    fault(Kind::Partition, cut, 2_500, &[one], 0),
+                    fault(Kind::Election, elected, 200, &[other], 0),
+                    fault(Kind::Election, elected + 200, 200, &[other], 0),
+                ]
+            }
+            Self::LongLeases => {
+                let elected = dice.range(1_420, 1_600);
+                vec![
+                    fault(Kind::Partition, 0, 3_500, &[one], 0),
+                    fault(Kind::Election, elected, 200, &[other], 0),
+                    fault(Kind::Election, elected + 100, 200, &[other], 0),
+                ]
+            }
+            Self::CutLeaders => {
+                let killed = if dice.percent(50) { dice.range(2_500, 3_500) } else { dice.range(4_500, 5_500) };
+                vec![fault(Kind::Partition, 0, 4_200, &[one], 0), fault(Kind::Crash, killed, 300, &[one], 0)]
+            }
+            Self::Turnover => vec![
+                fault(Kind::SlowDisk, 0, 3_000, &others, 200),
+                fault(Kind::Election, 400, 200, &[one], 0),
+                fault(Kind::Transfer, 2_000, 200, &all, 0),
+                fault(Kind::Election, 3_500, 200, &[other], 0),
+            ],
+            Self::Snapshots => vec![fault(Kind::Crash, 0, dice.range(2_000, 4_000), &[one], 0)],
+            Self::Carts => vec![match dice.range(0, 3) {
+                0 => fault(Kind::Pause, 0, dice.range(2_200, 4_000), &[one], 0),
+                1 => fault(Kind::Delay, 0, 3_000, &[one], *dice.pick(&[400, 1_500])),
+                2 => fault(Kind::Loss, 0, 4_000, &all, 0),
+                _ => fault(Kind::Transfer, 0, 200, &all, 0),
+            }],
+            Self::Alone => vec![fault(Kind::Partition, 0, dice.range(6_500, 7_500), &[one], 1)],
+            Self::WildClock => {
+                let amount = if dice.percent(50) { 5_000 } else { -5_000 };
+                // Always the same one: what others know of a clock is up to ten seconds old.
+                vec![fault(Kind::ClockJump, 0, 4_000, &all[..1], amount), fault(Kind::Election, 500, 200, &all[..1], 0)]
+            }
+            Self::Loss => vec![
+                fault(Kind::Loss, 0, 4_000, &all, 0),
+                fault(Kind::Partition, 1_000, 2_500, &[one], i64::from(dice.percent(50))),
+            ],
+            Self::Restarts => {
+                let nodes = if dice.percent(40) { &all[..] } else { std::slice::from_ref(&one) };
+                vec![fault(Kind::Crash, 0, dice.range(300, 1_500), nodes, 0)]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_drawn_from_the_seed_and_makes_a_scenario() {
+        for bug in Bug::ALL {
+            for seed in 0..20 {
+                let scenario = super::super::scenario(*bug, seed);
+                assert_eq!(scenario, super::super::scenario(*bug, seed));
+                let last_ms = scenario.seconds * 1_000;
+                for fault in &scenario.faults {
+                    assert!(fault.at_ms + fault.for_ms <= last_ms && !fault.nodes.is_empty(), "{fault:?}");
+                    let most = if fault.kind == Kind::Vanish { scenario.machines } else { scenario.nodes };
+                    assert!(fault.nodes.iter().all(|node| (1..=most).contains(node)), "{fault:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Runs each bug over seeds, each run in a process of its own, until one is not clean.
+//!
+//! As in a sweep, nothing here waits by the machine's clock, which stands still in this binary.
+
+use crate::report::Report;
+use earmark_ledger::planted::Bug;
+use serde::Serialize;
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+/// Between two looks at running processes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A run that takes longer than this hangs.
+const RUN_MAX: Duration = Duration::from_secs(900);
+
+/// What every assertion of the ledger begins with.
+const STOP: &str = "the shard stops: ";
+
+/// Bugs to look for, and where.
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    /// Which.
+    pub bugs: Vec<Bug>,
+    /// In which seeds, in their order.
+    pub seeds: Range<u64>,
+    /// Runs at once; those of one bug follow each other.
+    pub jobs: usize,
+}
+
+/// How a bug was noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Caught {
+    /// The seed in which it was.
+    pub seed: u64,
+    /// Checkers that noticed, the first one first; or the assertion or panic that ended the run.
+    pub by: Vec<String>,
+    /// What the first of them said.
+    pub said: String,
+}
+
+/// What became of one bug.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hunted {
+    /// Its name.
+    pub bug: String,
+    /// The promise it breaks.
+    pub promise: String,
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// How it was noticed; none if it was not.
+    pub caught: Option<Caught>,
+}
+
+/// A bug that is looked for at the moment.
+struct Running {
+    bug: Bug,
+    seed: u64,
+    child: Child,
+    /// What it says, and what it complains of.
+    told: [PathBuf; 2],
+    looks: u32,
+}
+
+/// Looks for every bug, and tells each as it is caught or was not in any seed.
+///
+/// # Errors
+/// If a process can't be started.
+pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::Result<Vec<Hunted>> {
+    let mut coming = hunt.bugs.iter().copied();
+    let mut running: Vec<Running> = Vec::new();
+    let mut hunted = Vec::new();
+    loop {
+        while running.len() < hunt.jobs.max(1)
+            && let Some(bug) = coming.next()
+        {
+            running.push(start(program, bug, hunt.seeds.start)?);
+        }
+        if running.is_empty() {
+            return Ok(hunted);
+        }
+        sleep(LOOK_EVERY);
+        let mut still = Vec::new();
+        for mut run in running {
+            let Some(caught) = look(&mut run)? else {
+                still.push(run);
+                continue;
+            };
+            if caught.is_none() && run.seed + 1 < hunt.seeds.end {
+                still.push(start(program, run.bug, run.seed + 1)?);
+                continue;
+            }
+            let (bug, promise) = (run.bug.name().to_owned(), run.bug.promise().to_owned());
+            let found = Hunted { bug, promise, seeds: run.seed + 1 - hunt.seeds.start, caught };
+            tell(&found);
+            hunted.push(found);
+        }
+        running = still;
+    }
+}
+
+fn start(program: &Path, bug: Bug, seed: u64) -> io::Result<Running> {
+    let name = |what: &str| {
+        std::env::temp_dir().join(format!("earmark-mutants-{}-{}-{seed}.{what}", std::process::id(), bug.name()))
+    };
+    let told = [name("told"), name("problem")];
+    let child = Command::new(program)
+        .args(["run", "--json", "--planted", bug.name(), "--seed", &seed.to_string()])
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::from(File::create(&told[0])?))
+        .stderr(Stdio::from(File::create(&told[1])?))
+        .spawn()?;
+    Ok(Running { bug, seed, child, told, looks: 0 })
+}
+
+/// None while it runs; then how the bug was noticed, if it was.
+fn look(run: &mut Running) -> io::Result<Option<Option<Caught>>> {
+    run.looks += 1;
+    let mut hangs = false;
+    if run.child.try_wait()?.is_none() {
+        if LOOK_EVERY * run.looks <= RUN_MAX {
+            return Ok(None);
+        }
+        hangs = true;
+        run.child.kill()?;
+    }
+    run.child.wait()?;
+    let [told, problem] = [0, 1].map(|place| std::fs::read_to_string(&run.told[place]).unwrap_or_default());
+    for file in &run.told {
+        std::fs::remove_file(file)?;
+    }
+    let (by, said) = match serde_json::from_str::<Report>(&told) {
+        _ if hangs => (vec!["the run does not end".to_owned()], String::new()),
+        Ok(report) if report.broken.is_empty() => return Ok(Some(None)),
+        Ok(report) => noticed(&report),
+        Err(_) => broke_down(&problem),
+    };
+    Ok(Some(Some(Caught { seed: run.seed, by, said })))
+}
+
+/// Checkers, each once, in the order in which they noticed.
+fn noticed(report: &Report) -> (Vec<String>, String) {
+    let mut by: Vec<String> = Vec::new();
+    for broken in &report.broken {
+        if !by.contains(&broken.checker) {
+            by.push(broken.checker.clone());
+        }
+    }
+    (by, report.broken.first().map(|broken| broken.what.clone()).unwrap_or_default())
+}
+
+/// Which assertion or panic ended a run.
+fn broke_down(problem: &str) -> (Vec<String>, String) {
+    let lines: Vec<&str> = problem.lines().filter(|line| !line.is_empty()).collect();
+    if let Some(why) = lines.iter().find_map(|line| line.split_once(STOP).map(|(_, why)| why)) {
+        return (vec!["assertion: the shard stops".to_owned()], why.to_owned());
+    }
+    let at = lines.iter().position(|line| line.contains("panicked at"));
+    let place = at.map_or("", |at| lines[at].split_once("panicked at ").map_or("", |(_, place)| place));
+    let said = at.and_then(|at| lines.get(at + 1)).or(lines.first()).copied().unwrap_or_default();
+    let file = place.split(':').next().unwrap_or_default();
+    // Of a dependency its name is enough.
+    let file = file.rsplit_once("/registry/src/").map_or(file, |(_, path)| path.split('/').nth(1).unwrap_or(path));
+    (vec![format!("panic: {file}")], said.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assertion_of_the_ledger_is_told_from_any_other_panic() {
+        let stop =
+            "\nthread 'main' (7) panicked at ledger/src/state/books.rs:9:5:\nthe shard stops: a Commit takes 3\n";
+        assert_eq!(broke_down(stop), (vec!["assertion: the shard stops".to_owned()], "a Commit takes 3".to_owned()));
+        let other = "thread 'main' panicked at /home/x/.cargo/registry/src/index-1/openraft-0.10/src/a.rs:1:2:\nassertion failed\n";
+        assert_eq!(broke_down(other), (vec!["panic: openraft-0.10".to_owned()], "assertion failed".to_owned()));
+        let own = "thread 'main' panicked at node/src/shard/machine.rs:1:2:\nno\n";
+        assert_eq!(broke_down(own).0, ["panic: node/src/shard/machine.rs"]);
+    }
+}
