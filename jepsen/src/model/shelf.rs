@@ -55,8 +55,8 @@ pub(super) struct Hold {
     /// A cart of several SKUs, whose shards may carry out a decision one after the other.
     pub(super) cart: bool,
     pub(super) owner: u32,
-    /// Its deadline was moved by a grace.
-    pub(super) paying: bool,
+    /// How much of its deadline is grace, once it was moved by one.
+    pub(super) grace_ms: Option<u64>,
     /// Units that a cart gave back, of which nobody was told that its shards have carried that out. Until they have, the
     /// units can't be had, and who asks for them may be refused.
     pub(super) late: BTreeMap<u16, u64>,

@@ -147,7 +147,9 @@ impl Shelf {
             }
             hold.deadline_ms = [*deadline_ms; 2];
         } else {
-            hold.deadline_ms[1] = hold.deadline_ms[1].max(step.effect_ms_max + ttl_ms);
+            // The grace stays on top of an extension.
+            let latest = step.effect_ms_max + ttl_ms + hold.grace_ms.unwrap_or(0);
+            hold.deadline_ms[1] = hold.deadline_ms[1].max(latest);
         }
         self.tells(id, &step.end)
     }
@@ -163,10 +165,10 @@ impl Shelf {
             return true;
         }
         let Some(hold) = self.hold_mut(id) else { return false };
-        if hold.paying || hold.lines.iter().any(|line| line.committed > 0) {
+        if hold.grace_ms.is_some() || hold.lines.iter().any(|line| line.committed > 0) {
             return false;
         }
-        hold.paying = true;
+        hold.grace_ms = Some(grace_ms);
         hold.deadline_ms = hold.deadline_ms.map(|deadline| deadline + grace_ms);
         if let Judged::Reservation { deadline_ms, .. } = end {
             if !(hold.deadline_ms[0]..=hold.deadline_ms[1]).contains(deadline_ms) {

@@ -33,7 +33,7 @@ impl Shelf {
         let Some(lines) = self.granted(reserve)? else { return Ok(false) };
         let late = BTreeMap::new();
         let lines = self.units(&lines);
-        let hold = Hold { deadline_ms, lines, cart: reserve.cart, owner: *owner, paying: false, late };
+        let hold = Hold { deadline_ms, lines, cart: reserve.cart, owner: *owner, grace_ms: None, late };
         self.holds.insert(*id, Arc::new(hold));
         Ok(true)
     }
