@@ -213,7 +213,7 @@ fn wear(host: &Host, scenario: &Scenario) {
             let ms = if sync { dice.range(least, most) + slower } else { 0 };
             Effect { delay: Duration::from_millis(ms), failure }
         }
-        Call::Open | Call::Read(_) | Call::WriteMarks | Call::SyncMarks => Effect::default(),
+        Call::Open | Call::Read(_) | Call::Stream(_) | Call::WriteMarks | Call::SyncMarks => Effect::default(),
     });
 }
 

@@ -201,7 +201,7 @@ impl Faults {
             let left = unsynced * u64::try_from(fault.amount).unwrap_or(0) / 100;
             let batches = usize::try_from(left).unwrap_or(usize::MAX);
             self.trace.words("power", &format!("n{} loses {} of {unsynced} batches", host.number, unsynced - left));
-            PowerLoss { batches, marks: self.dice.percent(50) }
+            PowerLoss { batches, marks: self.dice.percent(50), torn: false }
         });
         host.end(sim, power);
         self.down.insert(host.number, now_ms + fault.for_ms);
