@@ -47,12 +47,13 @@ SEED ?= 0
 sim: tools
 	@$(CARGO) run --locked --profile sim --package earmark-simulation -- run --seed $(SEED)
 
-# Runs many seeds of the simulation: make sweep SEEDS=0..100.
+# Runs many seeds of the simulation: make sweep SEEDS=0..100. Goes on where it was cut off, as STATE has it.
 SEEDS ?= 0..50
 JOBS ?= $(shell nproc)
+STATE ?= target/sweep.jsonl
 .PHONY: sweep
 sweep: tools
-	@$(CARGO) run --locked --profile sim --package earmark-simulation -- sweep --seeds $(SEEDS) --jobs $(JOBS)
+	@$(CARGO) run --locked --profile sim --package earmark-simulation -- sweep --seeds $(SEEDS) --jobs $(JOBS) --state $(STATE)
 
 # Compiles only the workspace's own crates anew, with the feature `planted`, beside those without it; the binary lies in a
 # folder of its own, so target/sim/simulation stays as it is.

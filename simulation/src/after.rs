@@ -2,17 +2,25 @@
 //! nothing in doubt, has equal digests, and then every SKU and every reservation is read once more for the checkers.
 
 use crate::{
+    operator::needs_reseed,
     recorder::{self, LOCATION, Recorder},
     scenario::Scenario,
     watch::Watch,
     workload::{pools, sku},
 };
-use earmark_client::{Client, ReservationId, wire::v1};
+use earmark_client::{
+    Client, ReservationId,
+    wire::v1::{self, NodeHealth},
+};
 use earmark_jepsen::history::{Action, After, End, Line, Told};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// From the end of the last fault until nothing is open any more: several elections, a snapshot for each replica, and
+/// From the end of the last fault until no node has to be re-seeded: a disk is replaced after three starts at most, an
+/// operator takes some seconds, and a re-seed copies every shard.
+pub const REPAIR_MAX: Duration = Duration::from_secs(120);
+
+/// From then, or from the end of the last fault, until nothing is open any more: several elections, a snapshot for each replica, and
 /// two rounds of questions about carts in doubt.
 pub const CONVERGE_MAX: Duration = Duration::from_secs(60);
 
@@ -27,6 +35,10 @@ const SWEEP_MAX: Duration = Duration::from_secs(5);
 
 /// Waits and reads; tells the watch what is not as it should be.
 pub async fn look(client: &Client, scenario: &Scenario, recorder: &Recorder, watch: &Watch) {
+    if let Err(what) = repaired(client).await {
+        watch.broke("liveness", "repaired", what);
+        return;
+    }
     if let Err(what) = converges(client, scenario).await {
         watch.broke("liveness", "converges", what);
         return;
@@ -53,6 +65,29 @@ pub async fn look(client: &Client, scenario: &Scenario, recorder: &Recorder, wat
     }
 }
 
+/// Waits until the operator has re-seeded whatever was damaged.
+async fn repaired(client: &Client) -> Result<(), String> {
+    let deadline = Instant::now() + REPAIR_MAX;
+    loop {
+        let ill: Vec<String> = match timeout_at(deadline, client.cluster().status(false)).await {
+            Ok(Ok(status)) => {
+                let ill =
+                    status.nodes.iter().filter(|node| needs_reseed(node) || node.health() == NodeHealth::Poisoned);
+                ill.map(|node| format!("node {} is {:?}: {}", node.node, node.health(), node.detail)).collect()
+            }
+            Ok(Err(error)) => vec![error.to_string()],
+            Err(_) => vec!["no status".to_owned()],
+        };
+        if ill.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() + LOOK_EVERY > deadline {
+            return Err(format!("{REPAIR_MAX:?} after the last fault: {}", ill.join("; ")));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 async fn converges(client: &Client, scenario: &Scenario) -> Result<(), String> {
     let deadline = Instant::now() + CONVERGE_MAX;
     loop {
@@ -76,7 +111,7 @@ fn unsettled(status: &v1::GetStatusResponse, scenario: &Scenario) -> Vec<String>
     let mut open = Vec::new();
     let mut led = BTreeSet::new();
     for node in &status.nodes {
-        if node.health() != v1::NodeHealth::Serving {
+        if node.health() != NodeHealth::Serving {
             open.push(format!("node {} is {:?}: {}", node.node, node.health(), node.detail));
         }
         for replica in &node.replicas {

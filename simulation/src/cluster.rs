@@ -4,7 +4,9 @@ use crate::{
     clock::{EPOCH_MS, WallClock},
     dice::Dice,
     network::{Drawn, Simulated},
-    scenario::Scenario,
+    scenario::{Kind, Scenario},
+    stale::Breaks,
+    tap::{Tap, Wire},
     trace::Trace,
     watch::Watch,
     workload::{Crowd, work},
@@ -56,6 +58,8 @@ pub struct Host {
     pub clock: WallClock,
     /// How its disk fares.
     pub wear: Arc<Wear>,
+    /// How the connections between all nodes fare.
+    pub breaks: Breaks,
     running: Arc<Mutex<Weak<Node>>>,
     orders: Arc<Mutex<Option<mpsc::UnboundedSender<Order>>>>,
 }
@@ -67,6 +71,12 @@ pub struct Wear {
     pub slower_ms: AtomicU64,
     /// The next write fails.
     pub fails: AtomicBool,
+    /// The next read fails.
+    pub read_fails: AtomicBool,
+    /// A part of what is read for a snapshot takes so long, in milliseconds.
+    pub slow_read_ms: AtomicU64,
+    /// No write ends before this, in virtual milliseconds.
+    pub frozen_until_ms: AtomicU64,
 }
 
 impl Host {
@@ -134,10 +144,18 @@ fn config(scenario: &Scenario, number: u32) -> Config {
 
 /// Registers every node. Their processes begin with the first step.
 pub fn nodes(sim: &mut Sim<'_>, scenario: &Scenario, trace: &Trace, watch: &Arc<Watch>) -> Vec<Host> {
-    (1..=scenario.nodes).map(|number| node(sim, scenario, number, trace, watch)).collect()
+    let breaks = Breaks::default();
+    (1..=scenario.nodes).map(|number| node(sim, scenario, number, trace, watch, &breaks)).collect()
 }
 
-fn node(sim: &mut Sim<'_>, scenario: &Scenario, number: u32, trace: &Trace, watch: &Arc<Watch>) -> Host {
+fn node(
+    sim: &mut Sim<'_>,
+    scenario: &Scenario,
+    number: u32,
+    trace: &Trace,
+    watch: &Arc<Watch>,
+    breaks: &Breaks,
+) -> Host {
     let place = usize::try_from(number - 1).expect("small");
     let wrong_ms = scenario.clocks_ms.get(place).copied().unwrap_or(0);
     let host = Host {
@@ -145,12 +163,13 @@ fn node(sim: &mut Sim<'_>, scenario: &Scenario, number: u32, trace: &Trace, watc
         disk: SimulatedDisk::new(),
         clock: WallClock::new(trace.clone(), wrong_ms),
         wear: Arc::default(),
+        breaks: breaks.clone(),
         running: Arc::default(),
         orders: Arc::default(),
     };
-    wear(&host, scenario);
+    wear(&host, scenario, trace);
     let random = Drawn::new(Dice::fork(scenario.seed, &format!("node {number}")));
-    let (config, network) = (config(scenario, number), Simulated::new(trace.clone()));
+    let (config, network) = (config(scenario, number), Simulated::new(trace.clone(), breaks.clone()));
     let (living, witness, trace) = (host.clone(), watch.clone(), trace.clone());
     sim.host(host.name(), move || {
         let (config, host, trace) = (config.clone(), living.clone(), trace.clone());
@@ -202,18 +221,24 @@ async fn live(host: &Host, running: earmark_node::Running) {
 }
 
 /// Gives each call of the disk its time, and its failure if one is planted.
-fn wear(host: &Host, scenario: &Scenario) {
+fn wear(host: &Host, scenario: &Scenario, trace: &Trace) {
     let mut dice = Dice::fork(scenario.seed, &format!("disk {}", host.number));
-    let ([least, most], wear) = (scenario.sync_ms, host.wear.clone());
+    let ([least, most], wear, trace) = (scenario.sync_ms, host.wear.clone(), trace.clone());
     host.disk.set_faults(move |call| match call {
         Call::Write { sync, .. } => {
             let fails = wear.fails.swap(false, Ordering::Relaxed);
             let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
             let slower = wear.slower_ms.load(Ordering::Relaxed);
             let ms = if sync { dice.range(least, most) + slower } else { 0 };
-            Effect { delay: Duration::from_millis(ms), failure }
+            let frozen = wear.frozen_until_ms.load(Ordering::Relaxed).saturating_sub(trace.now_ns() / 1_000_000);
+            Effect { delay: Duration::from_millis(ms.max(frozen)), failure }
         }
-        Call::Open | Call::Read(_) | Call::WriteMarks | Call::SyncMarks => Effect::default(),
+        Call::Read(_) | Call::Stream(_) => {
+            let fails = wear.read_fails.swap(false, Ordering::Relaxed);
+            let slow = if matches!(call, Call::Stream(_)) { wear.slow_read_ms.load(Ordering::Relaxed) } else { 0 };
+            Effect { delay: Duration::from_millis(slow), failure: fails.then_some(Failure::Undone) }
+        }
+        Call::Open | Call::WriteMarks | Call::SyncMarks => Effect::default(),
     });
 }
 
@@ -234,9 +259,9 @@ impl earmark_client::Environment for Machine {
 }
 
 /// Opens the SDK on the machine of that name. Waits until a node answers.
-pub async fn client(scenario: &Scenario, name: &str, random: Arc<Drawn>, trace: &Trace) -> Client {
+pub async fn client(scenario: &Scenario, name: &str, random: Arc<Drawn>, trace: &Trace, tap: Option<Tap>) -> Client {
     loop {
-        let network = Simulated::new(trace.clone());
+        let (network, tap) = (Simulated::new(trace.clone(), Breaks::default()), tap.clone());
         let endpoints = (1..=scenario.nodes).map(|number| format!("n{number}:{CLIENT_PORT}"));
         // A machine's own clock is far off; the SDK learns the time from the servers.
         let machine = Machine { clock: WallClock::new(trace.clone(), -5_000), random: random.clone() };
@@ -246,7 +271,11 @@ pub async fn client(scenario: &Scenario, name: &str, random: Arc<Drawn>, trace: 
             .try_timeout(Duration::from_millis(scenario.timeout_ms.min(2_000)))
             .connect_timeout(CONNECT_TIMEOUT)
             .session(name)
-            .connector(move |address: &str| network.connect(address, CONNECT_TIMEOUT))
+            .connector(move |address: &str| {
+                let channel = network.connect(address, CONNECT_TIMEOUT)?;
+                let Some(tap) = &tap else { return Ok(channel) };
+                Ok(tap.channel(&earmark_client::endpoint(address, CONNECT_TIMEOUT)?, &channel))
+            })
             .environment(machine)
             .connect()
             .await;
@@ -257,13 +286,18 @@ pub async fn client(scenario: &Scenario, name: &str, random: Arc<Drawn>, trace: 
     }
 }
 
-/// Registers the machines with clients. They begin to work once `open` is set.
-pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<AtomicBool>) {
+/// Registers the machines with clients. They begin to work once `open` is set. The wire of each, by number from 0.
+pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<AtomicBool>) -> Vec<Arc<Wire>> {
+    let mut wires = Vec::new();
     for number in 1..=crowd.scenario.machines {
         let (crowd, trace, open) = (crowd.clone(), trace.clone(), open.clone());
+        let wire = Arc::<Wire>::default();
+        wires.push(wire.clone());
+        let tap = is_tapped(&crowd.scenario, number)
+            .then(|| Tap::new(wire, Dice::fork(crowd.scenario.seed, &format!("tap {number}")), trace.clone()));
         let lives = Arc::<AtomicU64>::default();
         sim.host(format!("c{number}"), move || {
-            let (crowd, trace, open) = (crowd.clone(), trace.clone(), open.clone());
+            let (crowd, trace, open, tap) = (crowd.clone(), trace.clone(), open.clone(), tap.clone());
             let name = format!("c{number} life {}", lives.fetch_add(1, Ordering::Relaxed));
             async move {
                 while !open.load(Ordering::Relaxed) {
@@ -271,7 +305,7 @@ pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<Atom
                 }
                 let seed = crowd.scenario.seed;
                 let random = Drawn::new(Dice::fork(seed, &name));
-                let client = client(&crowd.scenario, &name.replace(' ', "-"), random, &trace).await;
+                let client = client(&crowd.scenario, &name.replace(' ', "-"), random, &trace, tap).await;
                 for worker in 0..crowd.scenario.workers {
                     let dice = Dice::fork(seed, &format!("{name} worker {worker}"));
                     tokio::spawn(work(client.clone(), crowd.clone(), dice));
@@ -280,6 +314,13 @@ pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<Atom
             }
         });
     }
+    wires
+}
+
+/// Whether a fault of the scenario needs a tap on the link of a machine.
+fn is_tapped(scenario: &Scenario, machine: u32) -> bool {
+    let taps = |kind: Kind| matches!(kind, Kind::Duplicate | Kind::Unheard);
+    scenario.faults.iter().any(|fault| taps(fault.kind) && fault.nodes.contains(&machine))
 }
 
 /// The true time now, in Unix milliseconds.

@@ -1,19 +1,25 @@
 //! Carries the faults of a scenario out, and takes them back.
 //!
-//! Links are worked out anew from all faults that are on whenever one begins or ends, so that faults may overlap. What
-//! can't be done (the node is down already) is left out and not counted: only what really happened covers a class.
+//! Faults may overlap. What can't be done (the node is down already) is left out and not counted: only what really
+//! happened covers a class.
 
 use crate::{
     cluster::{Host, Order},
+    damage::Damage,
     dice::Dice,
+    links::Links,
     scenario::{Fault, Kind, Scenario},
+    tap::Wire,
     trace::Trace,
+    watch::Watch,
 };
-use earmark_node::{node::Health, storage::PowerLoss};
+use earmark_node::{
+    node::Health,
+    storage::{Image, PowerLoss},
+};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
-    time::Duration,
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
 };
 use turmoil::Sim;
 
@@ -23,26 +29,18 @@ const SUPERVISOR_MS: u64 = 1_500;
 /// Between two losses of messages while [`Kind::Loss`] is on.
 const LOSS_EVERY_MS: u64 = 700;
 
-/// How a link between two hosts is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Link {
-    held: bool,
-    /// From the first to the second, and back.
-    blocked: [bool; 2],
-}
-
 /// What goes wrong in a run.
 pub struct Faults {
     coming: Vec<Fault>,
     on: Vec<On>,
     /// Nodes whose process is down, and when it begins again.
     down: BTreeMap<u32, u64>,
-    links: BTreeMap<(u32, u32), Link>,
-    lost_until: BTreeMap<(u32, u32), u64>,
-    nodes: u32,
-    machines: u32,
-    latency_ms_max: u64,
+    links: Links,
+    damage: Damage,
+    wires: Vec<Arc<Wire>>,
     dice: Dice,
+    /// What was added later draws from here: the other stream has to go on as it did in scenarios that are kept.
+    later: Dice,
     counts: BTreeMap<Kind, u64>,
     trace: Trace,
 }
@@ -55,20 +53,19 @@ struct On {
 }
 
 impl Faults {
-    /// The faults of a scenario, none of which began yet.
-    pub fn new(scenario: &Scenario, trace: Trace) -> Self {
+    /// The faults of a scenario, none of which began yet. `wires` are those of the machines of clients.
+    pub fn new(scenario: &Scenario, trace: Trace, wires: Vec<Arc<Wire>>, watch: &Arc<Watch>) -> Self {
         let mut coming = scenario.faults.clone();
         coming.sort_by_key(|fault| std::cmp::Reverse(fault.at_ms));
         Self {
             coming,
             on: Vec::new(),
             down: BTreeMap::new(),
-            links: BTreeMap::new(),
-            lost_until: BTreeMap::new(),
-            nodes: scenario.nodes,
-            machines: scenario.machines,
-            latency_ms_max: scenario.latency_ms_max,
+            links: Links::new(scenario),
+            damage: Damage::new(scenario.nodes, scenario.shards, scenario.seed, trace.clone(), watch.clone()),
+            wires,
             dice: Dice::fork(scenario.seed, "faults"),
+            later: Dice::fork(scenario.seed, "later faults"),
             counts: BTreeMap::new(),
             trace,
         }
@@ -77,6 +74,22 @@ impl Faults {
     /// How often each class happened.
     pub fn counts(&self) -> &BTreeMap<Kind, u64> {
         &self.counts
+    }
+
+    /// What they led to, by name.
+    pub fn met(&self, hosts: &[Host]) -> BTreeMap<String, u64> {
+        let sum = |count: fn(&Wire) -> u64| self.wires.iter().map(|wire| count(wire)).sum();
+        let mut met: BTreeMap<String, u64> =
+            self.damage.counts().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        met.insert("doubled".to_owned(), sum(|wire| wire.doubled_count.load(Ordering::Relaxed)));
+        met.insert("unheard".to_owned(), sum(|wire| wire.lost_count.load(Ordering::Relaxed)));
+        met.insert("late-reads".to_owned(), hosts.first().map_or(0, |host| host.breaks.late()));
+        met
+    }
+
+    /// Looks at every node between two steps.
+    pub fn look(&mut self, now_ms: u64, hosts: &[Host]) {
+        self.damage.look(now_ms, hosts);
     }
 
     /// Begins and ends what is due, `now_ms` after clients began.
@@ -88,7 +101,7 @@ impl Faults {
         let (over, on) = std::mem::take(&mut self.on).into_iter().partition(|on: &On| on.until_ms <= now_ms);
         self.on = on;
         for ended in &over {
-            self.end(&ended.fault, sim, hosts);
+            self.end(&ended.fault, now_ms, sim, hosts);
         }
         self.restart(now_ms, sim, hosts);
         self.supervise(now_ms, sim, hosts);
@@ -97,7 +110,7 @@ impl Faults {
                 self.again(place, now_ms);
             }
         }
-        self.lost_until.retain(|_, until| *until > now_ms);
+        self.links.forget_losses(now_ms);
         self.settle_links(sim);
     }
 
@@ -105,9 +118,9 @@ impl Faults {
     pub fn stop(&mut self, sim: &mut Sim<'_>, hosts: &[Host]) {
         self.coming.clear();
         for on in std::mem::take(&mut self.on) {
-            self.end(&on.fault, sim, hosts);
+            self.end(&on.fault, 0, sim, hosts);
         }
-        self.lost_until.clear();
+        self.links.forget_losses(u64::MAX);
         self.down.values_mut().for_each(|until| *until = 0);
         self.restart(0, sim, hosts);
         self.settle_links(sim);
@@ -120,6 +133,9 @@ impl Faults {
             if poisoned || !sim.is_host_running(host.name()) {
                 self.trace.words("supervisor", &format!("n{} is started anew", host.number));
                 host.end(sim, None);
+                if poisoned {
+                    self.damage.poisoned(&host);
+                }
                 self.down.insert(host.number, now_ms + SUPERVISOR_MS);
             }
         }
@@ -130,6 +146,7 @@ impl Faults {
         let due: Vec<u32> = self.down.iter().filter(|(_, until)| **until <= now_ms).map(|(node, _)| *node).collect();
         for node in due {
             self.down.remove(&node);
+            self.damage.begins(node);
             host(hosts, node).begin(sim);
         }
     }
@@ -140,7 +157,9 @@ impl Faults {
         if installed == 0 {
             return;
         }
-        *self.counts.entry(fault.kind).or_default() += 1;
+        if !at_its_end(fault.kind) {
+            *self.counts.entry(fault.kind).or_default() += 1;
+        }
         let until_ms = now_ms + fault.for_ms;
         self.on.push(On { fault, until_ms, next_ms: now_ms, apart: false });
     }
@@ -154,73 +173,145 @@ impl Faults {
                     sim.crash(format!("c{node}"));
                     true
                 }
-                Kind::Crash | Kind::PowerLoss => self.kill(host(hosts, *node), fault, now_ms, sim),
-                Kind::ClockJump => {
-                    host(hosts, *node).clock.jump(fault.amount);
-                    true
-                }
-                Kind::ClockDrift => {
-                    host(hosts, *node).clock.drift(fault.amount);
-                    true
-                }
-                Kind::SlowDisk => {
-                    let ms = u64::try_from(fault.amount).unwrap_or(0);
-                    host(hosts, *node).wear.slower_ms.store(ms, Ordering::Relaxed);
-                    true
-                }
-                Kind::FailingDisk => {
-                    let host = host(hosts, *node);
-                    host.node().is_some() && !host.wear.fails.swap(true, Ordering::Relaxed)
-                }
-                Kind::Transfer => host(hosts, *node).order(Order::HandOver),
-                Kind::Election => host(hosts, *node).order(Order::Elect),
-                Kind::Checkpoint => host(hosts, *node).order(Order::Checkpoint),
-                Kind::Delay => {
-                    self.slow_links(*node, Duration::from_millis(u64::try_from(fault.amount).unwrap_or(0)), sim);
-                    true
-                }
-                Kind::Partition
-                | Kind::OneWay
-                | Kind::Bridge
-                | Kind::Ring
-                | Kind::Flapping
-                | Kind::Loss
-                | Kind::Pause => true,
+                Kind::Duplicate | Kind::Unheard => self.tap(fault, *node, fault.amount),
+                _ => self.install_on(host(hosts, *node), fault, now_ms, sim),
             };
             installed += usize::from(took);
         }
         installed
     }
 
-    fn kill(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>) -> bool {
-        if self.down.contains_key(&host.number) {
+    fn install_on(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>) -> bool {
+        let wear = &host.wear;
+        match fault.kind {
+            Kind::Crash | Kind::PowerLoss => return self.kill(host, fault, now_ms, sim),
+            Kind::DiskLost => return self.lose_disk(host, fault, now_ms, sim),
+            Kind::BitFlip | Kind::LostTail | Kind::OldCopy => return self.damage.begin(fault, host),
+            Kind::ClockJump => host.clock.jump(fault.amount),
+            Kind::ClockDrift => host.clock.drift(fault.amount),
+            Kind::SlowDisk => wear.slower_ms.store(unsigned(fault.amount), Ordering::Relaxed),
+            Kind::SlowRead => wear.slow_read_ms.store(unsigned(fault.amount), Ordering::Relaxed),
+            Kind::Freeze => {
+                let until = self.trace.now_ns() / 1_000_000 + fault.for_ms;
+                wear.frozen_until_ms.store(until, Ordering::Relaxed);
+            }
+            Kind::FailingDisk => return host.node().is_some() && !wear.fails.swap(true, Ordering::Relaxed),
+            Kind::FailingRead => return host.node().is_some() && !wear.read_fails.swap(true, Ordering::Relaxed),
+            Kind::Transfer => return host.order(Order::HandOver),
+            Kind::Election => return host.order(Order::Elect),
+            Kind::Checkpoint => return host.order(Order::Checkpoint),
+            Kind::Delay => self.links.slow(host.number, fault.amount, sim),
+            Kind::Stale => {
+                let now_ns = self.trace.now_ns();
+                let noticed_ms = self.later.range(100, 1_500).min(fault.for_ms);
+                let at = |ms: u64| now_ns + ms * 1_000_000;
+                host.breaks.add(host.number.into(), now_ns, at(noticed_ms), at(fault.for_ms));
+            }
+            // These are links, or were dealt with.
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::Bridge
+            | Kind::Ring
+            | Kind::Flapping
+            | Kind::Loss
+            | Kind::Pause
+            | Kind::Vanish
+            | Kind::Duplicate
+            | Kind::Unheard => {}
+        }
+        true
+    }
+
+    fn tap(&self, fault: &Fault, machine: u32, percent: i64) -> bool {
+        let place = usize::try_from(machine - 1).expect("32 bits");
+        let Some(wire) = self.wires.get(place) else { return false };
+        let share = if fault.kind == Kind::Duplicate { &wire.doubled } else { &wire.lost };
+        share.store(unsigned(percent), Ordering::Relaxed);
+        true
+    }
+
+    fn lose_disk(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>) -> bool {
+        if self.down.contains_key(&host.number) || !self.damage.begin(fault, host) {
             return false;
         }
-        let power = (fault.kind == Kind::PowerLoss).then(|| {
-            let unsynced = host.disk.unsynced() as u64;
-            let left = unsynced * u64::try_from(fault.amount).unwrap_or(0) / 100;
-            let batches = usize::try_from(left).unwrap_or(usize::MAX);
-            self.trace.words("power", &format!("n{} loses {} of {unsynced} batches", host.number, unsynced - left));
-            PowerLoss { batches, marks: self.dice.percent(50) }
-        });
-        host.end(sim, power);
+        host.end(sim, None);
+        host.disk.put_back(&Image::default(), true);
         self.down.insert(host.number, now_ms + fault.for_ms);
         true
     }
 
-    fn end(&mut self, fault: &Fault, sim: &mut Sim<'_>, hosts: &[Host]) {
+    fn kill(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>) -> bool {
+        let power = fault.kind == Kind::PowerLoss;
+        if self.down.contains_key(&host.number) || power && self.damage.spares_power() {
+            return false;
+        }
+        let left = power.then(|| self.power_loss(host, fault.amount));
+        host.end(sim, left);
+        self.down.insert(host.number, now_ms + fault.for_ms);
+        true
+    }
+
+    /// What a power loss leaves of what was not synced: so many of a hundred batches.
+    fn power_loss(&mut self, host: &Host, percent: i64) -> PowerLoss {
+        let unsynced = host.disk.unsynced() as u64;
+        let left = unsynced * unsigned(percent) / 100;
+        let batches = usize::try_from(left).unwrap_or(usize::MAX);
+        self.trace.words("power", &format!("n{} loses {} of {unsynced} batches", host.number, unsynced - left));
+        let marks = self.dice.percent(50);
+        let torn = self.later.percent(25) && host.disk.has_unsynced_marks();
+        if left < unsynced {
+            self.damage.count("lost-writes");
+        }
+        if torn {
+            self.damage.count("torn-marks");
+        }
+        PowerLoss { batches, marks, torn }
+    }
+
+    fn end(&mut self, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>, hosts: &[Host]) {
+        let mut took = false;
         for node in &fault.nodes {
             match fault.kind {
                 Kind::Vanish => sim.bounce(format!("c{node}")),
-                Kind::ClockJump => host(hosts, *node).clock.jump(-fault.amount),
-                Kind::ClockDrift => host(hosts, *node).clock.steady(),
-                Kind::SlowDisk => host(hosts, *node).wear.slower_ms.store(0, Ordering::Relaxed),
-                Kind::FailingDisk => host(hosts, *node).wear.fails.store(false, Ordering::Relaxed),
-                Kind::Delay => self.slow_links(*node, Duration::ZERO, sim),
-                _ => {}
+                Kind::Duplicate | Kind::Unheard => {
+                    self.tap(fault, *node, 0);
+                }
+                _ => took |= self.end_on(host(hosts, *node), fault, now_ms, sim, hosts),
             }
         }
+        if took && at_its_end(fault.kind) {
+            *self.counts.entry(fault.kind).or_default() += 1;
+        }
         self.trace.words("fault", &format!("{} {:?} is over", fault.kind.name(), fault.nodes));
+    }
+
+    /// Takes back what a fault does, or does what it does at its end. Whether that took hold.
+    fn end_on(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>, hosts: &[Host]) -> bool {
+        /// A process that is ended begins anew after so long.
+        const DOWN_MS: u64 = 500;
+        let wear = &host.wear;
+        match fault.kind {
+            Kind::ClockJump => host.clock.jump(-fault.amount),
+            Kind::ClockDrift => host.clock.steady(),
+            Kind::SlowDisk => wear.slower_ms.store(0, Ordering::Relaxed),
+            Kind::SlowRead => wear.slow_read_ms.store(0, Ordering::Relaxed),
+            Kind::Freeze => wear.frozen_until_ms.store(0, Ordering::Relaxed),
+            Kind::FailingDisk => wear.fails.store(false, Ordering::Relaxed),
+            Kind::FailingRead => return !wear.read_fails.swap(false, Ordering::Relaxed),
+            Kind::Delay => self.links.slow(host.number, 0, sim),
+            Kind::BitFlip if !self.down.contains_key(&host.number) => {
+                host.end(sim, None);
+                self.down.insert(host.number, now_ms + DOWN_MS);
+            }
+            Kind::LostTail | Kind::OldCopy if !self.down.contains_key(&host.number) => {
+                let left = self.power_loss(host, 100);
+                host.end(sim, Some(left));
+                self.down.insert(host.number, now_ms + DOWN_MS);
+                return self.damage.put_back(fault, host, hosts);
+            }
+            _ => {}
+        }
+        false
     }
 
     /// What a fault does again and again while it is on.
@@ -238,9 +329,7 @@ impl Faults {
                 // What is on its way on a link is gone; TCP as it is simulated sends nothing again, so the connections
                 // on it break.
                 for node in nodes {
-                    let others: Vec<u32> = self.others(node);
-                    let other = *self.dice.pick(&others);
-                    self.lost_until.insert(pair(node, other), now_ms + self.dice.range(1, 30));
+                    self.links.lose(node, |dice| now_ms + dice.range(1, 30), &mut self.dice);
                 }
                 self.on[place].next_ms = now_ms + self.dice.range(LOSS_EVERY_MS / 2, LOSS_EVERY_MS * 2);
             }
@@ -248,131 +337,21 @@ impl Faults {
         }
     }
 
-    /// Everyone a node has a link to: nodes by their numbers, then the machines of clients.
-    fn others(&self, node: u32) -> Vec<u32> {
-        (1..=self.nodes + self.machines).filter(|other| *other != node).collect()
-    }
-
-    fn name(&self, host: u32) -> String {
-        if host <= self.nodes { format!("n{host}") } else { format!("c{}", host - self.nodes) }
-    }
-
-    fn slow_links(&self, node: u32, by: Duration, sim: &Sim<'_>) {
-        let most = Duration::from_millis(self.latency_ms_max) + by;
-        for other in self.others(node) {
-            sim.set_link_max_message_latency(self.name(node), self.name(other), most);
-        }
-    }
-
-    /// Brings every link to what the faults that are on make of it.
     fn settle_links(&mut self, sim: &Sim<'_>) {
-        let hosts = self.nodes + self.machines;
-        for first in 1..=hosts {
-            for second in first + 1..=hosts {
-                let wanted = self.wanted(first, second);
-                let now = self.links.get(&(first, second)).copied().unwrap_or_default();
-                if wanted != now {
-                    change(sim, &self.name(first), &self.name(second), now, wanted);
-                    self.links.insert((first, second), wanted);
-                }
-            }
-        }
+        let on: Vec<(&Fault, bool)> = self.on.iter().map(|on| (&on.fault, on.apart)).collect();
+        self.links.settle(&on, sim);
     }
+}
 
-    fn wanted(&self, first: u32, second: u32) -> Link {
-        let mut link = Link::default();
-        for on in &self.on {
-            let fault = &on.fault;
-            let (a, b) = (fault.nodes.contains(&first), fault.nodes.contains(&second));
-            let between_nodes = second <= self.nodes;
-            let cut = match fault.kind {
-                Kind::Pause => {
-                    link.held |= a || b && between_nodes;
-                    false
-                }
-                Kind::Partition => a != (b && between_nodes) && (between_nodes || fault.amount == 1),
-                Kind::Flapping => on.apart && between_nodes && a != b,
-                Kind::Bridge => between_nodes && bridge_cuts(&fault.nodes, first, second),
-                Kind::Ring => between_nodes && ring_cuts(&fault.nodes, first, second),
-                Kind::OneWay => {
-                    if between_nodes {
-                        link.blocked[0] |= a;
-                        link.blocked[1] |= b;
-                    }
-                    false
-                }
-                _ => false,
-            };
-            link.blocked[0] |= cut;
-            link.blocked[1] |= cut;
-        }
-        if self.lost_until.contains_key(&(first, second)) {
-            link.blocked = [true, true];
-        }
-        link
-    }
+/// Whether a class of fault takes hold only as it ends, if at all.
+fn at_its_end(kind: Kind) -> bool {
+    matches!(kind, Kind::LostTail | Kind::OldCopy | Kind::FailingRead)
+}
+
+fn unsigned(amount: i64) -> u64 {
+    u64::try_from(amount).unwrap_or(0)
 }
 
 fn host(hosts: &[Host], node: u32) -> &Host {
     &hosts[usize::try_from(node - 1).expect("32 bits")]
-}
-
-fn pair(a: u32, b: u32) -> (u32, u32) {
-    (a.min(b), a.max(b))
-}
-
-/// The first node is the bridge; the others are halves.
-fn bridge_cuts(order: &[u32], a: u32, b: u32) -> bool {
-    let place = |node: u32| order.iter().position(|other| *other == node);
-    let half = order.len().div_ceil(2);
-    match (place(a), place(b)) {
-        (Some(a), Some(b)) if a > 0 && b > 0 => (a < half) != (b < half),
-        _ => false,
-    }
-}
-
-/// Each reaches the one before and the one after it; of three, the first and the last do not.
-fn ring_cuts(order: &[u32], a: u32, b: u32) -> bool {
-    let place = |node: u32| order.iter().position(|other| *other == node);
-    let (Some(a), Some(b)) = (place(a), place(b)) else { return false };
-    let apart = a.abs_diff(b);
-    if order.len() == 3 { apart == 2 } else { apart != 1 && apart != order.len() - 1 }
-}
-
-fn change(sim: &Sim<'_>, first: &str, second: &str, now: Link, wanted: Link) {
-    if now.held && !wanted.held {
-        sim.release(first, second);
-    }
-    if wanted.held {
-        // What was cut is lost; what is sent from now on waits.
-        sim.hold(first, second);
-        return;
-    }
-    let before = if now.held { [false, false] } else { now.blocked };
-    for (direction, (from, to)) in [(first, second), (second, first)].into_iter().enumerate() {
-        match (before[direction], wanted.blocked[direction]) {
-            (false, true) => sim.partition_oneway(from, to),
-            (true, false) => sim.repair_oneway(from, to),
-            _ => {}
-        }
-    }
-}
-
-/// Every class of fault in a list.
-pub fn classes(faults: &[Fault]) -> BTreeSet<Kind> {
-    faults.iter().map(|fault| fault.kind).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bridges_and_rings_leave_everyone_a_majority_or_a_bridge() {
-        assert!(!bridge_cuts(&[2, 1, 3], 2, 1) && !bridge_cuts(&[2, 1, 3], 2, 3) && bridge_cuts(&[2, 1, 3], 1, 3));
-        let five = [1, 2, 3, 4, 5];
-        assert!(bridge_cuts(&five, 2, 4) && !bridge_cuts(&five, 2, 3) && !bridge_cuts(&five, 4, 5));
-        assert!(!ring_cuts(&five, 1, 5) && !ring_cuts(&five, 1, 2) && ring_cuts(&five, 1, 3));
-        assert!(ring_cuts(&[1, 2, 3], 1, 3) && !ring_cuts(&[1, 2, 3], 1, 2));
-    }
 }

@@ -9,15 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
 use earmark_simulation::{
+    kept::{BUILD, Kept},
     report::Report,
     run::run,
     scenario::Scenario,
-    sweep::{Ended, Swept, cpu_seconds, sweep},
+    shrink::Shrink,
+    sweep::{Ended, Plan, Swept, cpu_seconds, sweep},
     trace::Trace,
     twice::{Verdict, twice},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
+    io::IsTerminal,
     ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -34,12 +37,14 @@ struct Command {
 enum What {
     /// Runs the scenario of one seed, and tells what was broken.
     Run(Seed),
-    /// Runs a seed twice and compares the traces byte by byte.
-    Twice(Seed),
+    /// Runs seeds twice and compares the traces byte by byte.
+    Twice(Twice),
     /// Runs a scenario from a file.
     Replay(Replay),
     /// Shows the scenario of a seed as such a file.
     Show(Seed),
+    /// Makes the scenario of a seed that fails smaller, as long as the same checker refuses it, and writes it as a file.
+    Shrink(Smaller),
     /// Runs many seeds, each in a process of its own. Ends with 1 if a promise was broken, or if a class of faults, an
     /// operation or a kind of end never occurred.
     Sweep(Sweep),
@@ -49,7 +54,7 @@ enum What {
 }
 
 /// A scenario by its seed.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 struct Seed {
     /// Which one.
     #[arg(long)]
@@ -67,6 +72,36 @@ struct Seed {
     as_planted: Option<String>,
     #[command(flatten)]
     output: Output,
+}
+
+/// Seeds, each to be run twice.
+#[derive(Args)]
+struct Twice {
+    /// One seed.
+    #[arg(long, required_unless_present = "seeds", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// From the first up to the second, excluded.
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    seeds: Option<Range<u64>>,
+    /// Ends the work of clients, and the faults, after so many virtual seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+/// A scenario that fails.
+#[derive(Args)]
+struct Smaller {
+    /// Of which seed.
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    seed: Option<u64>,
+    /// Or from a file.
+    file: Option<PathBuf>,
+    /// Runs to try at most.
+    #[arg(long, default_value_t = 200)]
+    tries: u32,
+    /// Where it is written; standard output if not said.
+    #[arg(long, value_name = "FILE")]
+    into: Option<PathBuf>,
 }
 
 /// Many seeds.
@@ -87,6 +122,10 @@ struct Sweep {
     /// Says nothing of what never occurred: for a few seeds.
     #[arg(long)]
     partial: bool,
+    /// Keeps each seed that ended in this file. A second call runs only what is missing, and tells of all. Seeds that
+    /// another build ran do not count.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 /// Bugs, and seeds.
@@ -203,8 +242,9 @@ fn main() -> ExitCode {
         }
         What::Replay(replay) => read(&replay.file)
             .and_then(|scenario| play(&scenario, &replay.output, &format!("replay {}", replay.file.display()))),
-        What::Twice(seed) => run_twice(&seed),
+        What::Twice(arguments) => run_twice(&arguments),
         What::Show(seed) => seed.scenario().and_then(|scenario| show(&scenario)),
+        What::Shrink(arguments) => run_shrink(&arguments),
         What::Sweep(arguments) => run_sweep(&arguments),
         What::Mutants(arguments) => run_mutants(&arguments),
     };
@@ -276,26 +316,74 @@ fn tell(report: &Report, again: &str) {
     }
 }
 
-fn run_twice(seed: &Seed) -> Result<ExitCode, String> {
+fn run_twice(arguments: &Twice) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let verdict = twice(&program, &seed.arguments("run"), &std::env::temp_dir()).map_err(|error| error.to_string())?;
-    match verdict {
-        Verdict::Same(events) => {
-            println!("seed {}: the same {events} events twice", seed.seed);
-            Ok(ExitCode::SUCCESS)
-        }
-        Verdict::Differ { event, first, second } => {
-            println!("seed {}: event {event} differs\n  {first:?}\n  {second:?}", seed.seed);
-            Ok(ExitCode::FAILURE)
+    let seeds = arguments.seeds.clone().or_else(|| arguments.seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
+    let (mut same, mut events, total) = (0, 0, seeds.end.saturating_sub(seeds.start));
+    for seed in seeds {
+        let run = Seed { seed, seconds: arguments.seconds, ..Seed::default() };
+        let verdict = twice(&program, &run.arguments("run"), &std::env::temp_dir());
+        match verdict.map_err(|error| error.to_string())? {
+            Verdict::Same(count) => {
+                println!("seed {seed}: the same {count} events twice");
+                same += 1;
+                events += count;
+            }
+            Verdict::Differ { event, first, second } => {
+                println!("seed {seed}: event {event} differs\n  {first:?}\n  {second:?}");
+            }
         }
     }
+    if total > 1 {
+        println!("{same} of {total} seeds had the same events twice, {events} in all");
+    }
+    Ok(if same == total { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+fn run_shrink(arguments: &Smaller) -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let scenario = match (&arguments.file, arguments.seed) {
+        (Some(file), _) => read(file)?,
+        (None, seed) => Scenario::draw(seed.unwrap_or_default()),
+    };
+    let shrunk = Shrink::new(&program, arguments.tries).shrink(&scenario, |line| eprintln!("{line}"));
+    let Some(least) = shrunk.map_err(|error| error.to_string())? else {
+        println!("nothing is broken in it");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let text = toml::to_string(&least).map_err(|error| error.to_string())?;
+    match &arguments.into {
+        Some(path) => {
+            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+            println!("again: simulation replay {}", path.display());
+        }
+        None => print!("{text}"),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Lines of progress where nobody watches a terminal.
+const TELL_EVERY: u64 = 25;
 
 fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let tell = |ended: &Ended| tell_ended(ended, arguments.seconds);
-    let swept = sweep(&program, arguments.seeds.clone(), arguments.seconds, arguments.jobs, tell);
-    let mut swept = swept.map_err(|error| error.to_string())?;
+    let kept = match &arguments.state {
+        Some(path) => {
+            let kept = Kept::open(path, arguments.seconds);
+            Some(kept.map_err(|error| format!("{}: {error}", path.display()))?)
+        }
+        None => None,
+    };
+    if let Some(others) = kept.as_ref().map(|kept| kept.others).filter(|others| *others > 0) {
+        eprintln!("{others} lines are of other builds or lengths than {BUILD}, and do not count");
+    }
+    let total = arguments.seeds.end.saturating_sub(arguments.seeds.start);
+    let tell = |ended: &Ended, swept: &Swept| {
+        tell_ended(ended, arguments.seconds);
+        tell_progress(swept, total);
+    };
+    let plan = Plan { program, seeds: arguments.seeds.clone(), seconds: arguments.seconds, jobs: arguments.jobs, kept };
+    let mut swept = sweep(plan, tell).map_err(|error| error.to_string())?;
     if arguments.partial {
         swept.missing.clear();
     }
@@ -357,6 +445,24 @@ fn tell_hunted(found: &mutants::Hunted) {
     }
 }
 
+/// On a terminal one line that changes; elsewhere a line now and then. Clocks stand still in this program, so it says
+/// how far it is and not for how long.
+fn tell_progress(swept: &Swept, total: u64) {
+    let line = format!(
+        "{} of {total} seeds, {} failed, {:.0} an hour of a processor",
+        swept.seeds,
+        swept.failed,
+        swept.seeds_per_cpu_hour()
+    );
+    let over = swept.seeds == total;
+    if std::io::stderr().is_terminal() {
+        let end = if over { "\n" } else { "" };
+        eprint!("\r{line}\x1b[K{end}");
+    } else if over || swept.seeds.is_multiple_of(TELL_EVERY) {
+        eprintln!("{line}");
+    }
+}
+
 /// What went wrong goes to standard error at once, with the command that shows it again.
 fn tell_ended(ended: &Ended, seconds: Option<u64>) {
     if ended.is_clean() {
@@ -376,6 +482,9 @@ fn tell_ended(ended: &Ended, seconds: Option<u64>) {
 }
 
 fn tell_swept(swept: &Swept) {
+    if swept.kept > 0 {
+        println!("{} of them an earlier call had run", swept.kept);
+    }
     println!(
         "{} seeds, {} failed {:?}; {:.0} virtual seconds in {:.0} seconds of processors: {:.0} to 1, {:.0} seeds an hour",
         swept.seeds,
@@ -388,6 +497,7 @@ fn tell_swept(swept: &Swept) {
     );
     println!("{} operations, {} unknown, {} carts", swept.operations, swept.unknown, swept.carts);
     println!("faults {:?}", swept.faults);
+    println!("which led to {:?}", swept.met);
     println!("ends {:?}", swept.ends);
     println!("looked at {:?}, undecided {:?}", swept.checks, swept.undecided);
     if !swept.missing.is_empty() {

@@ -1,6 +1,6 @@
 //! Connections over turmoil's TCP, for nodes and for clients. What is written is told to the trace frame by frame.
 
-use crate::{dice::Dice, frames::Frames, trace::Trace};
+use crate::{dice::Dice, frames::Frames, stale::Breaks, trace::Trace};
 use earmark_client::BoxError;
 use earmark_node::environment::{Connection, Network, Pending};
 use futures::stream::BoxStream;
@@ -13,7 +13,10 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tonic::transport::{Channel, Endpoint};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -21,23 +24,24 @@ use turmoil::net::{TcpListener, TcpStream};
 #[derive(Clone)]
 pub struct Simulated {
     trace: Trace,
+    breaks: Breaks,
 }
 
 impl Simulated {
-    /// Whose messages are told to that trace.
-    pub fn new(trace: Trace) -> Self {
-        Self { trace }
+    /// Whose messages are told to that trace, and whose connections break as that says.
+    pub fn new(trace: Trace, breaks: Breaks) -> Self {
+        Self { trace, breaks }
     }
 
     /// A channel to `endpoint` that dials when it is first used.
     pub fn lazy(&self, endpoint: Endpoint) -> Channel {
-        let trace = self.trace.clone();
+        let network = self.clone();
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: http::Uri| {
-            let trace = trace.clone();
+            let network = network.clone();
             async move {
                 let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
                 let stream = TcpStream::connect(authority).await?;
-                Ok::<_, io::Error>(TokioIo::new(Told::new(stream, trace, true)?))
+                Ok::<_, io::Error>(TokioIo::new(Told::new(stream, network, true)?))
             }
         }))
     }
@@ -59,12 +63,12 @@ impl Network for Simulated {
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
             let bound = listener.local_addr()?;
-            let state = (listener, self.trace.clone());
-            let incoming = futures::stream::unfold(state, |(listener, trace)| async move {
+            let state = (listener, self.clone());
+            let incoming = futures::stream::unfold(state, |(listener, network)| async move {
                 let accepted = listener.accept().await.and_then(|(stream, remote)| {
-                    Ok(Connection::new(Told::new(stream, trace.clone(), false)?, Some(remote)))
+                    Ok(Connection::new(Told::new(stream, network.clone(), false)?, Some(remote)))
                 });
-                Some((accepted, (listener, trace)))
+                Some((accepted, (listener, network)))
             });
             Ok((bound, Box::pin(incoming) as BoxStream<'static, _>))
         })
@@ -80,14 +84,60 @@ struct Told {
     stream: TcpStream,
     frames: Frames,
     trace: Trace,
+    breaks: Breaks,
     ends: [u64; 2],
+    /// Whether this end dialled.
+    dialled: bool,
+    opened_ns: u64,
+    /// Nothing is read until then.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// What is read was sent before the connection broke.
+    late: bool,
 }
 
 impl Told {
-    fn new(stream: TcpStream, trace: Trace, client: bool) -> io::Result<Self> {
+    fn new(stream: TcpStream, network: Simulated, dialled: bool) -> io::Result<Self> {
         let ends = [host(stream.local_addr()?), host(stream.peer_addr()?)];
-        Ok(Self { stream, frames: Frames::new(client), trace, ends })
+        let Simulated { trace, breaks } = network;
+        let opened_ns = trace.now_ns();
+        Ok(Self {
+            stream,
+            frames: Frames::new(dialled),
+            trace,
+            breaks,
+            ends,
+            dialled,
+            opened_ns,
+            stalled: None,
+            late: false,
+        })
     }
+
+    fn is_broken(&self) -> bool {
+        self.dialled && self.breaks.is_broken(self.ends[0], self.opened_ns, self.trace.now_ns())
+    }
+
+    /// Waits while what comes on a broken connection is on its way.
+    fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(stalled) = &mut self.stalled {
+                ready!(stalled.as_mut().poll(context));
+                self.stalled = None;
+                self.late = true;
+            }
+            let now_ns = self.trace.now_ns();
+            match self.breaks.stalled_until(self.ends[1], self.opened_ns, now_ns) {
+                Some(until_ns) if !self.dialled => {
+                    self.stalled = Some(Box::pin(sleep(Duration::from_nanos(until_ns - now_ns))));
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the connection broke")
 }
 
 /// Turmoil numbers hosts by the end of their address.
@@ -100,12 +150,24 @@ fn host(address: SocketAddr) -> u64 {
 
 impl AsyncRead for Told {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        if self.is_broken() {
+            return Poll::Ready(Err(broken()));
+        }
+        ready!(self.poll_arrival(context));
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        if self.late && into.filled().len() > before {
+            self.breaks.note_late();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Told {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_broken() {
+            return Poll::Ready(Err(broken()));
+        }
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         let Self { frames, trace, ends, .. } = &mut *self;
         frames.read(&bytes[..written], |frame| {

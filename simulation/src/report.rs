@@ -39,6 +39,8 @@ pub struct Report {
     pub ends: BTreeMap<String, u64>,
     /// Faults that took hold, by class.
     pub faults: BTreeMap<String, u64>,
+    /// What faults led to: snapshots installed, nodes that doubted their store, re-seeds, and so on.
+    pub met: BTreeMap<String, u64>,
     /// What checkers looked at, by checker.
     pub checks: BTreeMap<String, u64>,
     /// Cases that a checker could not decide with the work it may do, by checker.
@@ -55,7 +57,7 @@ impl Report {
         scenario: &Scenario,
         history: &History,
         watch: &Watch,
-        faults: &BTreeMap<Kind, u64>,
+        (faults, met): (&BTreeMap<Kind, u64>, BTreeMap<String, u64>),
         virtual_ms: u64,
         trace: &Trace,
     ) -> Self {
@@ -68,6 +70,7 @@ impl Report {
             operations: history.operations.len() as u64,
             faults: faults.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect(),
             broken: watch.broken(),
+            met,
             ..Self::default()
         };
         for operation in &history.operations {
@@ -93,6 +96,8 @@ impl Report {
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();
+        report.checks.extend(watch.all_looked().into_iter().map(|(name, count)| (name.to_owned(), count)));
+        report.met.insert("snapshots".to_owned(), counts.installed);
         report.judge(history);
         report.judge_memory(scenario, history);
         report

@@ -4,10 +4,12 @@ use crate::{
     after,
     calm::Calm,
     clock::EPOCH_MS,
-    cluster::{self, Host},
+    cluster::{self, Host, Order},
     dice::Dice,
     faults::Faults,
+    journal,
     network::Drawn,
+    operator::{self, Operator},
     recorder::Recorder,
     report::Report,
     scenario::Scenario,
@@ -15,12 +17,11 @@ use crate::{
     watch::{CLOCK_AHEAD_MS_MAX, Watch},
     workload::{self, Crowd},
 };
-use earmark_client::Client;
 use earmark_jepsen::history::History;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, UNIX_EPOCH},
 };
@@ -69,11 +70,11 @@ pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
         .build();
     let hosts = cluster::nodes(&mut sim, scenario, trace, &watch);
     let stage = Stage::default();
-    cluster::machines(&mut sim, &crowd, trace, &stage.open);
-    operator(&mut sim, &crowd, trace, &watch, &stage);
+    let wires = cluster::machines(&mut sim, &crowd, trace, &stage.open);
+    let reseeds = operator(&mut sim, &crowd, trace, &watch, &stage);
     let calm = Calm::new(scenario);
     let mut stepper = Stepper { sim, trace, watch: &watch, calm, hosts: &hosts, now_ms: 0, tick_ms: scenario.tick_ms };
-    let mut faults = Faults::new(scenario, trace.clone());
+    let mut faults = Faults::new(scenario, trace.clone(), wires, &watch);
     let problem = stepper.play(scenario, &crowd, &stage, &mut faults).err();
     let (virtual_ms, calm_looks) = (stepper.now_ms, stepper.calm.looked_at());
     drop(stepper);
@@ -81,7 +82,9 @@ pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
         watch.broke("liveness", "run", problem);
     }
     let history = recorder.history();
-    let mut report = Report::new(scenario, &history, &watch, faults.counts(), virtual_ms, trace);
+    let mut met = faults.met(&hosts);
+    met.insert("reseeds".to_owned(), reseeds.load(Ordering::Relaxed));
+    let mut report = Report::new(scenario, &history, &watch, (faults.counts(), met), virtual_ms, trace);
     report.checks.insert("calm".to_owned(), calm_looks);
     (report, history)
 }
@@ -97,16 +100,20 @@ struct Stage {
     over: Arc<AtomicBool>,
 }
 
-/// Whoever forms the cluster, stocks it, and looks after it at the end. Faults leave this machine alone.
-fn operator(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, watch: &Arc<Watch>, stage: &Stage) {
+/// Whoever forms the cluster, stocks it, tends it, and looks after it at the end. How often it re-seeded a node.
+fn operator(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, watch: &Arc<Watch>, stage: &Stage) -> Arc<AtomicU64> {
     let (crowd, trace, watch, stage) = (crowd.clone(), trace.clone(), watch.clone(), stage.clone());
+    let reseeds = Arc::<AtomicU64>::default();
+    let counted = reseeds.clone();
     sim.client("operator", async move {
         let scenario = crowd.scenario.clone();
         let random = Drawn::new(Dice::fork(scenario.seed, "operator"));
-        let client = cluster::client(&scenario, "operator", random, &trace).await;
-        form(&client, &scenario, &trace).await;
+        let client = cluster::client(&scenario, "operator", random, &trace, None).await;
+        operator::form(&client, &scenario, &trace).await;
         workload::stock_up(&client, &crowd).await;
         stage.open.store(true, Ordering::Relaxed);
+        let tends = Operator::new(client.clone(), &scenario, trace.clone(), counted);
+        tokio::spawn(tends.tend(stage.over.clone()));
         while !stage.quiet.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -114,17 +121,7 @@ fn operator(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, watch: &Arc<Watch>,
         stage.over.store(true, Ordering::Relaxed);
         Ok(())
     });
-}
-
-async fn form(client: &Client, scenario: &Scenario, trace: &Trace) {
-    while let Err(error) = client.cluster().init(scenario.shards).await {
-        trace.words("operator", &format!("not formed yet: {error}"));
-        let formed = client.cluster().routing().await.is_ok_and(|routing| !routing.cluster_id.is_empty());
-        if formed {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    reseeds
 }
 
 /// Steps virtual time.
@@ -166,6 +163,7 @@ impl Stepper<'_> {
             faults.step(self.now_ms - opened, &mut self.sim, self.hosts);
             self.step()?;
             self.calm.look(self.now_ms - opened, self.hosts, self.watch);
+            self.look_at_damage(faults, opened);
         }
         self.trace.words("stage", "faults are over");
         faults.stop(&mut self.sim, self.hosts);
@@ -188,6 +186,21 @@ impl Stepper<'_> {
                 return Err(format!("the look at the end did not end within {AFTER_MAX:?}"));
             }
         }
+        self.read_journals()
+    }
+
+    /// Brings what happened last to the disks, and holds the journals against each other.
+    fn read_journals(&mut self) -> Result<(), String> {
+        /// A checkpoint takes no longer when all is quiet.
+        const CHECKPOINT_MS: u64 = 2_000;
+        for host in self.hosts {
+            host.order(Order::Checkpoint);
+        }
+        let until = self.now_ms + CHECKPOINT_MS;
+        while self.now_ms < until {
+            self.step()?;
+        }
+        journal::check(self.hosts, self.watch);
         Ok(())
     }
 
@@ -195,5 +208,12 @@ impl Stepper<'_> {
     fn look_after(&mut self, faults: &mut Faults, opened: u64) {
         faults.supervise(self.now_ms - opened, &mut self.sim, self.hosts);
         faults.restart(self.now_ms - opened, &mut self.sim, self.hosts);
+        self.look_at_damage(faults, opened);
+    }
+
+    fn look_at_damage(&self, faults: &mut Faults, opened: u64) {
+        if self.now_ms % LOOK_EVERY_MS < self.tick_ms {
+            faults.look(self.now_ms - opened, self.hosts);
+        }
     }
 }

@@ -80,7 +80,7 @@ pub struct Fault {
     pub for_ms: u64,
     /// What.
     pub kind: Kind,
-    /// To which nodes; to which machine of clients for [`Kind::Vanish`].
+    /// To which nodes; to which machines of clients for [`Kind::Vanish`], [`Kind::Duplicate`] and [`Kind::Unheard`].
     #[serde(default)]
     pub nodes: Vec<u32>,
     /// How much, as the kind says.
@@ -128,11 +128,35 @@ pub enum Kind {
     Checkpoint,
     /// A machine of clients goes away in the middle of what it did, and comes back with new clients.
     Vanish,
+    /// Nothing reaches or leaves the nodes and nothing is written, as if the processes were stopped; then all goes on.
+    Freeze,
+    /// The nodes' connections to their peers break and are opened anew, and what was sent on the old ones arrives only
+    /// at the end.
+    Stale,
+    /// Of a hundred messages of clients so many arrive twice, the second time later and as another caller's.
+    Duplicate,
+    /// Of a hundred messages of clients so many, or the answers to them, are lost with the stream they were on.
+    Unheard,
+    /// A bit turns over in what was synced, somewhere, and at the end the process is started anew.
+    BitFlip,
+    /// The machine loses power at the end, and with it what was synced since the beginning, but not the marks.
+    LostTail,
+    /// At the end the disk is as it was at the beginning: an old copy was put back.
+    OldCopy,
+    /// The disk is empty, and the process begins anew at the end.
+    DiskLost,
+    /// A read fails, and the process is started anew some time later.
+    FailingRead,
+    /// What is read for snapshots comes slowly: `amount` milliseconds a part.
+    SlowRead,
 }
+
+/// What a bit flip meets.
+pub const FLIPPED: [&str; 5] = ["state", "log", "journal", "meta", "marks"];
 
 impl Kind {
     /// Every class.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 28] = [
         Self::Partition,
         Self::OneWay,
         Self::Bridge,
@@ -151,6 +175,16 @@ impl Kind {
         Self::Election,
         Self::Checkpoint,
         Self::Vanish,
+        Self::Freeze,
+        Self::Stale,
+        Self::Duplicate,
+        Self::Unheard,
+        Self::BitFlip,
+        Self::LostTail,
+        Self::OldCopy,
+        Self::DiskLost,
+        Self::FailingRead,
+        Self::SlowRead,
     ];
 
     /// As a file names it.
@@ -174,6 +208,16 @@ impl Kind {
             Self::Election => "election",
             Self::Checkpoint => "checkpoint",
             Self::Vanish => "vanish",
+            Self::Freeze => "freeze",
+            Self::Stale => "stale",
+            Self::Duplicate => "duplicate",
+            Self::Unheard => "unheard",
+            Self::BitFlip => "bit-flip",
+            Self::LostTail => "lost-tail",
+            Self::OldCopy => "old-copy",
+            Self::DiskLost => "disk-lost",
+            Self::FailingRead => "failing-read",
+            Self::SlowRead => "slow-read",
         }
     }
 }
@@ -284,7 +328,7 @@ fn draw_faults(scenario: &Scenario, dice: &mut Dice) -> Vec<Fault> {
 
 fn draw_nodes(kind: Kind, scenario: &Scenario, dice: &mut Dice) -> Vec<u32> {
     let mut all: Vec<u32> = match kind {
-        Kind::Vanish => (1..=scenario.machines).collect(),
+        Kind::Vanish | Kind::Duplicate | Kind::Unheard => (1..=scenario.machines).collect(),
         _ => (1..=scenario.nodes).collect(),
     };
     for place in (1..all.len()).rev() {
@@ -293,10 +337,14 @@ fn draw_nodes(kind: Kind, scenario: &Scenario, dice: &mut Dice) -> Vec<u32> {
     let minority = usize::try_from((scenario.nodes - 1) / 2).expect("small");
     let take = match kind {
         Kind::Bridge | Kind::Ring => all.len(),
-        Kind::ClockJump | Kind::ClockDrift | Kind::Vanish | Kind::Pause | Kind::OneWay => 1,
+        Kind::ClockJump | Kind::ClockDrift | Kind::Vanish | Kind::Pause | Kind::OneWay | Kind::Freeze => 1,
+        // How many disks may be damaged at one time is judged when it comes to that.
+        Kind::BitFlip | Kind::LostTail | Kind::OldCopy | Kind::DiskLost | Kind::FailingRead | Kind::SlowRead => 1,
         Kind::Crash | Kind::PowerLoss if dice.percent(25) => all.len(),
         Kind::Crash | Kind::PowerLoss if dice.percent(20) => minority + 1,
-        Kind::Loss | Kind::Transfer | Kind::Election | Kind::Checkpoint => 1 + dice.place(all.len()),
+        Kind::Loss | Kind::Transfer | Kind::Election | Kind::Checkpoint | Kind::Stale | Kind::Duplicate => {
+            1 + dice.place(all.len())
+        }
         _ => 1 + dice.place(minority),
     };
     all.truncate(take);
@@ -313,6 +361,9 @@ fn draw_amount(kind: Kind, dice: &mut Dice) -> i64 {
         Kind::ClockJump => sign * *dice.pick(&[300, 700, 5_000, 60_000, 3_600_000]),
         Kind::ClockDrift => sign * *dice.pick(&[1, 20, 200]),
         Kind::SlowDisk => *dice.pick(&[20, 200, 1_000]),
+        Kind::SlowRead => *dice.pick(&[20, 200, 2_000]),
+        Kind::Duplicate | Kind::Unheard => *dice.pick(&[2, 10, 30]),
+        Kind::BitFlip => i64::try_from(dice.place(FLIPPED.len())).expect("small"),
         _ => 0,
     }
 }
@@ -354,6 +405,17 @@ mod tests {
         let drawn: Vec<Kind> = (0..100).flat_map(|seed| Scenario::draw(seed).faults).map(|fault| fault.kind).collect();
         for kind in Kind::ALL {
             assert!(drawn.contains(&kind), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn every_class_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            let fault = Fault { at_ms: 1, for_ms: 2, kind, nodes: vec![1], amount: 0 };
+            let text = toml::to_string(&fault).expect("written");
+            assert!(text.contains(&format!("kind = \"{}\"", kind.name())), "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The machine's clock stands still in this binary, so nothing here waits by it: processes are looked after by sleeping,
 //! and times are read from the kernel's own files.
 
-use crate::{report::Report, scenario::Kind};
+use crate::{kept::Kept, report::Report, scenario::Kind};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -27,6 +27,8 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 pub struct Swept {
     /// How many were run.
     pub seeds: u64,
+    /// How many of them an earlier call had run.
+    pub kept: u64,
     /// How many of them broke a promise, or broke down.
     pub failed: u64,
     /// Which.
@@ -43,6 +45,8 @@ pub struct Swept {
     pub carts: u64,
     /// Faults that took hold, by class.
     pub faults: BTreeMap<String, u64>,
+    /// What faults led to.
+    pub met: BTreeMap<String, u64>,
     /// What checkers looked at.
     pub checks: BTreeMap<String, u64>,
     /// Cases that a checker could not decide.
@@ -76,25 +80,44 @@ struct Running {
     looks: u32,
 }
 
-/// Runs every seed of a range, so many at once, and tells each as it ends.
+/// What a sweep is to do.
+pub struct Plan {
+    /// This program.
+    pub program: PathBuf,
+    /// Which seeds.
+    pub seeds: Range<u64>,
+    /// Ends the work of clients, and the faults, after so many virtual seconds.
+    pub seconds: Option<u64>,
+    /// Runs at once.
+    pub jobs: usize,
+    /// Where ended seeds are kept.
+    pub kept: Option<Kept>,
+}
+
+/// Runs every seed of a range that has not ended yet, and tells each as it ends; those that had ended are told first.
 ///
 /// # Errors
-/// If a process can't be started.
-pub fn sweep(
-    program: &Path,
-    seeds: Range<u64>,
-    seconds: Option<u64>,
-    jobs: usize,
-    mut tell: impl FnMut(&Ended),
-) -> io::Result<Swept> {
+/// If a process can't be started, or what ended can't be kept.
+pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result<Swept> {
     let mut swept = Swept::default();
-    let mut coming = seeds.clone();
+    let mut coming = Vec::new();
+    for seed in plan.seeds.clone() {
+        match plan.kept.as_ref().and_then(|kept| kept.of(seed)) {
+            Some(ended) => {
+                swept.add(ended);
+                swept.kept += 1;
+                tell(ended, &swept);
+            }
+            None => coming.push(seed),
+        }
+    }
+    coming.reverse();
     let mut running: Vec<Running> = Vec::new();
     loop {
-        while running.len() < jobs.max(1)
-            && let Some(seed) = coming.next()
+        while running.len() < plan.jobs.max(1)
+            && let Some(seed) = coming.pop()
         {
-            running.push(start(program, seed, seconds)?);
+            running.push(start(&plan.program, seed, plan.seconds)?);
         }
         if running.is_empty() {
             break;
@@ -105,8 +128,11 @@ pub fn sweep(
             match look(&mut run)? {
                 None => still.push(run),
                 Some(ended) => {
-                    tell(&ended);
+                    if let Some(kept) = &mut plan.kept {
+                        kept.add(&ended)?;
+                    }
                     swept.add(&ended);
+                    tell(&ended, &swept);
                 }
             }
         }
@@ -169,6 +195,7 @@ impl Swept {
         self.carts += report.carts;
         for (total, one) in [
             (&mut self.faults, &report.faults),
+            (&mut self.met, &report.met),
             (&mut self.checks, &report.checks),
             (&mut self.undecided, &report.undecided),
             (&mut self.ends, &report.ends),
@@ -245,8 +272,13 @@ const READS: [&str; 12] = [
     "list-expiring",
 ];
 
-/// What a sweep has to have met to say anything: every class of fault, every operation, and every way in which it can
-/// end.
+/// What faults have to lead to in a sweep: snapshots installed, nodes that doubted their stores and were re-seeded, power
+/// losses that lost something, and so on.
+const MET: [&str; 9] =
+    ["snapshots", "doubted", "reseeds", "poisoned", "lost-writes", "torn-marks", "doubled", "unheard", "late-reads"];
+
+/// What a sweep has to have met to say anything: every class of fault, what faults lead to, every operation, and every
+/// way in which it can end.
 fn missing(swept: &Swept) -> Vec<String> {
     let mut missing: Vec<String> = Kind::ALL
         .iter()
@@ -254,6 +286,9 @@ fn missing(swept: &Swept) -> Vec<String> {
         .filter(|name| !swept.faults.contains_key(*name))
         .map(str::to_owned)
         .collect();
+    missing.extend(
+        MET.iter().filter(|name| swept.met.get(**name).is_none_or(|count| *count == 0)).map(ToString::to_string),
+    );
     let wanted = CHANGES.iter().flat_map(|(action, ends)| ends.iter().map(move |end| format!("{action} {end}")));
     let wanted = wanted.chain(READS.iter().map(|read| format!("{read} done")));
     missing.extend(wanted.filter(|name| !swept.ends.contains_key(name)));

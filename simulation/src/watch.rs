@@ -44,6 +44,7 @@ struct All {
     terms: BTreeMap<(u32, u32, u32), u64>,
     applied: u64,
     installed: u64,
+    looked: BTreeMap<&'static str, u64>,
     broken: Vec<Broken>,
 }
 
@@ -124,6 +125,16 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Notes how much a checker looked at.
+    pub fn looked(&self, checker: &'static str, count: u64) {
+        *self.all().looked.entry(checker).or_default() += count;
+    }
+
+    /// How much such checkers looked at.
+    pub fn all_looked(&self) -> BTreeMap<&'static str, u64> {
+        self.all().looked.clone()
     }
 
     /// Notes that something must not be and was.

@@ -20,7 +20,7 @@ pub fn check(history: &History) -> Findings {
 /// Which promise a balance breaks, and how.
 fn problem(told: &Balance) -> Option<(&'static str, String)> {
     let there = told.on_hand + told.short;
-    let taken = told.held + told.aside;
+    let taken = told.held + told.committed + told.unavailable;
     if taken > there {
         return Some(("P1", format!("{taken} units are held or set apart of {there}: {told:?}")));
     }

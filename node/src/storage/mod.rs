@@ -58,6 +58,6 @@ pub use mark::Mark;
 pub use replica::{JournalFloor, Restored};
 pub use replica_store::{Checkpoint, ReplicaStore};
 pub use rocks::RocksOptions;
-pub use simulated::{Call, Effect, Failure, Image, PowerLoss, SimulatedDisk};
+pub use simulated::{Call, Effect, Failure, Found, Image, PowerLoss, SimulatedDisk};
 pub use store::{Identity, Store};
 pub use view::StateView;

@@ -74,7 +74,7 @@ async fn a_crash_at_any_call_loses_nothing_that_was_answered() {
                 });
                 let mut promised = Vec::new();
                 done = work(&disk, &mut promised).await.is_ok();
-                disk.power_loss(PowerLoss { batches: left.0, marks: left.1 });
+                disk.power_loss(PowerLoss { batches: left.0, marks: left.1, torn: false });
                 disk.clear_faults();
                 let (store, continuity) = Store::open(Arc::new(disk.clone())).unwrap();
                 let at = format!("{calls} calls, {failure:?}, left {left:?}");

@@ -34,7 +34,7 @@ async fn what_was_not_synced_vanishes_or_tears() {
             tokio::time::sleep(A_WHILE).await;
         }
         assert_eq!(bed.disk.unsynced(), 2, "written, each alone, without a sync");
-        bed.disk.power_loss(PowerLoss { batches, marks: false });
+        bed.disk.power_loss(PowerLoss { batches, ..PowerLoss::default() });
         let mut log = reopen(&bed).replica(SHARD).log();
         assert_eq!(log.read_committed().await.unwrap(), expected);
         assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(id(1, 3)));
@@ -211,7 +211,7 @@ async fn the_mark_of_a_sync_is_written_with_the_next_one_or_when_idle() {
         if idle {
             tokio::time::sleep(A_WHILE).await;
         }
-        bed.disk.power_loss(PowerLoss { batches: 0, marks: !idle });
+        bed.disk.power_loss(PowerLoss { marks: !idle, ..PowerLoss::default() });
         bed.disk.put_back(&old, false);
         let (_, continuity) = Store::open(bed.disk()).unwrap();
         let Continuity::Lost { reasons } = continuity else { panic!("{continuity:?}") };

@@ -72,14 +72,14 @@ impl Drop for SimulatedEngine {
 impl Engine for SimulatedEngine {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let state = self.state(Call::Read(family))?;
-        state.check_key(family, key)?;
+        state.content.current.check(family, key)?;
         Ok(state.content.current.of(family).get(key).cloned())
     }
 
     fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let records = Arc::clone(self.state(Call::Read(family))?.content.current.of(family));
         for (key, value) in records.range::<[u8], _>(bounds(range)) {
-            self.disk.state().check_key(family, key)?;
+            self.disk.state().content.current.check(family, key)?;
             if let ControlFlow::Break(()) = visit(key, value) {
                 break;
             }
@@ -91,7 +91,7 @@ impl Engine for SimulatedEngine {
         let state = self.state(Call::Read(family))?;
         let last = state.content.current.of(family).range::<[u8], _>(bounds(range)).next_back();
         let Some((key, value)) = last else { return Ok(None) };
-        state.check_key(family, key)?;
+        state.content.current.check(family, key)?;
         Ok(Some((Bytes::copy_from_slice(key), value.clone())))
     }
 
@@ -130,12 +130,14 @@ impl Engine for SimulatedEngine {
             marks.resize(start + bytes.len(), 0);
         }
         marks[start..][..bytes.len()].copy_from_slice(bytes);
+        state.marks_written = Some(start..start + bytes.len());
         Ok(())
     }
 
     fn sync_marks(&self) -> Result<(), StoreError> {
         let mut state = self.state(Call::SyncMarks)?;
         state.content.marks_synced = state.content.marks.clone();
+        state.marks_written = None;
         Ok(())
     }
 
@@ -157,7 +159,7 @@ impl SimulatedView {
         state.check(self.session)?;
         let (mut records, mut taken) = (Records::new(), 0);
         for (key, value) in self.families.of(family).range::<[u8], _>(bounds(range)) {
-            state.check_key(family, key)?;
+            self.families.check(family, key)?;
             taken += key.len() + value.len();
             records.push((Bytes::copy_from_slice(key), value.clone()));
             if taken >= bytes {
@@ -170,12 +172,22 @@ impl SimulatedView {
 
 impl View for SimulatedView {
     fn get(&mut self, family: Family, key: Vec<u8>) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        let checked = self.disk.state().check(self.session);
+        let checked = self.disk.state().check(self.session).and_then(|()| self.families.check(family, &key));
         ready(checked.map(|()| self.families.of(family).get(&key).cloned())).boxed()
     }
 
     fn chunk(&mut self, family: Family, range: KeyRange, bytes: usize) -> BoxFuture<'_, Result<Records, StoreError>> {
-        ready(self.read_chunk(family, &range, bytes)).boxed()
+        async move {
+            let effect = self.disk.effect(Call::Stream(family));
+            if !effect.delay.is_zero() {
+                tokio::time::sleep(effect.delay).await;
+            }
+            if effect.failure.is_some() {
+                return Err(planted());
+            }
+            self.read_chunk(family, &range, bytes)
+        }
+        .boxed()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A disk for simulations: what is on it outlives the node, what was not synced need not, and calls can be slow or
 //! fail. It runs no thread and knows no clock but tokio's. The code above [`Disk`] is the same as on a real disk.
 
+mod damage;
 mod engine;
 
 use super::{
@@ -8,10 +9,11 @@ use super::{
     error::{OpenError, StoreError},
 };
 use bytes::Bytes;
+pub use damage::{Found, PowerLoss};
 use engine::SimulatedEngine;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    ops::{Bound, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,7 +33,11 @@ type Records = BTreeMap<Vec<u8>, Bytes>;
 
 /// All families. Copied only when one is changed while a view holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Families([Arc<Records>; 4]);
+struct Families {
+    records: [Arc<Records>; 4],
+    /// Reading these fails its checksum, until they are written anew or removed.
+    damaged: BTreeSet<(Family, Vec<u8>)>,
+}
 
 #[derive(Default)]
 struct State {
@@ -41,8 +47,8 @@ struct State {
     content: Content,
     /// Written after the last sync, in order; already in `content.current`.
     unsynced: Vec<Batch>,
-    /// Reading these fails its checksum.
-    damaged: BTreeSet<(Family, Vec<u8>)>,
+    /// Where marks were written last.
+    marks_written: Option<Range<usize>>,
     aside: Vec<Image>,
 }
 
@@ -67,6 +73,8 @@ pub enum Call {
     Open,
     /// Something is read. It can fail, but not be slow.
     Read(Family),
+    /// A chunk of a view is read, as for a snapshot on its way out.
+    Stream(Family),
     /// A batch is written.
     Write {
         /// Of so many bytes.
@@ -98,15 +106,6 @@ pub enum Failure {
     Done,
 }
 
-/// What a power loss leaves of what was not synced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PowerLoss {
-    /// So many of the oldest un-synced batches: the torn tail of the log.
-    pub batches: usize,
-    /// The marks as written, not as synced.
-    pub marks: bool,
-}
-
 impl SimulatedDisk {
     /// An empty disk without faults.
     pub fn new() -> Self {
@@ -121,22 +120,6 @@ impl SimulatedDisk {
     /// No faults any more.
     pub fn clear_faults(&self) {
         *self.faults() = None;
-    }
-
-    /// The machine loses power: what uses the disk fails from now on, and what was not synced is gone but for `left`.
-    pub fn power_loss(&self, left: PowerLoss) {
-        let mut state = self.state();
-        state.end_session();
-        let kept: Vec<Batch> = state.unsynced.drain(..).take(left.batches).collect();
-        for batch in &kept {
-            state.content.synced.apply(batch);
-        }
-        state.content.current = state.content.synced.clone();
-        if left.marks {
-            state.content.marks_synced = state.content.marks.clone();
-        } else {
-            state.content.marks = state.content.marks_synced.clone();
-        }
     }
 
     /// The process is killed: what uses the disk fails from now on, but nothing that was written is gone.
@@ -154,34 +137,9 @@ impl SimulatedDisk {
         Image(self.state().content.clone())
     }
 
-    /// Puts an older copy back: the whole, or only what RocksDB would hold, beside the present marks.
-    pub fn put_back(&self, image: &Image, marks_too: bool) {
-        let mut state = self.state();
-        state.end_session();
-        state.unsynced.clear();
-        let old = image.0.clone();
-        (state.content.synced, state.content.current) = (old.current.clone(), old.current);
-        if marks_too {
-            (state.content.marks_synced, state.content.marks) = (old.marks.clone(), old.marks);
-        }
-    }
-
     /// The keys of a family, in order.
     pub fn keys(&self, family: Family) -> Vec<Vec<u8>> {
         self.state().content.current.of(family).keys().cloned().collect()
-    }
-
-    /// Turns a bit of a value over, unnoticed by the disk itself. Whether there is such a bit.
-    pub fn flip_bit(&self, family: Family, key: &[u8], bit: usize) -> bool {
-        let mut state = self.state();
-        let State { content: Content { current, synced, .. }, .. } = &mut *state;
-        let flipped = [current, synced].map(|families| families.flip_bit(family, key, bit));
-        flipped[0]
-    }
-
-    /// Lets every read of a key fail its checksum, as RocksDB's blocks do.
-    pub fn damage(&self, family: Family, key: &[u8]) {
-        self.state().damaged.insert((family, key.to_vec()));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -210,6 +168,7 @@ impl Disk for SimulatedDisk {
         state.session += 1;
         // As RocksDB does at its opening: what was found becomes stable.
         state.unsynced.clear();
+        state.marks_written = None;
         let Content { current, synced, marks, marks_synced } = &mut state.content;
         (*synced, *marks_synced) = (current.clone(), marks.clone());
         Ok(Arc::new(SimulatedEngine::new(self.clone(), state.session)))
@@ -238,35 +197,39 @@ impl State {
     fn check(&self, session: u64) -> Result<(), StoreError> {
         if self.session == session { Ok(()) } else { Err(StoreError::io("the machine went down")) }
     }
+}
 
-    fn check_key(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+impl Families {
+    fn of(&self, family: Family) -> &Arc<Records> {
+        &self.records[place(family)]
+    }
+
+    fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
         // Looked up only where damage was planted: a key would have to be copied for it.
         if !self.damaged.is_empty() && self.damaged.contains(&(family, key.to_vec())) {
             return Err(StoreError::corrupt(format_args!("{} {key:02x?}", family.name()), "planted damage"));
         }
         Ok(())
     }
-}
-
-impl Families {
-    fn of(&self, family: Family) -> &Arc<Records> {
-        &self.0[place(family)]
-    }
 
     fn apply(&mut self, batch: &Batch) {
         for change in batch.changes() {
+            if !self.damaged.is_empty() {
+                self.mend(&change);
+            }
             match change {
                 Change::Put(family, key, value) => {
-                    let records = Arc::make_mut(&mut self.0[place(family)]);
+                    let records = Arc::make_mut(&mut self.records[place(family)]);
                     records.insert(key.to_vec(), Bytes::copy_from_slice(value));
                 }
                 Change::Delete(family, key) => {
-                    Arc::make_mut(&mut self.0[place(family)]).remove(key);
+                    Arc::make_mut(&mut self.records[place(family)]).remove(key);
                 }
                 Change::DeleteRange(family, start, end) => {
-                    let records = Arc::make_mut(&mut self.0[place(family)]);
-                    let gone = records.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)));
-                    for key in gone.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                    let records = Arc::make_mut(&mut self.records[place(family)]);
+                    let range = (Bound::Included(start), Bound::Excluded(end));
+                    let keys: Vec<Vec<u8>> = records.range::<[u8], _>(range).map(|(key, _)| key.clone()).collect();
+                    for key in keys {
                         records.remove(&key);
                     }
                 }
@@ -274,13 +237,14 @@ impl Families {
         }
     }
 
-    fn flip_bit(&mut self, family: Family, key: &[u8], bit: usize) -> bool {
-        let records = Arc::make_mut(&mut self.0[place(family)]);
-        let Some(value) = records.get_mut(key).filter(|value| bit / 8 < value.len()) else { return false };
-        let mut bytes = value.to_vec();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        *value = Bytes::from(bytes);
-        true
+    /// What is written anew or removed is damaged no more.
+    fn mend(&mut self, change: &Change<'_>) {
+        self.damaged.retain(|(damaged, place)| match change {
+            Change::Put(family, key, _) | Change::Delete(family, key) => damaged != family || place != key,
+            Change::DeleteRange(family, start, end) => {
+                damaged != family || place.as_slice() < *start || place.as_slice() >= *end
+            }
+        });
     }
 }
 
