@@ -1,7 +1,6 @@
 //! Checkers: each takes a history and tells what of it no correct ledger could have done.
 
 pub mod acknowledged;
-pub mod balances;
 pub mod books;
 pub mod counts;
 pub mod expiry;
@@ -44,7 +43,6 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("acknowledged", acknowledged::check(history)),
         ("surely-not-done", surely_not_done::check(history)),
         ("whole-carts", whole::check(history)),
-        ("balances", balances::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),
         ("fresh", fresh::check(history, bound)),
