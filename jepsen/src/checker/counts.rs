@@ -1,15 +1,16 @@
 //! What was counted is what is there (P2): a count of this moment, or a setting, makes on hand what it says; one of a moment
-//! past changes it by what was counted less what the books said then, but for what other counts corrected since; and what
-//! left beyond that is told. Nothing is clamped in silence.
+//! past changes it by what was counted less what the books said then, but for what other counts corrected since, and by
+//! nothing if a count of a later moment came first; and what left beyond that is told. Nothing is clamped in silence.
 
 use super::Findings;
-use crate::history::{Action, Broken, End, History, Operation, Place, Told};
+use crate::history::{Action, Broken, End, History, Place, Told};
 use std::collections::BTreeMap;
 
 /// A count that was done.
-struct Counted<'a> {
+struct Counted {
     place: Place,
-    operation: &'a Operation,
+    /// The moment it tells of, if that was past.
+    seen: Option<Place>,
     /// What it changed. What it would have changed beyond was not there by then, and is no correction.
     corrected: i64,
 }
@@ -19,7 +20,7 @@ struct Counted<'a> {
 pub fn check(history: &History) -> Findings {
     let mut findings = Findings::default();
     let (counts, unknown) = counts(history);
-    for (at, operation) in history.operations.iter().enumerate() {
+    for (number, operation) in history.operations.iter().enumerate() {
         let End::Done { told: Told::Corrected { balance, delta, beyond, .. }, place, .. } = &operation.end else {
             continue;
         };
@@ -35,16 +36,17 @@ pub fn check(history: &History) -> Findings {
                     findings.undecided += 1;
                     continue;
                 }
-                let own = (place, operation);
-                let possible = super::books::sums_of(counts.get(sku.as_str()).into_iter().flatten(), |other| {
-                    since(other, seen, own)
-                });
-                let wanted = signed(*units) - signed(*books);
-                let fits = possible.iter().any(|others| corrected == wanted - others);
+                let others: Vec<_> = counts.get(sku.as_str()).into_iter().flatten().collect();
+                let others: Vec<_> = others.into_iter().filter(|other| since(other, seen, place)).collect();
+                let before: i64 = others.iter().map(|other| other.corrected).sum();
+                let wanted = signed(*units) - signed(*books) - before;
+                // Which of two moments without a movement between them is the later one nobody can see from here.
+                let late = others.iter().any(|other| other.seen.is_none_or(|theirs| at(&theirs) > at(seen)));
+                let fits = corrected == wanted || late && corrected == 0;
                 (!fits).then(|| {
                     format!(
-                        "{units} were there when the books said {books}, other counts corrected {possible:?} since, and \
-                         this one {corrected}"
+                        "{units} were there when the books said {books}, other counts corrected {before} since, and this \
+                         one {corrected}"
                     )
                 })
             }
@@ -54,7 +56,7 @@ pub fn check(history: &History) -> Findings {
         let problem = problem.or_else(|| clamped.then(|| format!("{beyond} beyond what is not nothing: {balance:?}")));
         if let Some(problem) = problem {
             let what = format!("{} of {}: {problem}", operation.action.name(), balance.sku);
-            findings.broken.push(Broken::new("P2", "counts", what, vec![at]));
+            findings.broken.push(Broken::new("P2", "counts", what, vec![number]));
         }
     }
     findings
@@ -65,34 +67,36 @@ fn signed(units: u64) -> i64 {
 }
 
 /// Counts that were done, each once, by pool; and pools with counts of which nobody knows.
-fn counts(history: &History) -> (BTreeMap<&str, Vec<Counted<'_>>>, Vec<&str>) {
-    let mut done: BTreeMap<&str, (&str, Counted<'_>)> = BTreeMap::new();
+fn counts(history: &History) -> (BTreeMap<&str, Vec<Counted>>, Vec<&str>) {
+    let mut done: BTreeMap<&str, (&str, Counted)> = BTreeMap::new();
     let mut open: BTreeMap<&str, &str> = BTreeMap::new();
     for operation in &history.operations {
-        let Action::Count { id, sku, .. } = &operation.action else { continue };
+        let Action::Count { id, sku, seen, .. } = &operation.action else { continue };
         match &operation.end {
             End::Done { told: Told::Corrected { delta, .. }, place, .. } => {
-                done.entry(id).or_insert((sku, Counted { place: *place, operation, corrected: *delta }));
+                let seen = seen.map(|(seen, _)| seen);
+                done.entry(id).or_insert((sku, Counted { place: *place, seen, corrected: *delta }));
             }
             End::Unknown { .. } => drop(open.insert(id, sku)),
             _ => {}
         }
     }
     let unknown = open.into_iter().filter(|(id, _)| !done.contains_key(id)).map(|(_, sku)| sku).collect();
-    let mut counts: BTreeMap<&str, Vec<Counted<'_>>> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, Vec<Counted>> = BTreeMap::new();
     for (sku, counted) in done.into_values() {
         counts.entry(sku).or_default().push(counted);
     }
     (counts, unknown)
 }
 
-/// What another count corrected between a moment and a count of that moment; and whether it is sure to have been seen. What
-/// the books said is looked up before the count is decided, so one that ended meanwhile may have been seen or not.
-fn since(other: &Counted<'_>, seen: &Place, own: (&Place, &Operation)) -> Option<(i64, bool)> {
-    let at = |place: &Place| (place.epoch, place.index);
-    let (place, operation) = own;
-    let between = at(&other.place) > at(seen) && (at(&other.place), other.place.ordinal) < (at(place), place.ordinal);
-    between.then_some((other.corrected, other.operation.ended_ns < operation.invoked_ns))
+/// Whether another count corrected the pool between a moment and a count of that moment. A count whose look-up did not know
+/// of it was refused.
+fn since(other: &Counted, seen: &Place, own: &Place) -> bool {
+    at(&other.place) > at(seen) && (at(&other.place), other.place.ordinal) < (at(own), own.ordinal)
+}
+
+fn at(place: &Place) -> (u32, u64) {
+    (place.epoch, place.index)
 }
 
 #[cfg(test)]
@@ -141,6 +145,20 @@ mod tests {
         };
         assert!(two(0, 5));
         assert!(!two(-2, 3));
+    }
+
+    #[test]
+    fn a_count_of_a_moment_before_another_one_changes_nothing() {
+        let late = |delta, on_hand| {
+            is_right(vec![
+                count("a", 1, 5, None, (5, -2, 0), 4),
+                count("b", 5, 7, Some((2, 7)), (on_hand, delta, 0), 9),
+            ])
+        };
+        assert!(late(0, 5));
+        assert!(!late(-1, 4), "something else");
+        let first = count("a", 1, 5, Some((2, 7)), (5, -2, 0), 4);
+        assert!(!is_right(vec![first, count("b", 5, 6, Some((3, 7)), (5, 0, 0), 9)]), "the newer one holds");
     }
 
     #[test]

@@ -214,6 +214,9 @@ impl<'a> Builder<'a> {
             Action::Extend { .. } => self.extended(name, operation)?,
             _ => self.changed(name, end, |_| 1)?,
         };
+        if matches!(judged, Judged::NotHeld) && self.may_lack(name, action) {
+            return None;
+        }
         let parts = |lines: &[Line]| (self.parts(lines), lines.is_empty());
         let after = |lines: &[Line], what| {
             let (parts, whole) = parts(lines);
@@ -250,6 +253,20 @@ impl<'a> Builder<'a> {
             }
         };
         Some((act, judged))
+    }
+
+    /// Whether an action names a part that its reservation may not have (any more): then what was not found may be that line.
+    fn may_lack(&self, name: &str, action: &Action) -> bool {
+        let parts = match action {
+            Action::Commit { parts, .. }
+            | Action::Release { parts, .. }
+            | Action::Ship { parts, .. }
+            | Action::Cancel { parts, .. }
+            | Action::Return { parts, .. } => parts,
+            _ => return false,
+        };
+        let has = |part: &Line| self.known.pools.get(name).is_some_and(|pools| pools.contains(part.sku.as_str()));
+        parts.iter().any(|part| self.known.replaced.contains(name) || !has(part))
     }
 
     fn of_reader(&mut self, operation: &'a Operation) -> Option<(Act, Judged)> {

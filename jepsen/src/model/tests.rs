@@ -351,3 +351,14 @@ fn a_dry_run_tells_what_would_be_and_does_nothing() {
     assert!(!told(3, would(3), 3), "something is held");
     assert!(!told(6, would(6), 0) && !told(3, short(), 0));
 }
+
+#[test]
+fn what_is_not_found_may_be_a_line() {
+    let told = |sku: &str| {
+        let parts = vec![Line { sku: sku.to_owned(), units: 1 }];
+        let action = Action::Return { id: "a".to_owned(), operation: "x".to_owned(), parts, fit: true };
+        explained(vec![stocked(5), held_until(2, "a", 3, 900_000), (4, 5, action, refused("NOT_FOUND", Vec::new()))])
+    };
+    assert!(told("cup"), "it has no cups");
+    assert!(!told("mug"), "it has mugs, so it is there");
+}

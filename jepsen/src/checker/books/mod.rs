@@ -62,13 +62,6 @@ fn sums<T: Copy + Ord + std::ops::Add<Output = T>>(sure: T, others: impl Iterato
     sums
 }
 
-/// What some of these come to: those that are sure count, the others may.
-pub(super) fn sums_of<T>(of: impl Iterator<Item = T>, changes: impl Fn(T) -> Option<(i64, bool)>) -> BTreeSet<i64> {
-    let changes: Vec<(i64, bool)> = of.filter_map(changes).collect();
-    let sure = changes.iter().filter(|(_, sure)| *sure).map(|(by, _)| by).sum();
-    sums(sure, changes.iter().filter(|(_, sure)| !sure).map(|(by, _)| *by))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::tell::*, *};
