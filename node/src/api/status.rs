@@ -4,6 +4,7 @@ use crate::{
     node::{Health, Node},
     peer::wire,
     shard::Replica,
+    storage::Stats,
 };
 use earmark_client::wire::v1;
 use prost::Message;
@@ -44,6 +45,17 @@ pub fn local(node: &Node) -> v1::NodeStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_ms: u64::try_from(node.started().elapsed().as_millis()).unwrap_or(u64::MAX),
         replicas,
+        store: node.store().map(|store| of_store(&store.stats())),
+    }
+}
+
+fn of_store(stats: &Stats) -> v1::StoreStatus {
+    v1::StoreStatus {
+        batches: stats.batches,
+        syncs: stats.syncs,
+        operations: stats.operations,
+        bytes: stats.bytes,
+        sync_us: stats.sync_us,
     }
 }
 

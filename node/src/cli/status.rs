@@ -3,7 +3,7 @@
 use super::output::{View, list, table};
 use super::{Failure, Global, connect};
 use clap::Args;
-use earmark_client::wire::v1::{GetStatusResponse, NodeHealth, NodeStatus, ReplicaStatus};
+use earmark_client::wire::v1::{GetStatusResponse, NodeHealth, NodeStatus, ReplicaStatus, StoreStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -32,7 +32,17 @@ struct NodeView {
     detail: String,
     version: String,
     uptime_ms: u64,
+    store: Option<StoreView>,
     replicas: Vec<ReplicaView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreView {
+    batches: u64,
+    syncs: u64,
+    operations: u64,
+    bytes: u64,
+    sync_us: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +83,13 @@ fn health_name(health: NodeHealth) -> &'static str {
         NodeHealth::Poisoned => "poisoned",
         NodeHealth::Unreachable => "unreachable",
         NodeHealth::Starting => "starting",
+    }
+}
+
+impl From<StoreStatus> for StoreView {
+    fn from(told: StoreStatus) -> Self {
+        let StoreStatus { batches, syncs, operations, bytes, sync_us } = told;
+        Self { batches, syncs, operations, bytes, sync_us }
     }
 }
 
@@ -117,6 +134,7 @@ impl From<NodeStatus> for NodeView {
             detail: told.detail,
             version: told.version,
             uptime_ms: told.uptime_ms,
+            store: told.store.map(StoreView::from),
             replicas: told.replicas.into_iter().map(ReplicaView::from).collect(),
         }
     }
