@@ -1,92 +1,15 @@
-//! What the measurements share: a cluster in a process of its own, and its memory.
+//! What the measurements share: clusters of the released binary, what the kernel counts of them, and load.
 //!
-//! The cluster under test is the released binary, started by `earmark dev`: three nodes, real sockets, real disks.
+//! `earmark-load` (`src/bin/earmark-load.rs`) drives a cluster through the public SDK, or through plain unary gRPC. It uses
+//! nothing of a node but its public surface and, for processor time, memory and writes, what Linux tells of its process.
 
 #![forbid(unsafe_code)]
 
-use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
-};
+pub mod dev_cluster;
+pub mod load;
+pub mod report;
+pub mod servers;
+pub mod usage;
 
-/// A cluster of three nodes in a process of its own. It is killed when this is dropped.
-pub struct Cluster {
-    child: Child,
-    /// Kept open: a process that prints into a closed pipe is ended.
-    _output: BufReader<ChildStdout>,
-    /// Client endpoints.
-    pub endpoints: Vec<String>,
-}
-
-/// How a cluster is started.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// The binary.
-    pub earmark: PathBuf,
-    /// Where its data lie.
-    pub data: PathBuf,
-    /// Stock shards.
-    pub shards: u32,
-    /// First client port.
-    pub port: u16,
-}
-
-impl Cluster {
-    /// Starts a cluster and waits until it serves.
-    ///
-    /// # Errors
-    /// The binary can't be run, or the cluster did not come up.
-    pub fn start(setting: &Setting) -> std::io::Result<Self> {
-        let mut child = Command::new(&setting.earmark)
-            .args(["dev", "--nodes", "3"])
-            .args(["--shards", &setting.shards.to_string()])
-            .args(["--port", &setting.port.to_string()])
-            .arg("--data")
-            .arg(&setting.data)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut output = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        while output.read_line(&mut line)? > 0 {
-            if let Some(endpoints) = line.strip_prefix("endpoints:") {
-                let endpoints = endpoints.trim().split(',').map(str::to_owned).collect();
-                return Ok(Self { child, _output: output, endpoints });
-            }
-            line.clear();
-        }
-        child.wait()?;
-        Err(std::io::Error::other("the cluster did not come up"))
-    }
-
-    /// Resident memory of the whole cluster, in bytes. Linux.
-    ///
-    /// # Errors
-    /// `/proc` can't be read.
-    pub fn resident_bytes(&self) -> std::io::Result<u64> {
-        resident_bytes(&Path::new("/proc").join(self.child.id().to_string()).join("status"))
-    }
-
-    /// Kills it with SIGKILL, as a crash would.
-    ///
-    /// # Errors
-    /// It can't be killed.
-    pub fn kill(mut self) -> std::io::Result<()> {
-        self.child.kill()?;
-        self.child.wait().map(drop)
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn resident_bytes(status: &Path) -> std::io::Result<u64> {
-    let text = std::fs::read_to_string(status)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1_024).ok_or_else(|| std::io::Error::other("no VmRSS"))
-}
+/// Why a measurement came to nothing.
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;

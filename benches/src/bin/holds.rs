@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use earmark_benches::{Cluster, Setting};
+use earmark_benches::Failed;
+use earmark_benches::dev_cluster::{Cluster, Setting};
 use earmark_client::{Client, Code, Error, Pool};
 use futures::{StreamExt, stream};
 use hdrhistogram::Histogram;
@@ -78,8 +79,6 @@ async fn main() -> ExitCode {
         }
     }
 }
-
-type Failed = Box<dyn std::error::Error>;
 
 async fn measure(args: Args) -> Result<Report, Failed> {
     if args.data.exists() {

@@ -1,0 +1,217 @@
+//! Loads a cluster in the shapes that other systems are measured by, and says what it cost.
+
+#![forbid(unsafe_code)]
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use earmark_benches::{
+    Failed,
+    load::{
+        drive::drive,
+        keys::Spread,
+        shape::{Plan, Shape},
+        worker::Crew,
+    },
+    report::{Counted, Report, table},
+    servers::{Servers, Setting, usage},
+    usage::Usage,
+};
+use earmark_client::Client;
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+/// Callers have each other's answers in flight at once; more worker threads than processors would only add switches.
+#[derive(Parser)]
+#[command(version)]
+struct Command {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Drives a cluster that runs already.
+    Run(Run),
+    /// Starts three `earmark serve` processes anew for each shape, drives them, and prints a table.
+    Bench(Bench),
+}
+
+#[derive(Args)]
+struct Run {
+    /// What to ask.
+    #[arg(value_enum)]
+    shape: Shape,
+    /// Nodes, host:port.
+    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:7400")]
+    endpoints: Vec<String>,
+    /// Process ids of the servers on this machine, for what they use.
+    #[arg(long, value_delimiter = ',')]
+    pids: Vec<u32>,
+    /// Takes the stock as it is; else every SKU receives its units first.
+    #[arg(long)]
+    stocked: bool,
+    #[command(flatten)]
+    load: Load,
+}
+
+#[derive(Args)]
+struct Bench {
+    /// What to ask; every shape if none is named.
+    #[arg(value_enum)]
+    shapes: Vec<Shape>,
+    /// The binary to measure.
+    #[arg(long, default_value = "target/release/earmark")]
+    earmark: PathBuf,
+    /// Folder for configurations, data and logs; it is removed first.
+    #[arg(long, default_value = "/tmp/earmark-bench")]
+    folder: PathBuf,
+    /// First of six ports.
+    #[arg(long, default_value_t = 7_800)]
+    port: u16,
+    /// Stock shards.
+    #[arg(long, default_value_t = 8)]
+    shards: u32,
+    /// Processors of the servers, as `taskset` names them (0, 0-3); all if absent.
+    #[arg(long, default_value = "")]
+    server_cpus: String,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// What departs from the shape, and for how long.
+#[derive(Args, Clone)]
+struct Load {
+    /// How long is measured.
+    #[arg(long, default_value = "10s")]
+    length: humantime::Duration,
+    /// How long the same is done before, unmeasured.
+    #[arg(long, default_value = "2s")]
+    warm_up: humantime::Duration,
+    /// Turns under way at once.
+    #[arg(long)]
+    outstanding: Option<usize>,
+    /// SDK clients with connections of their own.
+    #[arg(long)]
+    clients: Option<usize>,
+    /// SKUs.
+    #[arg(long)]
+    skus: Option<u64>,
+    /// How demand spreads over them.
+    #[arg(long, value_enum)]
+    spread: Option<Spread>,
+    /// For how long units are held.
+    #[arg(long)]
+    ttl: Option<humantime::Duration>,
+    /// Turns a second that are due whether earlier ones have ended or not (open loop); as fast as answers come if absent.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Random numbers begin here.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How the result is told.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people; Markdown.
+    Table,
+    /// A list, one object for each shape.
+    Json,
+}
+
+impl Load {
+    fn plan(&self, shape: Shape) -> Plan {
+        let plan = shape.plan();
+        Plan {
+            outstanding: self.outstanding.unwrap_or(plan.outstanding),
+            clients: self.clients.unwrap_or(plan.clients),
+            skus: self.skus.unwrap_or(plan.skus),
+            spread: self.spread.unwrap_or(plan.spread),
+            ttl: self.ttl.map_or(plan.ttl, Into::into),
+            rate: self.rate,
+            ..plan
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Command::parse().what {
+        What::Run(arguments) => run(&arguments).await.map(|report| (vec![report], arguments.load.output)),
+        What::Bench(arguments) => bench(&arguments).await.map(|reports| (reports, arguments.load.output)),
+    };
+    match done {
+        Ok((reports, Output::Table)) => {
+            println!("{}", table(&reports));
+            ExitCode::SUCCESS
+        }
+        Ok((reports, Output::Json)) => {
+            println!("{}", serde_json::to_string_pretty(&reports).expect("plain numbers"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Run) -> Result<Report, Failed> {
+    measure(arguments.shape, &arguments.load, &arguments.endpoints, &arguments.pids, arguments.stocked).await
+}
+
+async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
+    let shapes = if arguments.shapes.is_empty() { Shape::ALL.to_vec() } else { arguments.shapes.clone() };
+    let setting = Setting {
+        earmark: arguments.earmark.clone(),
+        folder: arguments.folder.clone(),
+        shards: arguments.shards,
+        port: arguments.port,
+        extra: String::new(),
+        cpus: arguments.server_cpus.clone(),
+    };
+    let mut reports = Vec::new();
+    for shape in shapes {
+        let servers = Servers::start(&setting).await?;
+        let report = measure(shape, &arguments.load, &servers.endpoints(), &servers.pids(), false).await?;
+        eprintln!(
+            "{}: {:.0}/s, p99 {:.1} ms, {:.1} CPU-s per million on the servers",
+            report.shape, report.rate, report.p99_ms, report.server_cpu_s_per_million
+        );
+        reports.push(report);
+    }
+    std::fs::remove_dir_all(&setting.folder)?;
+    Ok(reports)
+}
+
+async fn measure(
+    shape: Shape,
+    load: &Load,
+    endpoints: &[String],
+    pids: &[u32],
+    stocked: bool,
+) -> Result<Report, Failed> {
+    let crew = Arc::new(Crew::connect(load.plan(shape), endpoints).await?);
+    if !stocked {
+        crew.stock_up().await?;
+    }
+    if load.warm_up.as_secs_f64() > 0.0 {
+        drive(&crew, load.warm_up.into(), load.seed).await?;
+    }
+    let watcher = Client::connect(endpoints.iter().cloned()).await?;
+    let before = counted(&watcher, pids).await?;
+    let (measured, took): (_, Duration) = drive(&crew, load.length.into(), load.seed.wrapping_add(1)).await?;
+    let after = counted(&watcher, pids).await?;
+    let used = Counted {
+        servers: after.servers.since(before.servers),
+        own: after.own.since(before.own),
+        fsyncs: after.fsyncs.saturating_sub(before.fsyncs),
+    };
+    Ok(Report::new(&shape.name(), &measured, load.rate.is_none(), took.as_secs_f64(), used))
+}
+
+async fn counted(watcher: &Client, pids: &[u32]) -> Result<Counted, Failed> {
+    let status = watcher.cluster().status(false).await?;
+    let fsyncs = status.nodes.iter().filter_map(|node| node.store.as_ref()).map(|store| store.syncs).sum();
+    Ok(Counted { servers: usage(pids)?, own: Usage::own()?, fsyncs })
+}

@@ -1,0 +1,76 @@
+//! Callers that take turns: a closed loop as fast as answers come, an open loop as turns are due.
+
+use super::{measured::Measured, worker::Crew};
+use crate::Failed;
+use rand::{SeedableRng, rngs::SmallRng};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+/// Takes turns for a while; what is under way then is waited for and counted.
+///
+/// With a rate each turn has a moment at which it is due, whether earlier turns have ended or not, and its latency counts
+/// from there. If all callers are busy at that moment, it begins late, and the wait counts.
+///
+/// # Errors
+/// A caller broke down.
+pub async fn drive(crew: &Arc<Crew>, length: Duration, seed: u64) -> Result<(Measured, Duration), Failed> {
+    let begun = Instant::now();
+    let until = begun + length;
+    let turns = Arc::new(AtomicU64::new(0));
+    let mut callers = JoinSet::new();
+    for caller in 0..crew.plan().outstanding.max(1) {
+        let random = SmallRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(caller as u64));
+        let (crew, turns) = (Arc::clone(crew), Arc::clone(&turns));
+        callers.spawn(async move {
+            match crew.plan().rate {
+                None => closed(&crew, caller, random, until).await,
+                Some(rate) => open(&crew, caller, random, begun..until, rate, &turns).await,
+            }
+        });
+    }
+    let mut all = Measured::default();
+    while let Some(measured) = callers.join_next().await {
+        all.add(&measured?);
+    }
+    Ok((all, begun.elapsed()))
+}
+
+async fn closed(crew: &Crew, caller: usize, mut random: SmallRng, until: Instant) -> Measured {
+    let mut measured = Measured::default();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        let counts = crew.turn(caller, &mut random).await;
+        measured.record(begun.elapsed(), counts);
+    }
+    measured
+}
+
+async fn open(
+    crew: &Crew,
+    caller: usize,
+    mut random: SmallRng,
+    span: std::ops::Range<Instant>,
+    rate: f64,
+    turns: &AtomicU64,
+) -> Measured {
+    let mut measured = Measured::default();
+    loop {
+        let turn = turns.fetch_add(1, Ordering::Relaxed);
+        let due = span.start + Duration::from_secs_f64(turn as f64 / rate);
+        if due >= span.end {
+            return measured;
+        }
+        sleep_until(due).await;
+        let counts = crew.turn(caller, &mut random).await;
+        measured.record(due.elapsed(), counts);
+    }
+}

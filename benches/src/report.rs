@@ -1,0 +1,130 @@
+//! What a load showed, as a line of JSON and as a row of a table.
+
+use crate::{load::measured::Measured, usage::Usage};
+use comfy_table::{Table, presets};
+use serde::{Deserialize, Serialize};
+
+/// Of one shape.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the shape.
+    pub shape: String,
+    /// Operations that ended.
+    pub operations: u64,
+    /// Of these, refused.
+    pub refused: u64,
+    /// Of these, refused because others stood in the way.
+    pub contended: u64,
+    /// Of these, turned away: overloaded, or nobody to ask.
+    pub turned_away: u64,
+    /// Of these, nobody knows.
+    pub unknown: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Operations a second.
+    pub rate: f64,
+    /// Half of all stay within; latencies are corrected for coordinated omission.
+    pub p50_ms: f64,
+    /// 99 of 100 stay within.
+    pub p99_ms: f64,
+    /// 999 of 1,000 stay within.
+    pub p999_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// The same as callers saw it.
+    pub seen_p99_ms: f64,
+    /// Processor seconds of all servers for a million operations; 0 where no server was named.
+    pub server_cpu_s_per_million: f64,
+    /// Processor seconds of the load generator for a million operations.
+    pub client_cpu_s_per_million: f64,
+    /// Resident memory of all servers in the end.
+    pub server_rss_mib: f64,
+    /// Synced writes of all servers.
+    pub fsyncs: u64,
+    /// Bytes that all servers sent to their disks.
+    pub bytes_written: u64,
+}
+
+/// What was counted of the servers and of this process while a load went on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counted {
+    /// All servers together.
+    pub servers: Usage,
+    /// This process.
+    pub own: Usage,
+    /// Synced writes of all servers.
+    pub fsyncs: u64,
+}
+
+impl Report {
+    /// Puts it together.
+    pub fn new(shape: &str, measured: &Measured, closed: bool, seconds: f64, counted: Counted) -> Self {
+        let shown = if closed { measured.corrected() } else { measured.clone() };
+        let counts = measured.counts;
+        let millions = counts.all() as f64 / 1e6;
+        Self {
+            shape: shape.to_owned(),
+            operations: counts.all(),
+            refused: counts.refused,
+            contended: counts.contended,
+            turned_away: counts.turned_away,
+            unknown: counts.unknown,
+            seconds,
+            rate: counts.all() as f64 / seconds,
+            p50_ms: shown.quantile_ms(0.5),
+            p99_ms: shown.quantile_ms(0.99),
+            p999_ms: shown.quantile_ms(0.999),
+            max_ms: shown.max_ms(),
+            seen_p99_ms: measured.quantile_ms(0.99),
+            server_cpu_s_per_million: counted.servers.cpu_seconds / millions,
+            client_cpu_s_per_million: counted.own.cpu_seconds / millions,
+            server_rss_mib: counted.servers.resident_bytes as f64 / f64::from(1 << 20),
+            fsyncs: counted.fsyncs,
+            bytes_written: counted.servers.written_bytes,
+        }
+    }
+
+    /// Per million operations.
+    pub fn per_million(&self, number: u64) -> f64 {
+        number as f64 / (self.operations.max(1) as f64 / 1e6)
+    }
+}
+
+/// The rows of several shapes, as Markdown.
+pub fn table(reports: &[Report]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([
+        "shape",
+        "operations/s",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "max ms",
+        "server CPU-s per million",
+        "client CPU-s per million",
+        "server MiB",
+        "fsyncs per million",
+        "MB written per million",
+        "refused",
+        "turned away, unknown",
+    ]);
+    for report in reports {
+        table.add_row([
+            report.shape.clone(),
+            format!("{:.0}", report.rate),
+            format!("{:.2}", report.p50_ms),
+            format!("{:.1}", report.p99_ms),
+            format!("{:.1}", report.p999_ms),
+            format!("{:.1}", report.max_ms),
+            format!("{:.1}", report.server_cpu_s_per_million),
+            format!("{:.1}", report.client_cpu_s_per_million),
+            format!("{:.0}", report.server_rss_mib),
+            format!("{:.0}", report.per_million(report.fsyncs)),
+            format!("{:.0}", report.per_million(report.bytes_written) / 1e6),
+            (report.refused + report.contended).to_string(),
+            format!("{}, {}", report.turned_away, report.unknown),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,205 @@
+//! Three `earmark serve` processes over loopback, in a folder of their own: what a real cluster of three machines is, but
+//! that they share one. They are killed when this is dropped.
+
+use crate::{Failed, usage::Usage};
+use earmark_client::{Client, wire::v1::NodeHealth};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Until a cluster is formed, or serves again after a start.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Nodes are numbered from 1.
+const NODES: u32 = 3;
+
+/// How the processes are started.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The binary.
+    pub earmark: PathBuf,
+    /// Where configurations, data and logs lie; removed first.
+    pub folder: PathBuf,
+    /// Stock shards.
+    pub shards: u32,
+    /// First port; six are used.
+    pub port: u16,
+    /// Text added to each configuration: limits, Raft's times.
+    pub extra: String,
+    /// Processors that the servers may use, as `taskset` names them; all if empty.
+    pub cpus: String,
+}
+
+/// Running processes.
+pub struct Servers {
+    setting: Setting,
+    running: Vec<Option<Child>>,
+}
+
+impl Servers {
+    /// Starts three empty nodes and forms a cluster of them.
+    ///
+    /// # Errors
+    /// The binary can't be run, a port is taken, or the cluster was not formed in time.
+    pub async fn start(setting: &Setting) -> Result<Self, Failed> {
+        if setting.folder.exists() {
+            fs::remove_dir_all(&setting.folder)?;
+        }
+        fs::create_dir_all(&setting.folder)?;
+        for port in setting.port..setting.port + 6 {
+            TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}; see --port"))?;
+        }
+        let mut servers = Self { setting: setting.clone(), running: (0..NODES).map(|_| None).collect() };
+        for node in 1..=NODES {
+            fs::write(servers.file(node, "toml"), servers.config(node))?;
+            servers.begin(node)?;
+        }
+        servers.form().await?;
+        Ok(servers)
+    }
+
+    async fn form(&self) -> Result<(), Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_form().await {
+                Ok(()) => return self.serves().await,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    async fn try_form(&self) -> Result<(), Failed> {
+        let client = Client::connect(self.endpoints()).await?;
+        if client.cluster().routing().await.is_ok_and(|routing| !routing.cluster_id.is_empty()) {
+            return Ok(());
+        }
+        client.cluster().init(self.setting.shards).await?;
+        Ok(())
+    }
+
+    /// Waits until every node serves and every shard is led.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub async fn serves(&self) -> Result<(), Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        let client = Client::connect(self.endpoints()).await?;
+        loop {
+            let status = client.cluster().status(false).await;
+            let up = status.as_ref().is_ok_and(|status| {
+                let serving = status.nodes.iter().filter(|node| node.health() == NodeHealth::Serving).count();
+                let replicas = status.nodes.iter().flat_map(|node| &node.replicas);
+                let led = replicas.filter(|replica| replica.role == "leader").count();
+                serving == status.nodes.len() && led > usize::try_from(self.setting.shards).unwrap_or(usize::MAX)
+            });
+            if up {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("not every node serves: {status:?}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Starts one node's process.
+    ///
+    /// # Errors
+    /// It can't be run.
+    pub fn begin(&mut self, node: u32) -> Result<(), Failed> {
+        let log = File::options().create(true).append(true).open(self.file(node, "log"))?;
+        let mut command = if self.setting.cpus.is_empty() {
+            Command::new(&self.setting.earmark)
+        } else {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", &self.setting.cpus]).arg(&self.setting.earmark);
+            command
+        };
+        let child = command
+            .args(["serve", "--config"])
+            .arg(self.file(node, "toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.setting.earmark.display()))?;
+        *self.slot(node) = Some(child);
+        Ok(())
+    }
+
+    /// Ends one node's process with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill(&mut self, node: u32) -> Result<(), Failed> {
+        if let Some(mut child) = self.slot(node).take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// `host:port` of every node's client surface.
+    pub fn endpoints(&self) -> Vec<String> {
+        (1..=NODES).map(|node| format!("127.0.0.1:{}", self.port(node))).collect()
+    }
+
+    /// Process ids of those that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.iter().flatten().map(Child::id).collect()
+    }
+
+    fn slot(&mut self, node: u32) -> &mut Option<Child> {
+        &mut self.running[usize::try_from(node - 1).expect("three nodes")]
+    }
+
+    fn port(&self, node: u32) -> u16 {
+        self.setting.port + 2 * (u16::try_from(node).expect("three nodes") - 1)
+    }
+
+    fn file(&self, node: u32, end: &str) -> PathBuf {
+        self.setting.folder.join(format!("node-{node}.{end}"))
+    }
+
+    fn config(&self, node: u32) -> String {
+        let port = self.port(node);
+        let data = self.setting.folder.join(format!("node-{node}"));
+        let mut text = format!("node = {node}\ndata = {data:?}\n");
+        text += &format!("client = {{ listen = \"127.0.0.1:{port}\" }}\n");
+        text += &format!("peer = {{ listen = \"127.0.0.1:{}\" }}\n", port + 1);
+        for other in 1..=NODES {
+            let port = self.port(other);
+            text += &format!("[[nodes]]\nnode = {other}\n");
+            text += &format!("client = \"127.0.0.1:{port}\"\npeer = \"127.0.0.1:{}\"\n", port + 1);
+        }
+        text + &self.setting.extra
+    }
+
+    /// Where everything lies.
+    pub fn folder(&self) -> &Path {
+        &self.setting.folder
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            // It may have ended by itself; either way it is gone.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What several processes use together.
+///
+/// # Errors
+/// One of them is gone.
+pub fn usage(pids: &[u32]) -> Result<Usage, Failed> {
+    pids.iter().try_fold(Usage::default(), |all, pid| Ok(all.and(Usage::of(*pid)?)))
+}
