@@ -68,6 +68,8 @@ pub(super) enum Act {
         id: u32,
         operation: u32,
         lines: Parts,
+        /// Every line that the reservation ever had is in the case.
+        whole: bool,
     },
     /// Parts of the case's pools; `whole` means all that is held. If it may come late, the pools it would take from.
     Commit {

@@ -7,7 +7,7 @@ use super::{
     Case, ClockBound, Step,
     act::{Act, After, Judged, Parts, Reserve, Way},
 };
-use crate::history::{Action, Held, History, Line, Operation, Told, article};
+use crate::history::{Action, End, Held, History, Line, Operation, Told, article};
 use known::Known;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
             Action::Extend { .. } => self.extended(name, operation)?,
             _ => self.changed(name, end, |_| 1)?,
         };
-        if matches!(judged, Judged::NotHeld) && self.may_lack(name, action) {
+        if matches!(judged, Judged::NotHeld) && self.may_lack(name, action) || self.sold_elsewhere(operation) {
             return None;
         }
         let parts = |lines: &[Line]| (self.parts(lines), lines.is_empty());
@@ -231,7 +231,10 @@ impl<'a> Builder<'a> {
                 let owner = self.owner(owner);
                 Act::Reserve(Reserve { id, asked, got, least, exact, ttl_ms: *ttl_ms, cart, owner })
             }
-            Action::Replace { lines, .. } => Act::Replace { id, operation: own?, lines: self.parts(lines) },
+            Action::Replace { lines, .. } => {
+                let whole = self.reservations.get(name).is_some_and(|(_, whole)| *whole);
+                Act::Replace { id, operation: own?, lines: self.parts(lines), whole }
+            }
             Action::Commit { parts: lines, keep_rest, revive, .. } => {
                 let (parts, whole) = parts(lines);
                 let pools = known.pools.get(name).into_iter().flatten().filter_map(|pool| self.sku(pool));
@@ -253,6 +256,17 @@ impl<'a> Builder<'a> {
             }
         };
         Some((act, judged))
+    }
+
+    /// Whether a late commit found its end reached by lines that are not in the case: of those that are it sold nothing, then
+    /// or before.
+    fn sold_elsewhere(&self, operation: &Operation) -> bool {
+        match (&operation.action, &operation.end) {
+            (Action::Commit { revive: true, .. }, End::Done { told: Told::Reservation(held), replayed: true, .. }) => {
+                held.lines.iter().all(|line| line.committed == 0 || self.sku(&line.sku).is_none())
+            }
+            _ => false,
+        }
     }
 
     /// Whether an action names a part that its reservation may not have (any more): then what was not found may be that line.

@@ -20,7 +20,7 @@ impl Shelf {
         let end = &step.end;
         Ok(match &step.act {
             Act::Reserve(reserve) => return self.reserve(reserve, step, bound),
-            Act::Replace { id, operation, lines } => self.replace(*id, *operation, lines, end),
+            Act::Replace { id, operation, lines, whole } => self.replace(*id, *operation, (lines, *whole), end),
             Act::Commit { id, operation, parts, whole, keep_rest, revive } => {
                 let parts = (!whole).then_some(parts);
                 if revive.is_some() {

@@ -71,7 +71,7 @@ impl Shelf {
         lines
     }
 
-    pub(super) fn replace(&mut self, id: u32, operation: u32, lines: &Parts, end: &Judged) -> bool {
+    pub(super) fn replace(&mut self, id: u32, operation: u32, (lines, whole): (&Parts, bool), end: &Judged) -> bool {
         match end {
             Judged::Over => return self.is_over(id),
             Judged::NotHeld => return !self.holds.contains_key(&id),
@@ -98,7 +98,8 @@ impl Shelf {
         let fits = more.iter().all(|(sku, units)| *units == 0 || *units <= self.sellable(*sku));
         let Some(hold) = self.holds.get(&id) else { return false };
         let sold = hold.lines.iter().any(|line| line.committed > 0);
-        let over = !hold.lines.is_empty() && hold.lines.iter().all(|line| line.held == 0);
+        // With lines of other SKUs it may be held by those.
+        let over = whole && !hold.lines.is_empty() && hold.lines.iter().all(|line| line.held == 0);
         if sold || over || !fits || !self.is_allowed(lines, hold.owner, id) {
             return false;
         }
