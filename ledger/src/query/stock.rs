@@ -207,11 +207,12 @@ impl Ledger {
     /// On hand of a pool by the books, and its last movement. None if it was never stocked.
     pub fn last_movement(&self, pool: &PoolKey) -> Option<LastMovement> {
         let at = self.stock.find_key(pool)?;
-        let found = self.stock.pool(at);
+        let (found, counted) = (self.stock.pool(at), self.stock.counted(at));
         Some(LastMovement {
             on_hand: Quantity::most(found.books.on_hand),
             at: found.last.map(|spot| spot.at(self.shard)),
-            counts: self.stock.counted(at).number,
+            counts: counted.number,
+            counted_at: counted.at,
         })
     }
 
@@ -233,6 +234,8 @@ pub struct LastMovement {
     pub at: Option<Position>,
     /// How many counts corrected it.
     pub counts: u64,
+    /// The moment of the newest of them; 0 if there was none.
+    pub counted_at: TimeMs,
 }
 
 /// What is known of an operation.

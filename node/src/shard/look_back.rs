@@ -138,7 +138,7 @@ async fn books_at(
     deadline: Instant,
 ) -> Result<Option<(Quantity, Seen)>, Failure> {
     let Some(now) = core.hot().ledger.last_movement(pool) else { return Ok(None) };
-    let mut back = Back { on_hand: i128::from(now.on_hand.units()), withdrawn: BTreeMap::new() };
+    let mut back = Back { on_hand: i128::from(now.on_hand.units()), counts: 0, withdrawn: BTreeMap::new() };
     let (mut at, mut walked, mut blocks) = (now.at, 0, 0);
     let mut read: Option<Block> = None;
     let reached = loop {
@@ -190,8 +190,8 @@ async fn books_at(
     };
     let moment = match moment {
         Moment::Time(time) => time,
-        // Its own time is not kept. A block that is kept no more is older than any count that could be newer.
-        Moment::Entry(..) => reached.unwrap_or(TimeMs(0)),
+        // Its own time is not kept. Where the block is kept no more either, it is no older than the counts before it.
+        Moment::Entry(..) => reached.unwrap_or(if back.counts == 0 { now.counted_at } else { TimeMs(0) }),
     };
     Ok(Some((back.on_hand()?, Seen { moment, counts: now.counts })))
 }
@@ -199,6 +199,8 @@ async fn books_at(
 /// On hand, on the way back.
 struct Back {
     on_hand: i128,
+    /// Counts that were passed.
+    counts: u64,
     /// Units that were on their way out of the house and came back, by reservation: they had never left it.
     withdrawn: BTreeMap<ReservationId, i64>,
 }
@@ -210,7 +212,7 @@ impl Back {
         let stayed = movement.reservation.map(|id| self.withdrawn.entry(id).or_default());
         match (movement.kind, stayed) {
             // What another count corrected was not there before either: corrected twice it would be wrong.
-            (MovementKind::Count, _) => {}
+            (MovementKind::Count, _) => self.counts += 1,
             (MovementKind::Withdraw, Some(stayed)) if delta > 0 => *stayed += delta,
             (MovementKind::Prepare, Some(stayed)) if delta < 0 && *stayed > 0 => *stayed += delta,
             _ => self.on_hand -= i128::from(delta),
