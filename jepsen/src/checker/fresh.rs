@@ -124,9 +124,12 @@ fn brings(action: &Action) -> u64 {
     }
 }
 
+/// A balance that an answer showed: as of which entry, whether a read showed it, and in which answer.
+type Shown<'a> = (At, bool, &'a Balance, &'a Answer<'a>);
+
 /// What came in is the same in every answer as of one entry, never less as of a later one, and more by each receipt.
 fn pools(answers: &[Answer<'_>]) -> Vec<Broken> {
-    let mut pools: BTreeMap<(u32, &str), Vec<(At, bool, &Balance, &Answer<'_>)>> = BTreeMap::new();
+    let mut pools: BTreeMap<(u32, &str), Vec<Shown<'_>>> = BTreeMap::new();
     for answer in answers {
         let of = match answer.told {
             Told::Seen { of, .. } => of,
