@@ -78,11 +78,11 @@ fn refused(journal: &[(u32, u64, Bytes)], why: &str) {
 #[test]
 fn a_right_journal_is_followed_and_adds_up() {
     let (ledger, journal) = story();
-    let followed = follow(SHARD, true, &journal).ok().expect("it is right");
+    let followed = follow(SHARD, true, &journal).expect("it is right");
     assert_eq!(agrees(&followed, &ledger), Ok(2));
     // So is the end of one, whose first movements name what is below its floor.
     for from in 1..journal.len() {
-        let part = follow(SHARD, false, &journal[from..]).ok().expect("it is right");
+        let part = follow(SHARD, false, &journal[from..]).expect("it is right");
         assert_eq!(part.last, followed.last);
         assert_eq!(same(&part, &followed), Ok(()));
         assert_eq!(same(&followed, &part), Ok(()));
@@ -133,7 +133,7 @@ fn movements_that_name_another_one_before_them_are_refused() {
 #[test]
 fn replicas_with_other_blocks_and_sums_that_are_not_the_books_are_refused() {
     let (mut ledger, journal) = story();
-    let followed = || follow(SHARD, true, &journal).ok().expect("it is right");
+    let followed = || follow(SHARD, true, &journal).expect("it is right");
     let mut other = followed();
     other.blocks.insert((1, 12), BlockHash(7));
     assert!(same(&followed(), &other).is_err());

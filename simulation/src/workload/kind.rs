@@ -47,7 +47,7 @@ impl Kind {
 /// What is set for a SKU before anyone comes; none: nothing.
 pub fn first_settings(number: u64, stock: u64) -> Option<Settings> {
     match Kind::of(number) {
-        Kind::Plain if number % 2 == 0 => Some(Settings { cancel: true, ..Settings::default() }),
+        Kind::Plain if number.is_multiple_of(2) => Some(Settings { cancel: true, ..Settings::default() }),
         Kind::Plain | Kind::Kept => None,
         Kind::Shipped => Some(Settings { on_ship: true, ..Settings::default() }),
         Kind::Ruled => Some(Settings { owner_units: Some((stock / 2).max(1)), ..Settings::default() }),
