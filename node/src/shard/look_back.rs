@@ -209,14 +209,18 @@ impl Back {
     /// Takes a movement back.
     fn over(&mut self, movement: &Movement) {
         let delta = movement.delta.on_hand;
-        let stayed = movement.reservation.map(|id| self.withdrawn.entry(id).or_default());
-        match (movement.kind, stayed) {
+        match (movement.kind, movement.reservation) {
             // What another count corrected was not there before either: corrected twice it would be wrong.
-            (MovementKind::Count, _) => self.counts += 1,
-            (MovementKind::Withdraw, Some(stayed)) if delta > 0 => *stayed += delta,
-            (MovementKind::Prepare, Some(stayed)) if delta < 0 && *stayed > 0 => *stayed += delta,
-            _ => self.on_hand -= i128::from(delta),
+            (MovementKind::Count, _) => return self.counts += 1,
+            (MovementKind::Withdraw, Some(id)) if delta > 0 => return *self.withdrawn.entry(id).or_default() += delta,
+            (MovementKind::Prepare, Some(id)) if delta < 0 => {
+                if let Some(stayed) = self.withdrawn.get_mut(&id).filter(|stayed| **stayed > 0) {
+                    return *stayed += delta;
+                }
+            }
+            _ => {}
         }
+        self.on_hand -= i128::from(delta);
     }
 
     fn on_hand(&self) -> Result<Quantity, Failure> {
