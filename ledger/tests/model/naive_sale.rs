@@ -107,7 +107,7 @@ impl Naive {
         hold.counted = skus;
         hold.revision += 1;
         hold.last = last.unwrap_or(hold.last);
-        Ok((self.told(at), Some(self.holds[at].last)))
+        Ok((self.told(at), last))
     }
 
     /// A pool holds other units for a reservation.
