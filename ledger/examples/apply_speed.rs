@@ -52,7 +52,7 @@ fn operation(number: u64) -> OperationId {
 
 fn command(body: Body) -> Command {
     let context = Context { principal: "shop".parse().expect("a principal"), ..Context::default() };
-    Command { context, not_after: TimeMs::MAX, attempt: 1, body }
+    Command { context, not_after: TimeMs::MAX, attempt: 1, heard: true, body }
 }
 
 fn scatter(number: u64) -> u64 {

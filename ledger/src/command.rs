@@ -42,6 +42,10 @@ pub struct Command {
     pub not_after: TimeMs,
     /// Which sending of the same id this is, from 1.
     pub attempt: u32,
+    /// Whoever proposed it had heard, after it was asked, of all that the homes of holds in this shard had decided by then.
+    /// Else units held for carts of other shards may be free already, and a refusal that needs them is
+    /// [`Contended`](crate::outcome::Refusal::Contended).
+    pub heard: bool,
     /// What is asked.
     pub body: Body,
 }

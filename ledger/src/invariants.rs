@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Cart, Due, EndedBy, Ledger, PoolRef, Reservation, RoundKind},
+    state::{Cart, Due, EndedBy, Holding, Ledger, PoolRef, Reservation, RoundKind},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -218,14 +218,21 @@ impl Ledger {
             }
         }
         let (mut undecided, mut idle) = (0, 0);
+        let mut holding = Holding::default();
         for (id, part) in &self.parts {
             undecided += usize::from(part.undecided.is_some());
             idle += usize::from(part.idle());
+            if part.holds() {
+                holding.add(part.home);
+            }
             let kept = part.undecided.is_none_or(|since| self.undecided.contains(&Due::new(since, *id)))
                 && (!part.idle() || self.idle_parts.contains(&(part.home, part.number, id.to_bytes())));
             if !kept || (part.undecided.is_none() && part.lines.iter().any(|line| line.extra > 0)) {
                 wrong(format!("part {id} is held in a way nobody would find: {part:?}"));
             }
+        }
+        if holding != self.holding {
+            wrong(format!("carts hold units as {holding:?}, but {:?} is listed", self.holding));
         }
         if undecided != self.undecided.len() || idle != self.idle_parts.len() {
             wrong(format!("{undecided} parts are undecided and {idle} idle, but others are listed"));

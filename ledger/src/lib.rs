@@ -25,7 +25,7 @@
 //!     kind: PoolKind::Now,
 //!     lot: Lot::default(),
 //! };
-//! let ask = |body| Command { context: Context::default(), not_after: now.plus(DurationMs::seconds(10)), attempt: 1, body };
+//! let ask = |body| Command { context: Context::default(), not_after: now.plus(DurationMs::seconds(10)), attempt: 1, heard: false, body };
 //!
 //! // Three pairs arrive; a shopper asks for two of them for a quarter of an hour.
 //! # let mut uuid = (u128::from(now.0) << 80).to_be_bytes();
@@ -103,7 +103,7 @@ pub use digest::{Accumulator, Digest};
 pub use invariants::Violation;
 pub use journal::BlockHash;
 pub use limits::chosen_ttl;
-pub use query::{ExpiringPage, ExpiringView, Fresh, LastMovement, Lookup, Remembered, Totals};
+pub use query::{ExpiringPage, ExpiringView, Fresh, LastMovement, Lookup, Remembered, Totals, Untold};
 pub use records::RecordKey;
 pub use state::{BucketRange, Changes, Ledger, Loader, MetaState};
 pub use validate::{validate, validate_settings};

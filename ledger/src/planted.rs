@@ -77,6 +77,7 @@ bugs! {
     LastUnitRefused "last-unit-refused" "P3" "The last unit of a pool is not sold: off by one."
     OneUnitMore "one-unit-more" "P2" "A receipt of several units books one more."
     OverdueFreeTwice "overdue-free-twice" "P2" "Units of overdue holds that are not swept yet are counted as free twice."
+    UnsettledAsHeld "unsettled-as-held" "P3" "A refusal counts on holds of other homes' carts as they were last told, without asking the homes."
     UndecidedAsSold "undecided-as-sold" "P3" "A refusal that needs undecided units is a plain shortage."
     RestStaysHeld "rest-stays-held" "P3" "What a commit in part leaves over stays held, asked for or not."
     SoldAndKept "sold-and-kept" "P1" "A commit sells units and puts them back on the shelf."

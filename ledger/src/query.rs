@@ -1,7 +1,9 @@
 //! Read-only answers, all at the ledger's clock: what is overdue counts as given back, swept or not.
 
+mod hearing;
 mod stock;
 
+pub use hearing::Untold;
 pub use stock::{ExpiringPage, ExpiringView, LastMovement, Remembered};
 
 use crate::{
@@ -133,7 +135,7 @@ impl Ledger {
         // Of a cart over several shards only what is here can be told; it may still be refused elsewhere.
         let whole = !spans(&reserve.shards, self.shard);
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        let granting = Granting::of(reserve, whole);
+        let granting = Granting::of(reserve, whole, command.heard);
         let lines = || own_lines(&reserve.lines, &reserve.shards, self.shard);
         let mut judged = |now| plan(self, &granting, lines(), &mut wants, now);
         let Err(refusal) = judged(clock) else { return Fresh::Propose };
@@ -164,7 +166,8 @@ impl Ledger {
             return Verdict::Refused(Refusal::Late);
         }
         let mut wants = Vec::with_capacity(reserve.lines.len());
-        let granting = Granting::of(reserve, !spans(&reserve.shards, self.shard));
+        // Nobody is asked for its sake: what is held here counts as held.
+        let granting = Granting::of(reserve, !spans(&reserve.shards, self.shard), true);
         let lines = own_lines(&reserve.lines, &reserve.shards, self.shard);
         match plan(self, &granting, lines, &mut wants, clock) {
             Ok(()) => Verdict::Done(Done::Reserved(told(&self.stock, reserve, &wants, clock.plus(reserve.ttl)))),

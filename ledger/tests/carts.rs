@@ -10,6 +10,8 @@ mod faults;
 mod formats;
 #[path = "carts/formats_sale.rs"]
 mod formats_sale;
+#[path = "carts/hearing.rs"]
+mod hearing;
 #[path = "carts/journal.rs"]
 mod journal;
 #[path = "carts/keeping.rs"]

@@ -29,7 +29,7 @@ fn context() -> Context {
 }
 
 fn asked(body: Body) -> Command {
-    Command { context: context(), not_after: BASE.plus(DurationMs::seconds(10)), attempt: 2, body }
+    Command { context: context(), not_after: BASE.plus(DurationMs::seconds(10)), attempt: 2, heard: false, body }
 }
 
 fn lot_pool() -> PoolKey {

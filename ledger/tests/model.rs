@@ -479,7 +479,7 @@ impl World {
         };
         let request_id = format!("r{}", self.made).parse().expect("a request id");
         let context = Context { request_id, ..Context::default() };
-        let command = Command { context, not_after, attempt: ask.attempt, body };
+        let command = Command { context, not_after, attempt: ask.attempt, heard: true, body };
         self.sent.push(command.clone());
         command
     }

@@ -188,7 +188,7 @@ impl Story {
         let not_after =
             words.named.get("until").map_or(self.now.plus(DurationMs::seconds(10)), |until| BASE.plus(duration(until)));
         let attempt = words.named.get("try").map_or(1, |attempt| attempt.parse().expect("a number"));
-        Command { context: Context::default(), not_after, attempt, body }
+        Command { context: Context::default(), not_after, attempt, heard: true, body }
     }
 
     fn apply(&mut self, commands: Vec<Command>) -> Vec<Outcome> {

@@ -265,11 +265,8 @@ fn body() -> BoxedStrategy<Body> {
 }
 
 fn any_batch() -> impl Strategy<Value = Batch> {
-    let command = (body(), moment(), any::<u32>()).prop_map(|(body, not_after, attempt)| Command {
-        context: Context::default(),
-        not_after,
-        attempt,
-        body,
+    let command = (body(), moment(), any::<u32>(), any::<bool>()).prop_map(|(body, not_after, attempt, heard)| {
+        Command { context: Context::default(), not_after, attempt, heard, body }
     });
     let time = prop_oneof![8 => (BASE.0..BASE.0 + 200_000).prop_map(TimeMs), 1 => moment()];
     (time, any::<bool>(), vec(command, 0..12)).prop_map(|(time, digest, commands)| Batch {

@@ -188,7 +188,7 @@ async fn propose(replica: &Replica, message: Message) -> Result<Outcome, Failure
 }
 
 fn command(message: Message) -> Command {
-    Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, body: Body::Cart(message) }
+    Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, heard: false, body: Body::Cart(message) }
 }
 
 /// Has messages decided by the shard they are for. What fails is left out: it will be sent again.

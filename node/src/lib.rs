@@ -13,6 +13,7 @@ pub mod courier;
 pub mod environment;
 pub mod failpoint;
 pub mod formation;
+pub mod inquiry;
 pub mod node;
 pub mod peer;
 pub mod reseed;

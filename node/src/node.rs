@@ -229,7 +229,10 @@ impl Node {
                 self.guard(&replica);
                 if shard != ShardId::META {
                     let router = crate::router::Router::new(self.clone());
-                    tokio::spawn(crate::courier::run(router, Arc::downgrade(&replica)));
+                    tokio::spawn(crate::courier::run(router.clone(), Arc::downgrade(&replica)));
+                    if let Some(questions) = replica.take_questions() {
+                        tokio::spawn(crate::inquiry::run(router, Arc::downgrade(&replica), questions));
+                    }
                 }
                 Some(replica)
             }
@@ -364,6 +367,7 @@ async fn begin_shards(node: std::sync::Weak<Node>, formation: Arc<Formation>) {
                     context: Context::default(),
                     not_after: TimeMs::MAX,
                     attempt: 1,
+                    heard: false,
                     body: Body::Meta(Meta::Form(formation.command())),
                 };
                 let deadline = Instant::now() + Duration::from_secs(5);

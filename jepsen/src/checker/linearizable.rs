@@ -314,7 +314,7 @@ fn mark(taken: &[u64], states: &[Shelf]) -> [u64; 2] {
 #[cfg(test)]
 mod tests {
     use super::{super::tell::*, *};
-    use crate::history::{End, Told};
+    use crate::history::{Action, End, Settings, Told};
 
     const BOUND: ClockBound = ClockBound(500);
 
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn units_that_a_cart_gave_back_may_be_missed_until_it_is_told_as_settled() {
+    fn units_that_a_cart_gave_back_can_be_had_whether_it_is_told_as_settled_or_not() {
         let told = |settled| {
             let mut back = reservation("released", &[("cup", [0, 0, 1, 0]), ("mug", [0, 0, 1, 0])]);
             if let End::Done { told: Told::Reservation(view), .. } = &mut back {
@@ -509,8 +509,41 @@ mod tests {
                 (6, 7, reserve("b", &[("mug", 1)], 900_000), short),
             ]))
         };
-        assert!(told(false));
-        assert!(!told(true));
+        assert!(!told(false) && !told(true));
+    }
+
+    #[test]
+    fn what_a_sold_cart_took_back_may_be_missed_until_it_is_told_as_settled() {
+        let told = |settled| {
+            let all = &[("mug", 1), ("cup", 1)];
+            let view = |cancelled: bool| {
+                let mut end = reservation("committed", &[("cup", [0, 1, 0, 0]), ("mug", [0, 1, 0, 0])]);
+                if let End::Done { told: Told::Reservation(view), .. } = &mut end {
+                    view.settled = settled || !cancelled;
+                    view.lines.iter_mut().for_each(|line| line.cancelled = u64::from(cancelled));
+                }
+                end
+            };
+            let parts = all.iter().map(|(sku, units)| line(sku, *units)).collect();
+            let cancel = Action::Cancel { id: "a".to_owned(), operation: "x".to_owned(), parts };
+            let ruled = |name: &str| {
+                let settings = Settings { cancel: true, ..Settings::default() };
+                let (id, sku) = (format!("set {name}"), name.to_owned());
+                let action = Action::Configure { id, sku, version: 0, settings: settings.clone() };
+                (0, 1, action, done(Told::Settings { version: 1, settings }))
+            };
+            sku(&history(vec![
+                ruled("mug"),
+                ruled("cup"),
+                stocked(1),
+                (0, 1, receive("s", "cup", 1), done(Told::Balance(balance("cup", 1, 0)))),
+                (2, 3, reserve("a", all, 900_000), held(all)),
+                (4, 5, commit("a"), view(false)),
+                (6, 7, cancel, view(true)),
+                (8, 9, reserve("b", &[("mug", 1)], 900_000), refused("INSUFFICIENT_STOCK", vec![line("mug", 0)])),
+            ]))
+        };
+        assert!(told(false) && !told(true));
     }
 
     /// Each SKU alone has an order; both together have none.

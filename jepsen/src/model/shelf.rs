@@ -57,8 +57,8 @@ pub(super) struct Hold {
     pub(super) owner: u32,
     /// How much of its deadline is grace, once it was moved by one.
     pub(super) grace_ms: Option<u64>,
-    /// Units that a cart gave back, of which nobody was told that its shards have carried that out. Until they have, the
-    /// units can't be had, and who asks for them may be refused.
+    /// Sold units of a cart that came back, of which nobody was told that its shards have carried that out. Until they have,
+    /// who asks for them may be refused.
     pub(super) late: BTreeMap<u16, u64>,
 }
 
@@ -204,8 +204,9 @@ impl Hold {
         }
     }
 
-    /// Units that are free at home, and elsewhere once its shard has heard of it.
-    pub(super) fn gives_back(&mut self, sku: u16, units: u64) {
+    /// What was sold is free at home, and elsewhere once its shard has heard of it: before a refusal homes are asked about
+    /// what is held, not about what is sold.
+    pub(super) fn takes_back(&mut self, sku: u16, units: u64) {
         if self.cart && units > 0 {
             *self.late.entry(sku).or_default() += units;
         }

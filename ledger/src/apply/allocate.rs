@@ -91,16 +91,14 @@ pub(crate) fn place(
     for line in open {
         let pools: Vec<PoolRef> = line.pools(stock).collect();
         let taken = |pool: &PoolRef| named.get(pool).map_or(0, |at| u64::from(wants[*at].asked));
-        let candidates = |sellable: fn(&Stock, PoolRef, TimeMs) -> u64| -> Vec<Candidate<'_>> {
+        let candidates = |sellable: &dyn Fn(PoolRef) -> u64| -> Vec<Candidate<'_>> {
             let candidate = |pool: &PoolRef| Candidate {
                 location: &stock.pool(*pool).key.location,
-                free: sellable(stock, *pool, now)
-                    .saturating_add(u64::from(granting.mine(*pool)))
-                    .saturating_sub(taken(pool)),
+                free: sellable(*pool).saturating_add(u64::from(granting.mine(*pool))).saturating_sub(taken(pool)),
             };
             pools.iter().map(candidate).collect()
         };
-        let free = candidates(Stock::sellable_at);
+        let free = candidates(&|pool| stock.sellable_at(pool, now));
         let settings = &stock.sku(line.sku).settings;
         let default = default_policy();
         let policy = settings.rest.as_ref().and_then(|rest| rest.allocation.as_ref()).unwrap_or(&default);
@@ -116,7 +114,9 @@ pub(crate) fn place(
                         earliest: earliest(stock, &pools, &free, line, now),
                     }),
                 }
-                if allocate(policy, &candidates(Stock::sellable_with_loose), demand).is_err() {
+                let loose_by = granting.loose_by(now);
+                let could = candidates(&|pool| stock.sellable_with_loose(pool, now, loose_by));
+                if allocate(policy, &could, demand).is_err() {
                     lacking.would_do = false;
                     if lack == Lack::Policy {
                         return Err(Refusal::PolicyUnsatisfiable);

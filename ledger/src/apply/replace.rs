@@ -69,6 +69,7 @@ impl Entry<'_> {
             zone: replace.zone,
             of: Some(id),
             mine: &mine,
+            heard: command.heard,
         };
         let wants = self.grant_lines(&granting, own_lines(&replace.lines, &replace.shards, home))?;
         self.answers(&replace.shards)?;

@@ -51,13 +51,21 @@ pub(crate) struct Granting<'a> {
     pub(crate) of: Option<ReservationId>,
     /// Those units, by pool.
     pub(crate) mine: &'a [(PoolRef, u32)],
+    /// What other homes decided was heard: see [`Command::heard`].
+    pub(crate) heard: bool,
 }
 
 impl<'a> Granting<'a> {
     /// For a reserve.
-    pub(crate) fn of(reserve: &'a Reserve, whole: bool) -> Self {
+    pub(crate) fn of(reserve: &'a Reserve, whole: bool, heard: bool) -> Self {
         let Reserve { namespace, owner, best_effort, zone, .. } = reserve;
-        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone, of: None, mine: &[] }
+        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone, of: None, mine: &[], heard }
+    }
+
+    /// The holds of other homes' carts with a deadline up to then may be free any moment: those that are overdue, or all if
+    /// it was not heard what their homes decided.
+    pub(crate) fn loose_by(&self, now: TimeMs) -> TimeMs {
+        if self.heard || planted::on(Bug::UnsettledAsHeld) { now } else { TimeMs::MAX }
     }
 
     /// Units of that pool that it has already.
@@ -177,9 +185,10 @@ fn grant(
         return Ok(());
     }
     let mine = |want: &Want| u64::from(granting.mine(want.pool));
-    let could = |want: &Want| stock.sellable_with_loose(want.pool, now).saturating_add(mine(want));
+    let loose_by = granting.loose_by(now);
+    let could = |want: &Want| stock.sellable_with_loose(want.pool, now, loose_by).saturating_add(mine(want));
     let enough = lacking.would_do && wants.iter().all(|want| could(want) >= u64::from(want.required));
-    let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, now);
+    let some = |want: &Want| could(want) > 0 || stock.loose_for(want.pool, want.policy > 0, loose_by);
     if !planted::on(Bug::UndecidedAsSold) && enough && (!whole || lacking.any() || wants.iter().any(some)) {
         return Err(Refusal::Contended);
     }
@@ -256,7 +265,7 @@ impl Entry<'_> {
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
         let lines = own_lines(&reserve.lines, &reserve.shards, self.ledger.shard);
-        self.grant_into(&Granting::of(reserve, true), lines, wants)
+        self.grant_into(&Granting::of(reserve, true, command.heard), lines, wants)
     }
 
     /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.

@@ -44,6 +44,7 @@ impl Entry<'_> {
             zone: 0,
             of: Some(id),
             mine: &[],
+            heard: command.heard,
         };
         let wants = self.grant_lines(&granting, own.iter().copied()).map_err(|refusal| match refusal {
             Refusal::Contended => Refusal::Contended,

@@ -93,10 +93,10 @@ fn limits(ledger: &Ledger, granting: &Granting<'_>, asked: &Asked<'_>, now: Time
         return Ok(());
     }
     let used = |firm| ledger.used(asked.sku, granting.owner, now, granting.of, firm);
-    if exceeded(asked, used(false)).is_none() {
+    if exceeded(asked, used(None)).is_none() {
         return Ok(());
     }
-    match exceeded(asked, used(true)) {
+    match exceeded(asked, used(Some(granting.loose_by(now)))) {
         Some(exceeded) => Err(Refusal::LimitExceeded(exceeded)),
         // Another shard may give back any moment what stands in the way.
         None => Err(Refusal::Contended),

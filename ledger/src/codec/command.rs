@@ -87,6 +87,8 @@ struct CommandMsg {
     not_after: u64,
     #[prost(uint32, tag = "6")]
     attempt: u32,
+    #[prost(bool, tag = "7")]
+    heard: bool,
     #[prost(oneof = "BodyMsg", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 40")]
     body: Option<BodyMsg>,
 }
@@ -418,6 +420,7 @@ impl From<&Command> for CommandMsg {
             trace_parent: command.context.trace_parent.to_shared(),
             not_after: command.not_after.0,
             attempt: command.attempt,
+            heard: command.heard,
             body: Some(BodyMsg::from(&command.body)),
         }
     }
@@ -437,6 +440,7 @@ impl TryFrom<CommandMsg> for Command {
             },
             not_after: TimeMs(message.not_after),
             attempt: message.attempt,
+            heard: message.heard,
             body: body.try_into()?,
         })
     }

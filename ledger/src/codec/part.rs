@@ -113,6 +113,8 @@ struct RoundMsg {
     print: u64,
     #[prost(message, repeated, tag = "16")]
     own: Vec<RoundOwnMsg>,
+    #[prost(bool, tag = "17")]
+    heard: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -219,6 +221,7 @@ impl From<&Round> for RoundMsg {
             best_effort: round.best_effort,
             not_after: round.not_after.0,
             attempt: round.attempt,
+            heard: round.heard,
             operation_high: operation.map(|(high, _)| high),
             operation_low: operation.map(|(_, low)| low),
             wanted: round
@@ -366,6 +369,7 @@ impl RoundMsg {
             best_effort: self.best_effort,
             not_after: TimeMs(self.not_after),
             attempt: self.attempt,
+            heard: self.heard,
             operation,
             wanted: self.wanted.into_iter().map(wanted).collect::<Result<_, Corrupt>>()?,
             granted: self.granted.into_iter().map(Granted::try_from).collect::<Result<_, _>>()?,

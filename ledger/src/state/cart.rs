@@ -99,6 +99,7 @@ pub(crate) struct Round {
     /// Of the request, for the memory of its outcome.
     pub(crate) not_after: TimeMs,
     pub(crate) attempt: u32,
+    pub(crate) heard: bool,
     pub(crate) operation: Option<OperationId>,
     /// Hash of the operation's request; 0 for a reserve, whose own is kept beside it.
     pub(crate) print: u64,
@@ -253,7 +254,7 @@ impl Ledger {
             }),
         };
         let context = to.context.as_deref().cloned().unwrap_or_default();
-        Some(Command { context, not_after: TimeMs(u64::MAX), attempt: 1, body: Body::Cart(message) })
+        Some(Command { context, not_after: TimeMs(u64::MAX), attempt: 1, heard: false, body: Body::Cart(message) })
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
-pub(crate) use part::{Part, PartGranted, PartLine};
+pub(crate) use part::{Holding, Part, PartGranted, PartLine};
 pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Rares, Reservation, ReservationLook, line_view};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
 pub(crate) use transit::Transit;
@@ -91,6 +91,8 @@ pub struct Ledger {
     pub(crate) undecided: BTreeSet<Due>,
     /// Those that can be forgotten once home's floor is above their number.
     pub(crate) idle_parts: BTreeSet<(ShardId, Number, [u8; 16])>,
+    /// Homes of those with told holds.
+    pub(crate) holding: Holding,
     /// What each home said is its floor.
     pub(crate) floors: BTreeMap<ShardId, (Number, Mark)>,
     pub(crate) dirty: Dirty,
@@ -128,6 +130,7 @@ impl Ledger {
             parts: Map::default(),
             undecided: BTreeSet::new(),
             idle_parts: BTreeSet::new(),
+            holding: Holding::default(),
             floors: BTreeMap::new(),
             dirty: Dirty::default(),
             cold: Cold::default(),

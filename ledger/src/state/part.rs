@@ -11,6 +11,7 @@ use crate::{
     settings::Terms,
     types::{ReservationId, ShardId, TimeMs},
 };
+use std::collections::BTreeMap;
 
 /// One reservation at a participant.
 #[derive(Clone, Debug)]
@@ -70,7 +71,39 @@ impl PartLine {
 impl Part {
     /// Whether nothing is held or undecided here: then it is needed only to know old messages by.
     pub(crate) fn idle(&self) -> bool {
-        self.undecided.is_none() && self.lines.iter().all(|line| line.truth.held == 0)
+        self.undecided.is_none() && !self.holds()
+    }
+
+    /// Whether home last told that units are held here.
+    pub(crate) fn holds(&self) -> bool {
+        self.lines.iter().any(|line| line.truth.held > 0)
+    }
+}
+
+/// How many carts of each home hold units here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holding(BTreeMap<ShardId, u64>);
+
+impl Holding {
+    pub(crate) fn add(&mut self, home: ShardId) {
+        *self.0.entry(home).or_default() += 1;
+    }
+
+    pub(crate) fn take(&mut self, home: ShardId) {
+        if let Some(carts) = self.0.get_mut(&home) {
+            *carts -= 1;
+            if *carts == 0 {
+                self.0.remove(&home);
+            }
+        }
+    }
+
+    pub(crate) fn homes(&self) -> impl Iterator<Item = ShardId> + '_ {
+        self.0.keys().copied()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -103,6 +136,9 @@ impl Ledger {
             if line.truth.held > 0 {
                 pool.told.add(due, u64::from(line.truth.held));
             }
+        }
+        if part.holds() {
+            self.holding.add(part.home);
         }
         if let Some(since) = part.undecided {
             self.undecided.insert(Due::new(since, id));

@@ -129,14 +129,15 @@ impl Pool {
         self.books.available + (overdue - overdue.min(self.books.short))
     }
 
-    /// Units that another shard may give back any moment: undecided, or overdue by what their home told.
-    pub(crate) fn loose(&self, now: TimeMs) -> u64 {
-        self.undecided + self.told.units_by(now)
+    /// Units that another shard may give back any moment: undecided, or of holds that may be over since `by`, as their
+    /// homes told their deadlines.
+    pub(crate) fn loose(&self, by: TimeMs) -> u64 {
+        self.undecided + self.told.units_by(by)
     }
 
-    /// Units free if all that is loose were given back as well: a shortage is paid off first.
-    fn available_with_loose(&self, now: TimeMs) -> u64 {
-        let back = self.overdue(now) + self.loose(now);
+    /// Units free at `now` if all that is loose were given back as well: a shortage is paid off first.
+    fn available_with_loose(&self, now: TimeMs, loose_by: TimeMs) -> u64 {
+        let back = self.overdue(now) + self.loose(loose_by);
         self.books.available + (back - back.min(self.books.short))
     }
 
@@ -197,20 +198,20 @@ impl Stock {
     }
 
     /// Units a pool could give if all that is loose were given back.
-    pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs) -> u64 {
+    pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs, loose_by: TimeMs) -> u64 {
         let pool = self.pool(at);
-        pool.available_with_loose(now).saturating_sub(self.settings(pool).safety_stock)
+        pool.available_with_loose(now, loose_by).saturating_sub(self.settings(pool).safety_stock)
     }
 
     /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
-    pub(crate) fn loose_for(&self, at: PoolRef, chosen: bool, now: TimeMs) -> bool {
+    pub(crate) fn loose_for(&self, at: PoolRef, chosen: bool, by: TimeMs) -> bool {
         let pool = self.pool(at);
         if !chosen {
-            return pool.loose(now) > 0;
+            return pool.loose(by) > 0;
         }
         let of = |other: &Pool| other.key.kind == pool.key.kind && other.key.lot == pool.key.lot;
         let others = self.sku(pool.sku).pools.iter().map(|other| self.pool(*other));
-        others.filter(|other| of(other)).any(|other| other.loose(now) > 0)
+        others.filter(|other| of(other)).any(|other| other.loose(by) > 0)
     }
 
     /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.

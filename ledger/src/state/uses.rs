@@ -5,7 +5,7 @@
 //! limit had when it was made. A part that counts no more is dropped some entries later, and the record with its last
 //! part.
 
-use super::{Dirty, Ledger, Map, Mark, Part, PoolRef, Set, SkuRef, Stock};
+use super::{Dirty, Ledger, Map, Mark, Part, PoolRef, Set, SkuEntry, SkuRef, Stock};
 use crate::{
     records::{OWNER_USE, put_owner},
     types::{Owner, ReservationId, TimeMs},
@@ -166,21 +166,21 @@ impl Uses {
 
 impl Ledger {
     /// What an owner uses of the limits of a SKU at `clock`; holds that are over by then do not count. `except` is a
-    /// reservation that is about to be replaced. `firm` leaves out what another shard may give back any moment: what
-    /// is undecided, or over by what its home told.
+    /// reservation that is about to be replaced. `firm_after` leaves out what another shard may give back any
+    /// moment: what is undecided, or by what its home told is over by then.
     pub(crate) fn used(
         &self,
         sku: SkuRef,
         owner: &Owner,
         clock: TimeMs,
         except: Option<ReservationId>,
-        firm: bool,
+        firm_after: Option<TimeMs>,
     ) -> Used {
         let mut used = Used::default();
         let key = self.stock.owner_key(sku, owner.as_bytes());
         let Some(owner) = self.stock.uses.owners.get(&key) else { return used };
         for (id, part) in owner.parts.iter().filter(|(id, _)| Some(**id) != except) {
-            let live = part.held > 0 && self.counts(*id, clock, firm);
+            let live = part.held > 0 && self.counts(*id, clock, firm_after);
             let held = if live { part.held } else { 0 };
             let sold = if part.until > clock { part.sold } else { 0 };
             used.units = used.units.saturating_add(held).saturating_add(sold);
@@ -190,14 +190,22 @@ impl Ledger {
         used
     }
 
+    /// Whether an owner's carts of other homes count for the limits of a SKU.
+    pub(crate) fn has_uses_elsewhere(&self, sku: &SkuEntry, owner: &Owner) -> bool {
+        let mut key = sku.bytes.to_vec();
+        put_owner(&mut key, owner.as_bytes());
+        let uses = self.stock.uses.owners.get(&key[..]);
+        uses.is_some_and(|owner| owner.parts.keys().any(|id| self.parts.contains_key(id)))
+    }
+
     /// Whether what a reservation holds here counts at `clock`.
-    fn counts(&self, id: ReservationId, clock: TimeMs, firm: bool) -> bool {
+    fn counts(&self, id: ReservationId, clock: TimeMs, firm_after: Option<TimeMs>) -> bool {
         if let Some(found) = self.reservations.get(&id) {
-            let loose = firm && found.round().is_some();
+            let loose = firm_after.is_some() && found.round().is_some();
             return !found.overdue(clock) && !loose;
         }
-        let loose = |part: &Part| part.undecided.is_some() || part.deadline <= clock;
-        self.parts.get(&id).is_some_and(|part| !(firm && loose(part)))
+        let loose = |part: &Part, by| part.undecided.is_some() || part.deadline <= by;
+        self.parts.get(&id).is_some_and(|part| firm_after.is_none_or(|by| !loose(part, by)))
     }
 
     /// Drops what counts no more for any limit, of some owners.

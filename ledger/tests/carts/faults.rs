@@ -268,7 +268,7 @@ impl Run {
             }
         };
         let context = Context { request_id: format!("r{}", self.made).parse().expect("an id"), ..Context::default() };
-        let command = Command { context, not_after, attempt: ask.attempt, body };
+        let command = Command { context, not_after, attempt: ask.attempt, heard: true, body };
         self.sent.push((shard, command.clone()));
         (shard, command)
     }

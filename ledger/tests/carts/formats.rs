@@ -103,10 +103,19 @@ fn every_body() -> Vec<Body> {
 #[test]
 fn commands() {
     for (at, body) in every_body().into_iter().enumerate() {
-        let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, body };
+        let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, heard: false, body };
         let saved = sample(&format!("command-1-cart-{at}"), &encode_command(&command));
         assert_eq!(decode_command(saved), Ok(command));
     }
+}
+
+/// What whoever proposes a command may say of it.
+#[test]
+fn a_command_of_somebody_who_had_heard() {
+    let body = every_body().remove(0);
+    let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, heard: true, body };
+    let saved = sample("command-5-cart-0", &encode_command(&command));
+    assert_eq!(decode_command(saved), Ok(command));
 }
 
 /// What lines that name no location added to the messages.
@@ -127,7 +136,8 @@ fn messages_of_lines_without_a_location() {
     let messages =
         [Message::Prepare(Prepare { zone: 7, wanted, ..prepare }), Message::Answer(Answer { result, ..granted })];
     for (at, message) in messages.into_iter().enumerate() {
-        let command = Command { context: context(), not_after: TimeMs::MAX, attempt: 1, body: Body::Cart(message) };
+        let command =
+            Command { context: context(), not_after: TimeMs::MAX, attempt: 1, heard: false, body: Body::Cart(message) };
         let saved = sample(&format!("command-2-cart-{at}"), &encode_command(&command));
         assert_eq!(decode_command(saved), Ok(command));
     }
@@ -186,6 +196,7 @@ fn outcomes() {
 /// Carts in every state that has a record of its own, at home and elsewhere.
 fn world() -> World {
     let mut world = World::new(3);
+    world.as_said = true;
     world.stock(&[(&shoe(), 50), (&sock(), 10), (&hat(), 50)]);
     let open = |world: &mut World, number, lines: &[(&PoolKey, u64)], best_effort| {
         let reserve = cart(cart_id(ShardId(1), BASE, number), lines, DurationMs::seconds(60));
@@ -193,7 +204,8 @@ fn world() -> World {
         world.entry(ShardId(1), vec![Command { context: context(), ..command(body) }]);
     };
     let deliver = |world: &mut World, to: u32, answered: bool| {
-        for row in world.rows(ShardId(1)).into_iter().filter(|row| row.to == ShardId(to)) {
+        for mut row in world.rows(ShardId(1)).into_iter().filter(|row| row.to == ShardId(to)) {
+            row.command.heard = true;
             let back = world.deliver(row).expect("an answer");
             if answered {
                 world.deliver(back);

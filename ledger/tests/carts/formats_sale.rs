@@ -155,6 +155,7 @@ fn sold_and_taken_back(world: &mut World) -> Outcome {
 /// Everything that has a record of its own: what became of a sale, and each kind of round in the middle.
 fn world() -> World {
     let mut world = stocked();
+    world.as_said = true;
     sold_and_taken_back(&mut world);
     let more = [(&shoe(), 30), (&sock(), 30), (&hat(), 30)];
     for (number, (pool, units)) in (800..).zip(more) {

@@ -152,7 +152,7 @@ proptest! {
         let mut store = Store::default();
         for (index, (time, commands)) in (1..).zip(batches) {
             let command = |(body, not_after, attempt)| {
-                Command { context: Context::default(), not_after, attempt, body }
+                Command { context: Context::default(), not_after, attempt, heard: true, body }
             };
             let batch = batch(time, commands.into_iter().map(command).collect());
             let batch = decode_batch(encode_batch(&batch)).expect("was encoded here");

@@ -45,6 +45,8 @@ pub struct World {
     pub decided: Vec<(Pending, Outcome)>,
     /// Milliseconds each shard's clock is off.
     pub skew: fn(ShardId) -> i64,
+    /// Commands say for themselves what was heard, instead of what is true.
+    pub as_said: bool,
 }
 
 /// The shard that keeps a bucket: in these tests they have the same number.
@@ -84,7 +86,7 @@ impl World {
             journal: Journal::default(),
         };
         let members = (1..=shards).map(ShardId).map(|shard| (shard, member(shard))).collect();
-        Self { now: BASE, members, net: Vec::new(), decided: Vec::new(), skew: |_| 0 }
+        Self { now: BASE, members, net: Vec::new(), decided: Vec::new(), skew: |_| 0, as_said: false }
     }
 
     pub fn shards(&self) -> Vec<ShardId> {
@@ -100,9 +102,21 @@ impl World {
     }
 
     /// Applies one entry everywhere it is to be applied, and looks at everything that must hold after any entry.
-    pub fn entry(&mut self, shard: ShardId, commands: Vec<Command>) -> Applied {
+    pub fn entry(&mut self, shard: ShardId, mut commands: Vec<Command>) -> Applied {
         let time = TimeMs(self.now.0.checked_add_signed((self.skew)(shard)).expect("long after 1970"));
+        if !self.as_said {
+            let heard = self.nothing_is_untold(shard);
+            commands.iter_mut().for_each(|command| command.heard = heard);
+        }
         let member = self.members.get_mut(&shard).expect("is a shard");
+        for command in &commands {
+            let [heard, unheard] = [true, false].map(|heard| Command { heard, ..command.clone() });
+            assert!(!member.ledger.wants_hearing(&heard));
+            if !member.ledger.wants_hearing(&unheard) {
+                let [with, without] = [heard, unheard].map(|command| member.ledger.judge_fresh(&command, time));
+                assert_eq!(with, without, "nobody would have asked");
+            }
+        }
         let batch = Batch { rules: RULES_NEWEST, time, digest: true, commands };
         let bytes = encode_batch(&batch);
         assert_eq!(decode_batch(bytes.clone()).as_ref(), Ok(&batch));
@@ -127,6 +141,12 @@ impl World {
         let News { decided, .. } = &applied.news;
         self.decided.extend(decided.iter().cloned());
         applied
+    }
+
+    /// Whether a shard knows all that the others have decided about what it holds for them.
+    pub fn nothing_is_untold(&self, shard: ShardId) -> bool {
+        let homes = self.members[&shard].ledger.homes_of_holds();
+        homes.iter().all(|home| self.members[home].ledger.untold(shard, 0).all)
     }
 
     /// One command, and its outcome.

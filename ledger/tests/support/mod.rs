@@ -120,7 +120,7 @@ pub fn extend(id: ReservationId, operation: OperationId, ttl: DurationMs) -> Bod
 
 /// A command that may be applied until the end of time.
 pub fn command(body: Body) -> Command {
-    Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, body }
+    Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, heard: false, body }
 }
 
 pub fn batch(time: TimeMs, commands: Vec<Command>) -> Batch {

@@ -256,7 +256,7 @@ impl Check {
         };
         let attempt = delivery.r#try.max(1);
         if let (Some(bucket), Some(body)) = (bucket, body) {
-            let command = Command { context, not_after, attempt, body };
+            let command = Command { context, not_after, attempt, heard: false, body };
             for bad in validate(&command, now) {
                 if !self.bad.iter().any(|known| known.field == bad.field) {
                     self.fail(bad.field, bad.problem);

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     api, beacon,
     formation::Formation,
+    inquiry,
     node::{Health, Node},
     reseed,
     router::Router,
@@ -387,6 +388,11 @@ impl peer_server::Peer for Service {
             .await
             .map_err(|failure| Status::unavailable(format!("no digest mark: {failure:?}")))?;
         Ok(Response::new(wire::MarkDigestReply { index }))
+    }
+
+    async fn untold(&self, request: Request<wire::UntoldRequest>) -> Result<Response<wire::UntoldReply>, Status> {
+        self.introduced(&request)?;
+        Ok(Response::new(inquiry::answer(&self.router, request.into_inner()).await))
     }
 
     async fn journal(&self, request: Request<wire::JournalRequest>) -> Result<Response<wire::JournalReply>, Status> {

@@ -146,6 +146,7 @@ pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
             context: Context::default(),
             not_after: clock.plus(DurationMs::minutes(1)),
             attempt: 1,
+            heard: false,
             body: Body::Forget(found),
         };
         if let Err(failure) = proposer.propose(command, false, Instant::now() + TICK_PATIENCE).await {

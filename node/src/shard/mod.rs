@@ -7,6 +7,7 @@
 pub mod board;
 mod checkpointer;
 pub mod handover;
+pub mod hearing;
 pub mod journal;
 mod leader;
 pub mod look_back;
@@ -33,13 +34,14 @@ use earmark_ledger::{
     types::{DurationMs, Epoch, Position, ReservationId, ShardId, TimeMs},
 };
 use handover::{Handover, Offers};
+use hearing::Questions;
 use machine::{Core, Hot, Machine};
 use proposer::{Answer, Failure, Parts, Proposer, Raft};
 use raft::ReplicaId;
 use reads::Reads;
 use std::{
     sync::{
-        Arc, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -60,6 +62,7 @@ pub struct Replica {
     core: Arc<Core>,
     proposer: Proposer,
     reads: Reads,
+    questions: Mutex<Option<Questions>>,
     clocks: Arc<Clocks>,
     offers: Arc<Offers>,
     /// Until when it helps to elect nobody.
@@ -205,11 +208,13 @@ impl Replica {
         let reads = Reads::start(raft.clone(), config.raft.lease());
         let handover = Handover::new(shard, raft.clone(), offers.clone(), config.raft.election_max);
         let timeless = Arc::<tokio::sync::Notify>::default();
+        let (hearing, questions) = hearing::channel();
         let proposer = Proposer::start(Parts {
             timeless: timeless.clone(),
             raft: raft.clone(),
             core: core.clone(),
             reads: reads.clone(),
+            hearing,
             clocks: clocks.clone(),
             limits: config.limits.clone(),
         });
@@ -231,6 +236,7 @@ impl Replica {
             core,
             proposer,
             reads,
+            questions: Mutex::new(Some(questions)),
             clocks: clocks.clone(),
             offers,
             silent_until,
@@ -252,6 +258,11 @@ impl Replica {
             Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// What this replica has to ask of other shards. Given once, to whoever asks them.
+    pub fn take_questions(&self) -> Option<Questions> {
+        self.questions.lock().expect("no panic holds it").take()
     }
 
     /// Whether the shard was ever begun, as far as this replica knows.

@@ -4,6 +4,7 @@
 //! the answer is OVERLOADED, at once.
 
 use super::{
+    hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
     raft::{Payload, ReplicaId, TypeConfig},
@@ -31,7 +32,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -73,6 +74,8 @@ const GIVEN_UP: u8 = 2;
 struct Proposal {
     command: Command,
     fresh: bool,
+    /// The homes of others' carts were asked already, whether they answered or not.
+    asked: bool,
     progress: Arc<AtomicU8>,
     answer: oneshot::Sender<Result<Answer, Failure>>,
 }
@@ -99,6 +102,8 @@ pub(super) struct Parts {
     pub raft: Raft,
     pub core: Arc<Core>,
     pub reads: Reads,
+    /// What other homes decided.
+    pub hearing: Hearing,
     pub clocks: Arc<Clocks>,
     /// Told when there is no time to write into an entry.
     pub timeless: Arc<Notify>,
@@ -136,7 +141,7 @@ impl Proposer {
     pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
-        let proposal = Proposal { command, fresh, progress: progress.clone(), answer };
+        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
         self.queue.try_send(Item::Command(Box::new(proposal))).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
@@ -168,7 +173,7 @@ struct Actor {
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
     unanswered: watch::Sender<usize>,
-    /// Room for refusals that wait for the barrier; as much as the queue has.
+    /// Room for what waits for the barrier, or for other shards; as much as the queue has.
     refusing: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
 }
@@ -179,6 +184,8 @@ struct Gathered {
     commands: Vec<Command>,
     answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
     refused: Vec<Boxed>,
+    /// Might be refused for the sake of units held for other homes' carts, before these were asked.
+    unheard: Vec<Boxed>,
     empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
     digest: bool,
 }
@@ -212,6 +219,9 @@ impl Actor {
             let gathered = self.gather(&mut waiting, time);
             if !gathered.refused.is_empty() {
                 self.confirm_refusals(gathered.refused, time);
+            }
+            if !gathered.unheard.is_empty() {
+                self.hear(gathered.unheard);
             }
             if gathered.commands.is_empty() && gathered.empties.is_empty() {
                 continue;
@@ -284,6 +294,10 @@ impl Actor {
                         let _ = proposal.answer.send(Err(Failure::Late));
                         continue;
                     }
+                    if !proposal.asked && hot.ledger.wants_hearing(&proposal.command) {
+                        gathered.unheard.push(proposal);
+                        continue;
+                    }
                     if proposal.fresh && matches!(hot.ledger.judge_fresh(&proposal.command, time), Fresh::Refuse(_)) {
                         gathered.refused.push(proposal);
                         continue;
@@ -302,16 +316,40 @@ impl Actor {
         gathered
     }
 
-    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
-    /// is no longer refused goes through the log.
-    fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
+    /// Asks the homes of what is held here whether they have decided about it, once for all of these. They are queued again
+    /// whatever comes of it: what was not heard, the ledger takes as in doubt.
+    fn hear(&self, mut proposals: Vec<Boxed>) {
+        let Some(room) = self.room_for(&mut proposals) else { return };
+        let (hearing, again) = (self.parts.hearing.clone(), self.again.clone());
+        tokio::spawn(async move {
+            let _room = room;
+            let heard = hearing.hear().await;
+            let Some(queue) = again.upgrade() else { return };
+            for mut proposal in proposals {
+                (proposal.asked, proposal.command.heard) = (true, heard);
+                if let Err(full) = queue.try_send(Item::Command(proposal)) {
+                    refuse(full.into_inner(), &Failure::Overloaded);
+                }
+            }
+        });
+    }
+
+    /// Room for proposals that wait for something else than the log. Where there is none they are refused.
+    fn room_for(&self, proposals: &mut Vec<Boxed>) -> Option<OwnedSemaphorePermit> {
         let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
-        let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
+        let room = self.refusing.clone().try_acquire_many_owned(count).ok();
+        if room.is_none() {
             for proposal in proposals.drain(..) {
                 refuse(Item::Command(proposal), &Failure::Overloaded);
             }
-            return;
-        };
+        }
+        room
+    }
+
+    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
+    /// is no longer refused goes through the log.
+    fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
+        let Some(room) = self.room_for(&mut proposals) else { return };
         let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
         tokio::spawn(async move {
             let _room = room;

@@ -17,6 +17,7 @@ mod lagging;
 mod load;
 mod proxy;
 mod refusals;
+mod unsettled;
 mod vanish;
 mod wal;
 

@@ -62,7 +62,7 @@ fn story() -> (Ledger, Vec<(u32, u64, Bytes)>) {
     let mut ledger = Ledger::new(ShardId(SHARD));
     let mut journal = Vec::new();
     for (index, body) in (10..).zip(bodies) {
-        let command = Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, body };
+        let command = Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, heard: false, body };
         let batch = Batch { rules: RULES_NEWEST, time: BASE, digest: false, commands: vec![command] };
         let applied = ledger.apply(LogIndex(index), &batch);
         journal.push((1, index, applied.journal.expect("something moved")));
@@ -147,7 +147,13 @@ fn replicas_with_other_blocks_and_sums_that_are_not_the_books_are_refused() {
     unknown.sums.insert(pool("c"), [0; 7]);
     assert!(agrees(&unknown, &ledger).is_err());
     // The state is further than the journal: nothing is claimed.
-    let command = Command { context: Context::default(), not_after: TimeMs::MAX, attempt: 1, body: receive(9, "b", 1) };
+    let command = Command {
+        context: Context::default(),
+        not_after: TimeMs::MAX,
+        attempt: 1,
+        heard: false,
+        body: receive(9, "b", 1),
+    };
     ledger.apply(LogIndex(20), &Batch { rules: RULES_NEWEST, time: BASE, digest: false, commands: vec![command] });
     assert_eq!(agrees(&followed(), &ledger), Ok(0));
 }

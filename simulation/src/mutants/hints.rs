@@ -54,7 +54,7 @@ pub fn of(bug: Bug) -> Hint {
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
-        Bug::UndecidedAsSold | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
+        Bug::UndecidedAsSold | Bug::UnsettledAsHeld | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
         Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
         Bug::NoPreVote => Hint::Alone,
         Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,

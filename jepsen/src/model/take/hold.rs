@@ -63,7 +63,6 @@ impl Shelf {
                 return false;
             }
             let line = hold.lines[at];
-            hold.gives_back(line.sku, line.released - before.released);
             if !line.on_ship {
                 let pool = self.pools.entry(line.sku).or_default();
                 let sold = line.committed - before.committed;

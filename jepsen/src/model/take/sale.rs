@@ -37,7 +37,7 @@ impl Shelf {
             let (sku, on_ship) = (line.sku, line.on_ship);
             moved(line, what, units);
             if what != After::Ship {
-                hold.gives_back(sku, units);
+                hold.takes_back(sku, units);
             }
             if !self.books(sku, on_ship, what, units) {
                 return false;

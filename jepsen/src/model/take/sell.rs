@@ -104,10 +104,7 @@ impl Shelf {
             return false;
         }
         let Some(hold) = self.hold_mut(id) else { return false };
-        let before = std::mem::replace(&mut hold.lines, next);
-        for line in before {
-            hold.gives_back(line.sku, line.held.saturating_sub(part(lines, line.sku)));
-        }
+        hold.lines = next;
         self.tells(id, end)
     }
 

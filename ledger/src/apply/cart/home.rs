@@ -18,7 +18,7 @@ use crate::{
     planted::{self, Bug},
     records::pool_key_bytes,
     state::{Due, EndedBy, Header, Intent, PoolRef, RemoteLine, Reservation, Round, RoundKind, Row, stop, units},
-    types::{Quantity, ReservationId, ShardId},
+    types::{Quantity, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -202,7 +202,8 @@ impl Entry<'_> {
     pub(super) fn nothing(&self, round: &Round, own: Vec<(PoolRef, u32, bool)>) -> Refusal {
         let stock = &self.ledger.stock;
         let clock = self.clock();
-        let loose = |(pool, _, chosen): &(PoolRef, u32, bool)| stock.loose_for(*pool, *chosen, clock);
+        let loose_by = if round.heard { clock } else { TimeMs::MAX };
+        let loose = |(pool, _, chosen): &(PoolRef, u32, bool)| stock.loose_for(*pool, *chosen, loose_by);
         if round.granted.iter().any(|granted| granted.contended) || own.iter().any(loose) {
             return Refusal::Contended;
         }
@@ -297,7 +298,7 @@ impl Entry<'_> {
         context: &Context,
         (id, previous): (ReservationId, Option<Spot>),
         delta: Delta,
-        told: Option<(crate::types::TimeMs, &[u8])>,
+        told: Option<(TimeMs, &[u8])>,
     ) -> Spot {
         let posting = Posting {
             deadline: told.map(|(deadline, _)| deadline),

@@ -35,7 +35,7 @@ impl Entry<'_> {
     fn judge_open(&mut self, command: &Command, reserve: &Reserve) -> Result<Vec<Want>, Refusal> {
         self.admit(command)?;
         let lines = own_lines(&reserve.lines, &reserve.shards, self.ledger.shard);
-        let wants = self.grant_lines(&Granting::of(reserve, false), lines)?;
+        let wants = self.grant_lines(&Granting::of(reserve, false, command.heard), lines)?;
         self.answers(&reserve.shards)?;
         Ok(wants)
     }
@@ -78,6 +78,7 @@ impl Entry<'_> {
             zone: reserve.zone,
             not_after: command.not_after,
             attempt: command.attempt,
+            heard: command.heard,
             operation: None,
             print: 0,
             own: Vec::new(),

@@ -57,11 +57,11 @@ impl Entry<'_> {
         }
         let Prepare { namespace, owner, best_effort, zone, .. } = prepare;
         let mine: Vec<(PoolRef, u32)> = part.lines.iter().map(|line| (line.pool, line.truth.held)).collect();
-        let (best_effort, of) = (*best_effort, Some(prepare.from.id));
-        let granting = Granting { namespace, owner, best_effort, whole: false, zone: *zone, of, mine: &mine };
+        let (best_effort, of, heard) = (*best_effort, Some(prepare.from.id), command.heard);
+        let granting = Granting { namespace, owner, best_effort, whole: false, zone: *zone, of, mine: &mine, heard };
         let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
         let wants = self.grant_lines(&granting, lines)?;
-        let clock = self.clock();
+        let loose_by = granting.loose_by(self.clock());
         for want in &wants {
             let at = match part.lines.iter().position(|line| line.pool == want.pool) {
                 Some(at) => at,
@@ -76,7 +76,8 @@ impl Entry<'_> {
                 line.extra = 0;
             }
             let chosen = want.policy.checked_sub(1).map(|policy| Chosen { asked: want.asked, policy });
-            let contended = want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), clock);
+            let contended =
+                want.grant < want.asked && self.ledger.stock.loose_for(want.pool, chosen.is_some(), loose_by);
             let terms = self.ledger.stock.terms(want.pool);
             line.granted = Some(PartGranted { at: want.line, units: want.grant, contended, chosen, terms });
             if line.extra > 0 {
@@ -197,6 +198,9 @@ impl Entry<'_> {
             if line.truth.held > 0 {
                 pool.told.take(due, u64::from(line.truth.held), 0);
             }
+        }
+        if part.holds() {
+            self.ledger.holding.take(part.home);
         }
         if let Some(since) = part.undecided {
             self.ledger.undecided.remove(&Due::new(since, id));

@@ -101,6 +101,7 @@ impl Entry<'_> {
             zone,
             not_after: command.not_after,
             attempt: command.attempt,
+            heard: command.heard,
             operation,
             print,
             own_at,
