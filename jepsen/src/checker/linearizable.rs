@@ -11,9 +11,10 @@ use crate::{
     history::{Action, Broken, History, article},
     model::{Case, ClockBound, Shelf},
 };
+use foldhash::quality::FixedState;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
-    hash::{Hash, Hasher},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    hash::BuildHasher,
 };
 
 /// States looked at in one search before it is given up as undecided.
@@ -304,11 +305,7 @@ impl<'a> Search<'a> {
 
 /// 128 bits: that two different marks meet is less likely than a broken machine.
 fn mark(taken: &[u64], states: &[Shelf]) -> [u64; 2] {
-    [0_u8, 1].map(|salt| {
-        let mut hasher = DefaultHasher::new();
-        (salt, taken, states).hash(&mut hasher);
-        hasher.finish()
-    })
+    [1, 2].map(|seed| FixedState::with_seed(seed).hash_one((taken, states)))
 }
 
 #[cfg(test)]

@@ -17,10 +17,8 @@ use crate::history::History;
 use act::{Act, Judged, Reserve};
 use builder::Builder;
 use shelf::Hold;
-use std::{
-    collections::{BTreeSet, hash_map::DefaultHasher},
-    hash::{Hash, Hasher},
-};
+use foldhash::quality::FixedState;
+use std::{collections::BTreeSet, hash::BuildHasher};
 
 /// By how much the servers' clock may differ from the true time of a history, in milliseconds. Whoever records a
 /// history knows how wrong its clocks are; with right clocks it is `limits.clock_bound`.
@@ -85,21 +83,17 @@ impl Case {
                 *left = left.checked_sub(1).ok_or(Undecidable)?;
                 if aged.take(step, self.bound)? {
                     aged.settle(step.settled);
-                    next.push((mark(&aged), aged));
+                    next.push(aged);
                 }
             }
         }
-        // In an order that depends on the states alone, and each once.
-        next.sort_by_key(|(mark, _)| *mark);
-        next.dedup();
-        if next.len() > STATES_MAX { Err(Undecidable) } else { Ok(next.into_iter().map(|(_, state)| state).collect()) }
+        if next.len() > 1 {
+            // In an order that depends on the states alone, and each once.
+            next.sort_by_cached_key(|state| FixedState::default().hash_one(state));
+            next.dedup();
+        }
+        if next.len() > STATES_MAX { Err(Undecidable) } else { Ok(next) }
     }
-}
-
-fn mark(state: &Shelf) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    state.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Step {
