@@ -222,7 +222,7 @@ impl Ledger {
         for (id, part) in &self.parts {
             undecided += usize::from(part.undecided.is_some());
             idle += usize::from(part.idle());
-            if part.holds() {
+            if !part.idle() {
                 holding.add(part.home);
             }
             let kept = part.undecided.is_none_or(|since| self.undecided.contains(&Due::new(since, *id)))

@@ -9,17 +9,23 @@ use crate::{
     router::{Leader, Router},
     shard::{Replica, hearing::Questions},
 };
-use earmark_ledger::{Untold, codec, command::Command, types::ShardId};
+use earmark_ledger::{
+    Untold,
+    cart::message::Message,
+    codec,
+    command::{Body, Command},
+    types::ShardId,
+};
 use futures::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-/// Decisions one home tells at a time. Where there are more, whoever asks has not heard all.
-const DECISIONS_MAX: usize = 1_024;
+/// Lines of the decisions that one home tells at a time. Where there are more, whoever asks has not heard all.
+const LINES_MAX: usize = 16_384;
 
 /// The longest a round may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub async fn run(router: Router, replica: Weak<Replica>, mut questions: Questions) {
     while let Some(gathered) = questions.gathered().await {
         let Some(replica) = replica.upgrade() else { return };
-        let heard = tokio::time::timeout(PATIENCE, hear(&router, &replica)).await.unwrap_or(false);
+        let heard = hear(&router, &replica, Instant::now() + PATIENCE).await;
         for question in gathered {
             let _ = question.send(heard);
         }
@@ -36,77 +42,108 @@ pub async fn run(router: Router, replica: Weak<Replica>, mut questions: Question
 }
 
 /// Asks every home of a hold here, and has their decisions carried out. False if something may be left.
-async fn hear(router: &Router, replica: &Arc<Replica>) -> bool {
+async fn hear(router: &Router, replica: &Arc<Replica>, deadline: Instant) -> bool {
+    // A leader that has not caught up yet does not know for whom it holds units. What is prepared and decided from here on
+    // has its home among those that are asked: nobody is told that a cart is held before all its shards have prepared it.
+    if replica.linearize(deadline).await.is_err() {
+        return false;
+    }
     let homes: BTreeSet<ShardId> = replica.hot().ledger.homes_of_holds().into_iter().collect();
-    let Some(untold) = ask(router, replica.shard(), &homes).await else { return false };
-    let all = untold.iter().all(|untold| untold.all);
+    let told = ask(router, replica.shard(), &homes, deadline).await;
+    if told.len() < homes.len() || told.values().any(|untold| !untold.all) {
+        return false;
+    }
     let decisions: Vec<Command> = {
         let hot = replica.hot();
-        let new = untold.into_iter().flat_map(|untold| untold.decisions);
+        let new = told.into_values().flat_map(|untold| untold.decisions);
         new.filter(|decision| !hot.ledger.has_obeyed(decision)).collect()
     };
-    let deadline = Instant::now() + PATIENCE;
     let carried_out = decisions.into_iter().map(|decision| replica.propose(decision, false, deadline));
-    join_all(carried_out).await.iter().all(Result::is_ok) && all
+    join_all(carried_out).await.iter().all(Result::is_ok)
 }
 
-/// What each of these homes has to say; none if one of them does not answer.
-async fn ask(router: &Router, participant: ShardId, homes: &BTreeSet<ShardId>) -> Option<Vec<Untold>> {
+/// What these homes have to say, as far as they answer.
+async fn ask(
+    router: &Router,
+    participant: ShardId,
+    homes: &BTreeSet<ShardId>,
+    deadline: Instant,
+) -> BTreeMap<ShardId, Untold> {
     let mut here = Vec::new();
-    let mut there: BTreeMap<u32, Vec<ShardId>> = BTreeMap::new();
+    let mut there: BTreeMap<u32, BTreeSet<ShardId>> = BTreeMap::new();
     for home in homes {
         match router.leader(*home) {
             Leader::Here(replica) => here.push(replica),
-            Leader::There(Some(node)) => there.entry(node).or_default().push(*home),
-            Leader::There(None) => return None,
+            Leader::There(Some(node)) => drop(there.entry(node).or_default().insert(*home)),
+            // It may be led all the same: this node's own replica may be closed. Only who leads it answers.
+            Leader::There(None) => {
+                for node in router.node().links().others() {
+                    there.entry(node).or_default().insert(*home);
+                }
+            }
         }
     }
-    let here = join_all(here.iter().map(|home| untold(home, participant)));
-    let there = join_all(there.into_iter().map(|(node, homes)| ask_node(router, node, participant, homes)));
-    let (here, there) = tokio::join!(here, there);
-    let there = there.into_iter().map(|told| told.unwrap_or_default()).flatten().map(Some);
-    let told: Vec<Untold> = here.into_iter().chain(there).collect::<Option<_>>()?;
-    (told.len() == homes.len()).then_some(told)
+    let here = join_all(here.iter().map(|home| untold(home, participant, deadline)));
+    let there = there.into_iter().map(|(node, homes)| ask_node(router, node, participant, homes, deadline));
+    let (here, there) = tokio::join!(here, join_all(there));
+    here.into_iter().flatten().chain(there.into_iter().flatten()).collect()
 }
 
 /// Asks the homes that another node leads.
-async fn ask_node(router: &Router, node: u32, participant: ShardId, homes: Vec<ShardId>) -> Option<Vec<Untold>> {
-    let mut link = router.node().links().to(node)?;
-    let asked: BTreeSet<u32> = homes.iter().map(|home| home.0).collect();
-    let request = UntoldRequest { participant: participant.0, homes: asked.iter().copied().collect() };
-    let reply = match link.untold(request).await {
-        Ok(reply) => reply.into_inner(),
-        Err(status) => {
-            tracing::debug!(%participant, node, %status, "homes were not heard");
-            return None;
+async fn ask_node(
+    router: &Router,
+    node: u32,
+    participant: ShardId,
+    homes: BTreeSet<ShardId>,
+    deadline: Instant,
+) -> Vec<(ShardId, Untold)> {
+    let Some(mut link) = router.node().links().to(node) else { return Vec::new() };
+    let request = UntoldRequest { participant: participant.0, homes: homes.iter().map(|home| home.0).collect() };
+    match timeout_at(deadline, link.untold(request)).await {
+        Ok(Ok(reply)) => {
+            let told = reply.into_inner().homes.into_iter();
+            told.filter_map(read).filter(|(home, _)| homes.contains(home)).collect()
         }
-    };
-    let mut answered = BTreeSet::new();
-    let of_home = |UntoldOfHome { home, decisions, all }: UntoldOfHome| {
-        let new = asked.contains(&home) && answered.insert(home);
-        let decisions = decisions.into_iter().map(codec::decode_command).collect::<Result<_, _>>().ok()?;
-        new.then_some(Untold { decisions, all })
-    };
-    reply.homes.into_iter().map(of_home).collect()
+        Ok(Err(status)) => {
+            tracing::debug!(%participant, node, %status, "homes were not heard");
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+/// What a home tells, if it is what a home may tell: decisions of its own.
+fn read(told: UntoldOfHome) -> Option<(ShardId, Untold)> {
+    let UntoldOfHome { home, decisions, all } = told;
+    let home = ShardId(home);
+    let decisions: Vec<Command> = decisions.into_iter().map(codec::decode_command).collect::<Result<_, _>>().ok()?;
+    let own =
+        |command: &Command| matches!(&command.body, Body::Cart(Message::Decide(decide)) if decide.from.home == home);
+    decisions.iter().all(own).then_some((home, Untold { decisions, all }))
 }
 
 /// What a home that is led here has to say, once it was confirmed to lead it, and what is overdue there has ended.
-async fn untold(home: &Replica, participant: ShardId) -> Option<Untold> {
-    home.linearize(Instant::now() + PATIENCE).await.ok()?;
-    Some(home.hot().ledger.untold(participant, DECISIONS_MAX))
+async fn untold(home: &Replica, participant: ShardId, deadline: Instant) -> Option<(ShardId, Untold)> {
+    home.linearize(deadline).await.ok()?;
+    Some((home.shard(), home.hot().ledger.untold(participant, LINES_MAX)))
 }
 
 /// Answers another node for the homes that are led here.
 pub async fn answer(router: &Router, request: UntoldRequest) -> UntoldReply {
-    let participant = ShardId(request.participant);
-    let led = request.homes.into_iter().filter_map(|home| match router.leader(ShardId(home)) {
-        Leader::Here(replica) => Some(replica),
-        Leader::There(_) => None,
+    let (participant, deadline) = (ShardId(request.participant), Instant::now() + PATIENCE);
+    let homes: BTreeSet<u32> = request.homes.into_iter().collect();
+    let led: Vec<_> = homes
+        .into_iter()
+        .filter_map(|home| match router.leader(ShardId(home)) {
+            Leader::Here(replica) => Some(replica),
+            Leader::There(_) => None,
+        })
+        .collect();
+    let told = join_all(led.iter().map(|home| untold(home, participant, deadline))).await;
+    let homes = told.into_iter().flatten().map(|(home, Untold { decisions, all })| UntoldOfHome {
+        home: home.0,
+        decisions: decisions.iter().map(codec::encode_command).collect(),
+        all,
     });
-    let told = led.map(|replica| async move {
-        let Untold { decisions, all } = untold(&replica, participant).await?;
-        let decisions = decisions.iter().map(codec::encode_command).collect();
-        Some(UntoldOfHome { home: replica.shard().0, decisions, all })
-    });
-    UntoldReply { homes: join_all(told).await.into_iter().flatten().collect() }
+    UntoldReply { homes: homes.collect() }
 }

@@ -16,8 +16,8 @@ pub use shelf::Shelf;
 use crate::history::History;
 use act::{Act, Judged, Reserve};
 use builder::Builder;
-use shelf::Hold;
 use foldhash::quality::FixedState;
+use shelf::Hold;
 use std::{collections::BTreeSet, hash::BuildHasher};
 
 /// By how much the servers' clock may differ from the true time of a history, in milliseconds. Whoever records a

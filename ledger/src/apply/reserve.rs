@@ -62,16 +62,21 @@ impl<'a> Granting<'a> {
         Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone, of: None, mine: &[], heard }
     }
 
-    /// The holds of other homes' carts with a deadline up to then may be free any moment: those that are overdue, or all if
-    /// it was not heard what their homes decided.
+    /// As [`loose_by`].
     pub(crate) fn loose_by(&self, now: TimeMs) -> TimeMs {
-        if self.heard || planted::on(Bug::UnsettledAsHeld) { now } else { TimeMs::MAX }
+        loose_by(self.heard, now)
     }
 
     /// Units of that pool that it has already.
     pub(crate) fn mine(&self, pool: PoolRef) -> u32 {
         self.mine.iter().find(|(mine, _)| *mine == pool).map_or(0, |(_, units)| *units)
     }
+}
+
+/// The holds of other homes' carts with a deadline up to then may be free any moment: those that are overdue, or all if it
+/// was not heard what their homes decided.
+pub(crate) fn loose_by(heard: bool, now: TimeMs) -> TimeMs {
+    if heard || planted::on(Bug::UnsettledAsHeld) { now } else { TimeMs::MAX }
 }
 
 /// What these lines would get at `now`, into `wants`, or why they would be refused: the lines of a cart that live in

@@ -1,7 +1,7 @@
 //! Transfer: units of a SKU go from one location to another, at once or in two legs. All locations of a SKU are in one
 //! shard, so each leg is one step; what is between the legs stands in the destination's account `in_transit`.
 
-use super::{Effect, Entry, receive::room, stockkeeping::Note};
+use super::{Effect, Entry, receive::room, reserve::loose_by, stockkeeping::Note};
 use crate::{
     command::{Arrive, Command, Transfer},
     limits::TRANSFERS_MAX,
@@ -17,7 +17,7 @@ impl Entry<'_> {
         let from = self.stocked(&transfer.from)?;
         let to = PoolKey { location: transfer.to.clone(), ..transfer.from.clone() };
         let units = transfer.quantity.units();
-        self.may_send(transfer, from, &to)?;
+        self.may_send(transfer, from, &to, command.heard)?;
         self.sweep_pool(from, units);
         if self.ledger.stock.pool(from).books.available < units {
             return Err(Refusal::Contended);
@@ -51,7 +51,7 @@ impl Entry<'_> {
         Ok((self.kept(transfer.operation, transit), Some(spot)))
     }
 
-    fn may_send(&self, transfer: &Transfer, from: PoolRef, to: &PoolKey) -> Result<(), Refusal> {
+    fn may_send(&self, transfer: &Transfer, from: PoolRef, to: &PoolKey, heard: bool) -> Result<(), Refusal> {
         let stock = &self.ledger.stock;
         let found = stock.pool(from);
         let totals = stock.find_key(to).map(|to| stock.pool(to).totals).unwrap_or_default();
@@ -63,6 +63,9 @@ impl Entry<'_> {
         // Safety stock is kept from shoppers, not from those who keep the stock.
         let available = found.available_at(self.clock());
         if transfer.quantity.units() > available {
+            if transfer.quantity.units() <= found.available_with_loose(self.clock(), loose_by(heard, self.clock())) {
+                return Err(Refusal::Contended);
+            }
             let (asked, sellable) = (transfer.quantity, Quantity::most(available));
             let earliest = None;
             return Err(Refusal::InsufficientStock(vec![Shortage { line: 0, asked, sellable, earliest }]));

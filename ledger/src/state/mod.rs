@@ -91,7 +91,7 @@ pub struct Ledger {
     pub(crate) undecided: BTreeSet<Due>,
     /// Those that can be forgotten once home's floor is above their number.
     pub(crate) idle_parts: BTreeSet<(ShardId, Number, [u8; 16])>,
-    /// Homes of those with told holds.
+    /// Homes of those that are not idle.
     pub(crate) holding: Holding,
     /// What each home said is its floor.
     pub(crate) floors: BTreeMap<ShardId, (Number, Mark)>,

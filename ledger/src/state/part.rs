@@ -71,16 +71,11 @@ impl PartLine {
 impl Part {
     /// Whether nothing is held or undecided here: then it is needed only to know old messages by.
     pub(crate) fn idle(&self) -> bool {
-        self.undecided.is_none() && !self.holds()
-    }
-
-    /// Whether home last told that units are held here.
-    pub(crate) fn holds(&self) -> bool {
-        self.lines.iter().any(|line| line.truth.held > 0)
+        self.undecided.is_none() && self.lines.iter().all(|line| line.truth.held == 0)
     }
 }
 
-/// How many carts of each home hold units here.
+/// How many carts of each home hold units here, decided or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holding(BTreeMap<ShardId, u64>);
 
@@ -137,7 +132,7 @@ impl Ledger {
                 pool.told.add(due, u64::from(line.truth.held));
             }
         }
-        if part.holds() {
+        if !part.idle() {
             self.holding.add(part.home);
         }
         if let Some(since) = part.undecided {

@@ -136,7 +136,7 @@ impl Pool {
     }
 
     /// Units free at `now` if all that is loose were given back as well: a shortage is paid off first.
-    fn available_with_loose(&self, now: TimeMs, loose_by: TimeMs) -> u64 {
+    pub(crate) fn available_with_loose(&self, now: TimeMs, loose_by: TimeMs) -> u64 {
         let back = self.overdue(now) + self.loose(loose_by);
         self.books.available + (back - back.min(self.books.short))
     }

@@ -45,7 +45,7 @@ impl OwnerUses {
 }
 
 /// What is used of a limit.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Used {
     pub(crate) units: u64,
     pub(crate) holds: u64,
@@ -176,8 +176,20 @@ impl Ledger {
         except: Option<ReservationId>,
         firm_after: Option<TimeMs>,
     ) -> Used {
+        self.used_of(self.stock.sku(sku), owner, clock, except, firm_after)
+    }
+
+    /// The same of a SKU that was looked up.
+    pub(crate) fn used_of(
+        &self,
+        sku: &SkuEntry,
+        owner: &Owner,
+        clock: TimeMs,
+        except: Option<ReservationId>,
+        firm_after: Option<TimeMs>,
+    ) -> Used {
         let mut used = Used::default();
-        let key = self.stock.owner_key(sku, owner.as_bytes());
+        let key = sku.owner_key(owner.as_bytes());
         let Some(owner) = self.stock.uses.owners.get(&key) else { return used };
         for (id, part) in owner.parts.iter().filter(|(id, _)| Some(**id) != except) {
             let live = part.held > 0 && self.counts(*id, clock, firm_after);
@@ -188,14 +200,6 @@ impl Ledger {
             used.parts += u64::from(held + sold > 0);
         }
         used
-    }
-
-    /// Whether an owner's carts of other homes count for the limits of a SKU.
-    pub(crate) fn has_uses_elsewhere(&self, sku: &SkuEntry, owner: &Owner) -> bool {
-        let mut key = sku.bytes.to_vec();
-        put_owner(&mut key, owner.as_bytes());
-        let uses = self.stock.uses.owners.get(&key[..]);
-        uses.is_some_and(|owner| owner.parts.keys().any(|id| self.parts.contains_key(id)))
     }
 
     /// Whether what a reservation holds here counts at `clock`.
@@ -214,12 +218,18 @@ impl Ledger {
     }
 }
 
-impl Stock {
-    fn owner_key(&self, sku: SkuRef, owner: &[u8]) -> Bytes {
+impl SkuEntry {
+    fn owner_key(&self, owner: &[u8]) -> Bytes {
         let mut key = Vec::with_capacity(160);
-        key.extend_from_slice(&self.sku(sku).bytes);
+        key.extend_from_slice(&self.bytes);
         put_owner(&mut key, owner);
         Bytes::from(key)
+    }
+}
+
+impl Stock {
+    fn owner_key(&self, sku: SkuRef, owner: &[u8]) -> Bytes {
+        self.sku(sku).owner_key(owner)
     }
 
     /// An owner's reservation holds so many units of a SKU in all. What was held before there was a limit counts from

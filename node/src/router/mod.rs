@@ -299,6 +299,8 @@ impl Router {
             let command = codec::decode_command(bytes).map_err(|error| {
                 refused(v1::Code::InvalidArgument, format!("a forwarded command can't be read: {error}"))
             })?;
+            // Who leads sees to that himself.
+            let command = Command { heard: false, ..command };
             let deadline = self.deadline(command.not_after);
             match self.leader(shard) {
                 Leader::Here(replica) => self.propose(&replica, command, fresh, deadline).await,

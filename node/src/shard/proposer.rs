@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -120,6 +120,7 @@ impl Proposer {
             in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
             unanswered: unanswered.clone(),
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
+            asking: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
             parts,
         };
@@ -173,8 +174,10 @@ struct Actor {
     stamp: Stamp,
     in_flight: Arc<Semaphore>,
     unanswered: watch::Sender<usize>,
-    /// Room for what waits for the barrier, or for other shards; as much as the queue has.
+    /// Room for refusals that wait for the barrier; as much as the queue has.
     refusing: Arc<Semaphore>,
+    /// Room for what waits for other shards; as much again. What finds none goes on unheard.
+    asking: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
 }
 
@@ -318,12 +321,12 @@ impl Actor {
 
     /// Asks the homes of what is held here whether they have decided about it, once for all of these. They are queued again
     /// whatever comes of it: what was not heard, the ledger takes as in doubt.
-    fn hear(&self, mut proposals: Vec<Boxed>) {
-        let Some(room) = self.room_for(&mut proposals) else { return };
+    fn hear(&self, proposals: Vec<Boxed>) {
+        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
+        let room = self.asking.clone().try_acquire_many_owned(count).ok();
         let (hearing, again) = (self.parts.hearing.clone(), self.again.clone());
         tokio::spawn(async move {
-            let _room = room;
-            let heard = hearing.hear().await;
+            let heard = room.is_some() && hearing.hear().await;
             let Some(queue) = again.upgrade() else { return };
             for mut proposal in proposals {
                 (proposal.asked, proposal.command.heard) = (true, heard);
@@ -334,22 +337,16 @@ impl Actor {
         });
     }
 
-    /// Room for proposals that wait for something else than the log. Where there is none they are refused.
-    fn room_for(&self, proposals: &mut Vec<Boxed>) -> Option<OwnedSemaphorePermit> {
-        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
-        let room = self.refusing.clone().try_acquire_many_owned(count).ok();
-        if room.is_none() {
-            for proposal in proposals.drain(..) {
-                refuse(Item::Command(proposal), &Failure::Overloaded);
-            }
-        }
-        room
-    }
-
     /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
     /// is no longer refused goes through the log.
     fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
-        let Some(room) = self.room_for(&mut proposals) else { return };
+        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
+        let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
+            for proposal in proposals.drain(..) {
+                refuse(Item::Command(proposal), &Failure::Overloaded);
+            }
+            return;
+        };
         let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
         tokio::spawn(async move {
             let _room = room;

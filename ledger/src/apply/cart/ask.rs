@@ -70,6 +70,7 @@ impl Entry<'_> {
             }
         }
         if part.idle() {
+            self.ledger.holding.take(part.home);
             self.ledger.idle_parts.insert((part.home, part.number, id.to_bytes()));
         }
         self.ledger.dirty.part(id, &mut part);

@@ -2,7 +2,7 @@
 //! needs an answer.
 
 use super::{
-    super::{Effect, Entry},
+    super::{Effect, Entry, reserve::loose_by},
     open::index,
 };
 use crate::{
@@ -202,7 +202,7 @@ impl Entry<'_> {
     pub(super) fn nothing(&self, round: &Round, own: Vec<(PoolRef, u32, bool)>) -> Refusal {
         let stock = &self.ledger.stock;
         let clock = self.clock();
-        let loose_by = if round.heard { clock } else { TimeMs::MAX };
+        let loose_by = loose_by(round.heard, clock);
         let loose = |(pool, _, chosen): &(PoolRef, u32, bool)| stock.loose_for(*pool, *chosen, loose_by);
         if round.granted.iter().any(|granted| granted.contended) || own.iter().any(loose) {
             return Refusal::Contended;

@@ -199,7 +199,7 @@ impl Entry<'_> {
                 pool.told.take(due, u64::from(line.truth.held), 0);
             }
         }
-        if part.holds() {
+        if !part.idle() {
             self.ledger.holding.take(part.home);
         }
         if let Some(since) = part.undecided {
