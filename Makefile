@@ -64,6 +64,14 @@ mutants: tools
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) run --locked --profile sim --package earmark-simulation --features planted \
 		--target-dir target/planted -- mutants --jobs $(JOBS) --write docs/simulation.md $(if $(BUGS),--only $(BUGS))
 
+# Starts three nodes for each shape of load, drives them through the SDK, and prints what it cost: make bench SHAPES=singles-64.
+SHAPES ?=
+LENGTH ?= 10s
+.PHONY: bench
+bench: tools
+	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin earmark-load
+	@target/release/earmark-load bench $(SHAPES) --length $(LENGTH)
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools
