@@ -10,7 +10,7 @@ use crate::{
     peer::links::Links,
     shard::{Replica, raft::ReplicaId},
     stamp::Clocks,
-    storage::Store,
+    storage::{Store, StoreError},
 };
 use earmark_ledger::types::ShardId;
 use std::{
@@ -127,10 +127,15 @@ impl Node {
         self.health.subscribe()
     }
 
-    /// Changes what it is able to do. Poisoned stays.
+    /// Changes what it is able to do. Poisoned stays; from doubted it comes back by being re-seeded only.
     pub fn set_health(&self, health: Health) {
         self.health.send_if_modified(|now| {
-            let changes = !matches!(now, Health::Poisoned(_)) && *now != health;
+            let leaves = match now {
+                Health::Poisoned(_) => false,
+                Health::Doubted(_) => matches!(health, Health::Reseeding | Health::Poisoned(_)),
+                _ => true,
+            };
+            let changes = leaves && *now != health;
             if changes {
                 match &health {
                     Health::Doubted(reason) | Health::Poisoned(reason) => {
@@ -149,17 +154,24 @@ impl Node {
         self.store.read().expect("no panic holds it").clone()
     }
 
-    /// Takes over an opened store; a failed write in it poisons the node.
+    /// Takes over an opened store; a failed write in it poisons the node. One that finds bytes which it did not write is to be
+    /// trusted no more, and reading them again would not help: it is doubted.
     pub fn set_store(self: &Arc<Self>, store: Store) {
         let mut poison = store.poison();
         let node = Arc::downgrade(self);
         tokio::spawn(async move {
             while poison.changed().await.is_ok() {
-                let reason = poison.borrow().clone();
-                if let (Some(reason), Some(node)) = (reason, node.upgrade()) {
-                    let advice =
-                        format!("a write to the store failed ({reason}); repair the disk and start the process anew");
-                    node.set_health(Health::Poisoned(advice));
+                let error = poison.borrow().clone();
+                if let (Some(error), Some(node)) = (error, node.upgrade()) {
+                    let number = node.config.node;
+                    node.set_health(match error {
+                        StoreError::Corrupt { .. } => Health::Doubted(format!(
+                            "the store can't be read ({error}); run `earmark admin reseed {number}` against a healthy node"
+                        )),
+                        _ => Health::Poisoned(format!(
+                            "a write to the store failed ({error}); repair the disk and start the process anew"
+                        )),
+                    });
                     node.close_replicas().await;
                     return;
                 }

@@ -303,7 +303,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// 128 bits: that two different marks meet is less likely than a broken machine.
+/// That two different marks meet is less likely than a broken machine.
 fn mark(taken: &[u64], states: &[Shelf]) -> [u64; 2] {
     [1, 2].map(|seed| FixedState::with_seed(seed).hash_one((taken, states)))
 }

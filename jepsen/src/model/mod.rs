@@ -6,6 +6,7 @@
 
 mod act;
 mod builder;
+mod numbered;
 mod shelf;
 mod take;
 #[cfg(test)]

@@ -1,22 +1,18 @@
 //! A state: some pools and reservations at one moment, and what becomes of holds by themselves.
 
-use super::{ClockBound, Step, Undecidable, act::Seen};
+use super::{ClockBound, Step, Undecidable, act::Seen, numbered::Numbered};
 use crate::history::Settings;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 
 /// More holds than this near their deadline at once are not told apart: the case is undecided.
 const NEAR_MAX: usize = 10;
 
 /// Some pools and reservations at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shelf {
     /// Absent if nothing was ever received or sent there.
     pub(super) pools: BTreeMap<u16, Pool>,
-    /// Shared with the states it came from: a step changes few of many.
-    pub(super) holds: BTreeMap<u32, Arc<Hold>>,
+    pub(super) holds: Numbered<Hold>,
     /// Settings of each pool's SKU and their version; absent if nothing was ever set.
     pub(super) rules: BTreeMap<u16, (u64, Settings)>,
     /// Under way: to which pool, and how many.
@@ -24,14 +20,15 @@ pub struct Shelf {
     /// Announced, by pool and document.
     pub(super) announced: BTreeMap<(u16, u32), u64>,
     /// Operations with an id of their own that were done.
-    pub(super) done: BTreeSet<u32>,
-    /// Reserves and operations that were refused through the log: a repeat is told so again for a while, whatever is
-    /// there by then.
-    pub(super) refused: BTreeSet<Id>,
+    pub(super) done: Numbered<()>,
+    /// Reserves that were refused through the log: a repeat is told so again for a while, whatever is there by then.
+    pub(super) refused_reserves: Numbered<()>,
+    /// The same of operations.
+    pub(super) refused_operations: Numbered<()>,
 }
 
 /// Of a reserve or of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Id {
     Reservation(u32),
     Operation(u32),
@@ -106,16 +103,16 @@ impl Shelf {
     /// This state with the holds over that must be over by then, and with and without those that may be.
     pub(super) fn aged(&self, step: &Step, bound: ClockBound) -> Result<Vec<Self>, Undecidable> {
         let mut state = self.clone();
-        let mut near = Vec::new();
-        for (id, hold) in &mut state.holds {
-            if hold.lines.iter().all(|line| line.held == 0) {
-                continue;
-            }
+        let (mut near, mut over) = (Vec::new(), Vec::new());
+        for (id, hold) in self.holds.iter().filter(|(_, hold)| hold.lines.iter().any(|line| line.held > 0)) {
             if step.invoked_ms >= hold.deadline_ms[1].saturating_add(bound.0) {
-                Arc::make_mut(hold).expire();
-            } else if step.effect_ms_max.saturating_add(bound.0) >= hold.deadline_ms[0] && step.minds(*id, hold) {
-                near.push(*id);
+                over.push(id);
+            } else if step.effect_ms_max.saturating_add(bound.0) >= hold.deadline_ms[0] && step.minds(id, hold) {
+                near.push(id);
             }
+        }
+        for id in over {
+            state.hold_mut(id).into_iter().for_each(Hold::expire);
         }
         if near.len() > NEAR_MAX {
             return Err(Undecidable);
@@ -136,11 +133,12 @@ impl Shelf {
     }
 
     pub(super) fn hold_mut(&mut self, id: u32) -> Option<&mut Hold> {
-        self.holds.get_mut(&id).map(Arc::make_mut)
+        self.holds.get_mut(id)
     }
 
     pub(super) fn settle(&mut self, id: Option<u32>) {
-        if let Some(hold) = id.and_then(|id| self.hold_mut(id)).filter(|hold| !hold.late.is_empty()) {
+        let late = |id: &u32| self.holds.get(*id).is_some_and(|hold| !hold.late.is_empty());
+        if let Some(hold) = id.filter(late).and_then(|id| self.hold_mut(id)) {
             hold.late.clear();
         }
     }
@@ -178,7 +176,7 @@ impl Shelf {
 
     /// What an owner holds and bought of a pool, but for one reservation.
     pub(super) fn used(&self, sku: u16, owner: u32, but: u32) -> u64 {
-        let others = self.holds.iter().filter(|(id, hold)| **id != but && hold.owner == owner);
+        let others = self.holds.iter().filter(|(id, hold)| *id != but && hold.owner == owner);
         others.flat_map(|(_, hold)| &hold.lines).filter(|line| line.sku == sku).map(Units::counted).sum()
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 /// Shared by handles and writer.
 pub struct Inner {
     engine: RwLock<Option<Arc<dyn Engine>>>,
-    poison: watch::Sender<Option<Arc<str>>>,
+    poison: watch::Sender<Option<StoreError>>,
     replicas: Mutex<BTreeMap<ShardId, Arc<Replica>>>,
     identity: Mutex<Option<Identity>>,
     peers: Mutex<Peers>,
@@ -127,7 +127,7 @@ impl Inner {
     /// [`StoreError::Poisoned`].
     pub fn sound(&self) -> Result<(), StoreError> {
         match &*self.poison.borrow() {
-            Some(reason) => Err(StoreError::Poisoned(Arc::clone(reason))),
+            Some(error) => Err(StoreError::Poisoned(error.to_string().into())),
             None => Ok(()),
         }
     }
@@ -137,7 +137,7 @@ impl Inner {
         self.poison.send_if_modified(|poison| {
             let first = poison.is_none();
             if first {
-                *poison = Some(error.to_string().into());
+                *poison = Some(error.clone());
             }
             first
         });
@@ -178,7 +178,7 @@ impl Inner {
     }
 
     /// Tells of the poison.
-    pub fn watch_poison(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn watch_poison(&self) -> watch::Receiver<Option<StoreError>> {
         self.poison.subscribe()
     }
 

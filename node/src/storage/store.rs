@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// Tells once the store has failed, and why. From then on every operation fails.
-    pub fn poison(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn poison(&self) -> watch::Receiver<Option<StoreError>> {
         self.inner.watch_poison()
     }
 

@@ -32,6 +32,7 @@ enum Damage {
     LogDeleted,
     LastRecordCut,
     BitFlipped,
+    TablesFlipped,
     OlderCopy,
     Emptied,
 }
@@ -45,11 +46,12 @@ enum Opened {
 
 impl Damage {
     /// What is done to which node. A store that was opened before has its older part in tables, and keeps it.
-    const STORIES: [(Self, u32, Opened); 6] = [
+    const STORIES: [(Self, u32, Opened); 7] = [
         (Self::LogDeleted, 1, Opened::Once),
         (Self::LogDeleted, 2, Opened::Again),
         (Self::LastRecordCut, 3, Opened::Again),
         (Self::BitFlipped, 1, Opened::Again),
+        (Self::TablesFlipped, 2, Opened::Again),
         (Self::OlderCopy, 2, Opened::Again),
         (Self::Emptied, 3, Opened::Once),
     ];
@@ -71,6 +73,18 @@ impl Damage {
                 log[(place.start + place.end) / 2] ^= 0x10;
                 fs::write(file, log).expect("flipped");
             }
+            // Wherever the state's records are. What is found when it is opened, and what only when they are read, must come to the same.
+            Self::TablesFlipped => {
+                let files = fs::read_dir(&store).expect("a folder").map(|file| file.expect("a file").path());
+                let tables: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "sst")).collect();
+                assert!(!tables.is_empty());
+                for path in tables {
+                    let mut table = fs::read(&path).expect("read");
+                    let place = table.len() / 4;
+                    table[place] ^= 0x10;
+                    fs::write(path, table).expect("flipped");
+                }
+            }
             Self::OlderCopy => {
                 fs::remove_dir_all(data).expect("removed");
                 copy(older, data);
@@ -86,7 +100,7 @@ impl Damage {
     fn told(self) -> &'static [&'static str] {
         match self {
             Self::LogDeleted | Self::LastRecordCut => &["expected", "found"],
-            Self::BitFlipped => &["can't be read"],
+            Self::BitFlipped | Self::TablesFlipped => &["can't be read"],
             Self::OlderCopy => &["remembers"],
             Self::Emptied => &["empty"],
         }

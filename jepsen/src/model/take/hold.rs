@@ -6,7 +6,6 @@ use crate::model::{
     act::{Judged, Parts},
     shelf::{Shelf, Units},
 };
-use std::sync::Arc;
 
 impl Shelf {
     pub(super) fn commit(
@@ -48,15 +47,15 @@ impl Shelf {
     ) -> bool {
         match end {
             Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
-        if operation.is_some_and(|operation| !self.done.insert(operation)) {
+        if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             // The first answer again, whatever became of the reservation since.
             return true;
         }
-        let Some(hold) = self.holds.get_mut(&id).map(Arc::make_mut) else { return false };
+        let Some(hold) = self.holds.get_mut(id) else { return false };
         for at in 0..hold.lines.len() {
             let before = hold.lines[at];
             if apply(&mut hold.lines[at]).is_none() {
@@ -79,14 +78,14 @@ impl Shelf {
         let wanted = self.wanted_again(id, parts);
         match end {
             Judged::Over => return self.is_over(id) && self.cannot_be_had(id, &wanted),
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
-        if operation.is_some_and(|operation| self.done.contains(&operation)) {
+        if operation.is_some_and(|operation| self.done.contains(operation)) {
             return true;
         }
-        let Some(hold) = self.holds.get(&id) else { return false };
+        let Some(hold) = self.holds.get(id) else { return false };
         let lapsed = self.is_over(id) && hold.lines.iter().all(|line| line.committed == 0);
         if !lapsed {
             return self.commit(id, operation, parts, false, end);
@@ -95,9 +94,11 @@ impl Shelf {
         if !fits || !self.is_allowed(&wanted, hold.owner, u32::MAX) {
             return false;
         }
-        self.done.extend(operation);
+        if let Some(operation) = operation {
+            self.done.insert(operation, ());
+        }
         let terms: Vec<_> = hold.lines.iter().map(|line| self.settings(line.sku)).collect();
-        let Some(hold) = self.holds.get_mut(&id).map(Arc::make_mut) else { return false };
+        let Some(hold) = self.holds.get_mut(id) else { return false };
         for (line, settings) in hold.lines.iter_mut().zip(terms) {
             let sold = part(&wanted, line.sku);
             let Some(left) = line.expired.checked_sub(sold) else { return false };
@@ -115,28 +116,28 @@ impl Shelf {
     }
 
     fn wanted_again(&self, id: u32, parts: Option<&Parts>) -> Parts {
-        let lines = self.holds.get(&id).into_iter().flat_map(|hold| &hold.lines);
+        let lines = self.holds.get(id).into_iter().flat_map(|hold| &hold.lines);
         lines.map(|line| (line.sku, parts.map_or(line.expired, |parts| part(parts, line.sku)))).collect()
     }
 
     fn cannot_be_had(&self, id: u32, wanted: &Parts) -> bool {
-        let Some(hold) = self.holds.get(&id) else { return true };
+        let Some(hold) = self.holds.get(id) else { return true };
         let skus: Vec<u16> = wanted.iter().filter(|(_, units)| *units > 0).map(|(sku, _)| *sku).collect();
         self.is_short(&skus, wanted) || !self.is_allowed(wanted, hold.owner, u32::MAX)
     }
 
     pub(super) fn is_over(&self, id: u32) -> bool {
-        self.holds.get(&id).is_none_or(|hold| hold.lines.iter().all(|line| line.held == 0))
+        self.holds.get(id).is_none_or(|hold| hold.lines.iter().all(|line| line.held == 0))
     }
 
     pub(super) fn extend(&mut self, id: u32, operation: Option<u32>, ttl_ms: u64, step: &Step) -> bool {
         match &step.end {
             Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Unknown => {}
             _ => return true,
         }
-        if operation.is_some_and(|operation| !self.done.insert(operation)) {
+        if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             return true;
         }
         let Some(hold) = self.hold_mut(id) else { return false };
@@ -156,11 +157,11 @@ impl Shelf {
     pub(super) fn mark_paying(&mut self, id: u32, operation: u32, grace_ms: u64, end: &Judged) -> bool {
         match end {
             Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Unknown | Judged::Done => {}
             _ => return true,
         }
-        if !self.done.insert(operation) {
+        if !self.done.insert(operation, ()) {
             return true;
         }
         let Some(hold) = self.hold_mut(id) else { return false };

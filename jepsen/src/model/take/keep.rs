@@ -21,7 +21,7 @@ impl Shelf {
             }
             _ => {}
         }
-        if !self.done.insert(id) {
+        if !self.done.insert(id, ()) {
             return Ok(true);
         }
         if self.lacks(act) || !self.is_as_expected(act) {

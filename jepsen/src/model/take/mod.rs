@@ -42,7 +42,7 @@ impl Shelf {
                 end => self.shows(end),
             },
             Act::ReadReservation { id } => match end {
-                Judged::NotHeld => !self.holds.contains_key(id),
+                Judged::NotHeld => !self.holds.contains(*id),
                 end => self.tells(*id, end),
             },
             Act::ReadSettings { .. } | Act::ReadTransfers | Act::DryRun { .. } => self.answers(&step.act, end),
@@ -60,7 +60,7 @@ impl Shelf {
 
     fn tells(&self, id: u32, end: &Judged) -> bool {
         let Judged::Reservation { deadline_ms, lines } = end else { return true };
-        let Some(hold) = self.holds.get(&id) else { return false };
+        let Some(hold) = self.holds.get(id) else { return false };
         let [earliest, latest] = hold.deadline_ms;
         let shown: Vec<Units> =
             hold.lines.iter().map(|line| Units { on_ship: false, cancel: false, ..*line }).collect();
@@ -69,12 +69,19 @@ impl Shelf {
 
     /// A refusal that was right when it was told first. One that went through the log is told again for a while.
     fn refuses(&mut self, id: Id, logged: bool, right: impl FnOnce(&Self) -> bool) -> bool {
-        if self.refused.contains(&id) {
+        let known = match id {
+            Id::Reservation(id) => self.refused_reserves.contains(id),
+            Id::Operation(id) => self.refused_operations.contains(id),
+        };
+        if known {
             return true;
         }
         let right = right(self);
         if right && logged {
-            self.refused.insert(id);
+            match id {
+                Id::Reservation(id) => self.refused_reserves.insert(id, ()),
+                Id::Operation(id) => self.refused_operations.insert(id, ()),
+            };
         }
         right
     }

@@ -9,11 +9,11 @@ use crate::model::{
 impl Shelf {
     pub(super) fn after(&mut self, id: u32, operation: u32, parts: Option<&Parts>, what: After, end: &Judged) -> bool {
         match end {
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
-        if !self.done.insert(operation) {
+        if !self.done.insert(operation, ()) {
             return true;
         }
         let Some(mut hold) = self.hold_mut(id) else { return false };

@@ -6,7 +6,7 @@ use crate::model::{
     act::{Act, Judged, Parts, Reserve},
     shelf::{Hold, Id, Shelf, Units},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 impl Shelf {
     pub(super) fn reserve(&mut self, reserve: &Reserve, step: &Step, bound: ClockBound) -> Fits {
@@ -27,14 +27,14 @@ impl Shelf {
             }
             _ => return Ok(true),
         };
-        if self.holds.contains_key(id) {
+        if self.holds.contains(*id) {
             return Ok(true);
         }
         let Some(lines) = self.granted(reserve)? else { return Ok(false) };
         let late = BTreeMap::new();
         let lines = self.units(&lines);
         let hold = Hold { deadline_ms, lines, cart: reserve.cart, owner: *owner, grace_ms: None, late };
-        self.holds.insert(*id, Arc::new(hold));
+        self.holds.insert(*id, hold);
         Ok(true)
     }
 
@@ -74,7 +74,7 @@ impl Shelf {
     pub(super) fn replace(&mut self, id: u32, operation: u32, (lines, whole): (&Parts, bool), end: &Judged) -> bool {
         match end {
             Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains_key(&id),
+            Judged::NotHeld => return !self.holds.contains(id),
             Judged::Short { skus, logged } => {
                 return self.refuses(Id::Operation(operation), *logged, |state| {
                     let more = state.more(id, lines);
@@ -83,20 +83,20 @@ impl Shelf {
             }
             Judged::Ruled { by, logged } => {
                 return self.refuses(Id::Operation(operation), *logged, |state| {
-                    let owner = state.holds.get(&id).map_or(0, |hold| hold.owner);
+                    let owner = state.holds.get(id).map_or(0, |hold| hold.owner);
                     state.is_ruled_out(*by, lines, owner, id)
                 });
             }
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
-        if !self.done.insert(operation) {
+        if !self.done.insert(operation, ()) {
             return true;
         }
         let more = self.more(id, lines);
         let next = self.units(lines);
         let fits = more.iter().all(|(sku, units)| *units == 0 || *units <= self.sellable(*sku));
-        let Some(hold) = self.holds.get(&id) else { return false };
+        let Some(hold) = self.holds.get(id) else { return false };
         let sold = hold.lines.iter().any(|line| line.committed > 0);
         // With lines of other SKUs it may be held by those.
         let over = whole && !hold.lines.is_empty() && hold.lines.iter().all(|line| line.held == 0);
@@ -111,7 +111,7 @@ impl Shelf {
     /// What a new set of lines needs beyond what the hold has already.
     fn more(&self, id: u32, lines: &Parts) -> Parts {
         let own = |sku: u16| {
-            let lines = self.holds.get(&id).into_iter().flat_map(|hold| &hold.lines);
+            let lines = self.holds.get(id).into_iter().flat_map(|hold| &hold.lines);
             lines.filter(|line| line.sku == sku).map(|line| line.held).sum::<u64>()
         };
         lines.iter().map(|(sku, units)| (*sku, units.saturating_sub(own(*sku)))).collect()

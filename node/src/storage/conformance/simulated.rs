@@ -56,7 +56,7 @@ async fn a_failed_sync_poisons_the_store() {
         });
         log.save_vote(&vote(2, 1)).await.unwrap_err();
         poison.changed().await.unwrap();
-        assert!(poison.borrow().as_ref().unwrap().contains("planted"));
+        assert!(poison.borrow().as_ref().unwrap().to_string().contains("planted"));
         // No second try, though the disk would work again.
         bed.disk.clear_faults();
         log.save_vote(&vote(3, 1)).await.unwrap_err();
