@@ -26,13 +26,13 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let (sku, location) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
     let delta = parse::delta(&arguments.delta)?;
     let reason = parse::reason(&arguments.reason)?;
     let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut adjust = client.adjust(sku, location, delta, reason);
+    let mut adjust = client.adjust(sku, location, delta, reason).kind(kind).lot(lot);
     if let Some(id) = id {
         adjust = adjust.id(id);
     }

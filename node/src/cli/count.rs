@@ -45,7 +45,7 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let (sku, location) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
     let counted = parse::units_or_none("counted", &arguments.counted)?;
     let at = arguments.at.map(|text| parse::moment("at", &text)).transpose()?;
     let ago = arguments.ago.map(|text| parse::length("ago", &text)).transpose()?;
@@ -54,7 +54,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let reason = parse::text::<Reason>("reason", &arguments.reason)?;
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut count = client.count(sku, location, counted).document(document).reason(reason);
+    let mut count = client.count(sku, location, counted).kind(kind).lot(lot).document(document).reason(reason);
     if let Some(id) = id {
         count = count.id(id);
     }

@@ -34,7 +34,7 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let (sku, location) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
     let quantity = parse::units_or_none("quantity", &arguments.quantity)?;
     let document = parse::text::<Document>("document", &arguments.document)?;
     if document.is_empty() {
@@ -47,7 +47,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
     let date = at.map_or(client.server_time(), |at| at.by(client.server_time()));
-    let mut expect = client.expect(sku, location, quantity, document, date);
+    let mut expect = client.expect(sku, location, quantity, document, date).kind(kind).lot(lot);
     if let Some(id) = id {
         expect = expect.id(id);
     }

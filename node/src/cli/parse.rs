@@ -1,36 +1,24 @@
-//! How arguments are written: `SKU@LOCATION`, `SKU@LOCATION=UNITS`, signed units, ids, lengths of time, texts.
+//! How arguments are written: signed units, ids, lengths of time, texts; `place` has pools and lines.
 //!
 //! Every error names the field and says what it must be, so that it can be told as text and as JSON. What can be judged
 //! here is judged before a node is looked for: bad input is bad input whether or not the cluster is up.
 
+mod place;
+
 use super::failure::Failure;
-use earmark_client::{Epoch, LogIndex, OperationId, Part, Position, ReservationId, ShardId, Strategy, TimeMs};
+use earmark_client::{Epoch, LogIndex, OperationId, Position, ReservationId, ShardId, Strategy, TimeMs};
 use earmark_ledger::{
     limits::{TTL_MAX, TTL_MIN, WINDOW_MAX},
     types::{BadText, DurationMs, Location, Sku},
 };
+pub(super) use place::{LOCATION_DEFAULT, Lines, Place, parts, place, pool_kind};
 use std::{ops::RangeInclusive, str::FromStr, time::Duration};
-
-/// Where units are when no location is named.
-pub(super) const LOCATION_DEFAULT: &str = "main";
 
 /// The most units a line may have.
 const LINE_UNITS_MAX: u64 = 1_000_000_000;
 
 /// The most units a pool may have: 2^53.
 const POOL_UNITS_MAX: u64 = 1 << 53;
-
-/// `SKU@LOCATION`. The last `@` separates, so a SKU may contain others; without one the location is `main`.
-pub(super) fn place(text: &str) -> Result<(String, String), Failure> {
-    let (sku, location) = text.rsplit_once('@').unwrap_or((text, LOCATION_DEFAULT));
-    if sku.is_empty() {
-        return Err(Failure::input("sku", format!("must not be empty: {text:?} should be SKU or SKU@LOCATION")));
-    }
-    if location.is_empty() {
-        return Err(Failure::input("location", format!("must not be empty: {text:?} should be SKU or SKU@LOCATION")));
-    }
-    Ok((self::sku(sku)?, self::location(location)?))
-}
 
 /// A SKU.
 pub(super) fn sku(text: &str) -> Result<String, Failure> {
@@ -76,29 +64,6 @@ pub(super) fn endpoint(text: &str) -> Result<String, Failure> {
     let good =
         !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '/') && port.parse::<u16>().is_ok();
     if good { Ok(text.to_owned()) } else { Err(refuse()) }
-}
-
-/// `SKU@LOCATION=UNITS`. The last `=` separates.
-pub(super) fn line(text: &str) -> Result<(String, String, u64), Failure> {
-    let Some((name, units)) = text.rsplit_once('=') else {
-        return Err(Failure::input("line", format!("must be SKU[@LOCATION]=UNITS, not {text:?}")));
-    };
-    let (sku, location) = place(name)?;
-    Ok((sku, location, line_units("quantity", units)?))
-}
-
-/// `SKU@LOCATION=UNITS` each: some units of a reservation.
-pub(super) fn parts(texts: &[String]) -> Result<Vec<Part>, Failure> {
-    let part = |text: &String| line(text).map(|(sku, location, units)| Part::new(sku, location, units));
-    texts.iter().map(part).collect()
-}
-
-/// The same, where no location means that the SKU's policy chooses.
-pub(super) fn open_line(text: &str) -> Result<(String, Option<String>, u64), Failure> {
-    if text.contains('@') {
-        return line(text).map(|(sku, location, quantity)| (sku, Some(location), quantity));
-    }
-    line(text).map(|(sku, _, quantity)| (sku, None, quantity))
 }
 
 /// 1 to what a line may have.
@@ -266,34 +231,6 @@ mod tests {
     }
 
     #[test]
-    fn the_last_at_separates_sku_and_location() {
-        for (text, sku, location) in [
-            ("lamp-01@berlin", "lamp-01", "berlin"),
-            ("lamp-01", "lamp-01", "main"),
-            ("lamp@2x@berlin", "lamp@2x", "berlin"),
-            ("@@berlin", "@", "berlin"),
-        ] {
-            assert_eq!(place(text).expect(text), (sku.to_owned(), location.to_owned()));
-        }
-        assert_eq!(problem(place("@berlin")).0, "sku");
-        assert_eq!(problem(place("lamp-01@")).0, "location");
-        assert_eq!(problem(place("")).0, "sku");
-    }
-
-    #[test]
-    fn a_line_is_a_place_and_units() {
-        for (text, sku, location, units) in [
-            ("lamp-01@berlin=3", "lamp-01", "berlin", 3),
-            ("lamp-01=1", "lamp-01", "main", 1),
-            ("size=40@berlin=2", "size=40", "berlin", 2),
-        ] {
-            assert_eq!(line(text).expect(text), (sku.to_owned(), location.to_owned(), units));
-        }
-        assert_eq!(problem(line("lamp-01")).0, "line");
-        assert_eq!(problem(line("lamp-01=")).0, "quantity");
-    }
-
-    #[test]
     fn units_are_one_to_the_limit_and_an_error_names_the_field() {
         assert_eq!(line_units("quantity", "1000000000").expect("the most"), 1_000_000_000);
         for bad in ["0", "-1", "1.5", "", "many", "1000000001", "9223372036854775808", "18446744073709551616"] {
@@ -379,10 +316,10 @@ mod tests {
     #[test]
     fn texts_have_the_limits_of_the_ledger() {
         let long = |bytes: usize| "x".repeat(bytes);
-        assert_eq!(place(&format!("{}@{}", long(64), long(32))).expect("the longest"), (long(64), long(32)));
-        assert_eq!(problem(place(&long(65))).0, "sku");
-        assert_eq!(problem(place("te\u{7}a")).0, "sku");
-        assert_eq!(problem(place(&format!("tea@{}", long(33)))).0, "location");
+        assert_eq!(sku(&long(64)).expect("the longest"), long(64));
+        assert_eq!(problem(sku(&long(65))).0, "sku");
+        assert_eq!(problem(sku("te\u{7}a")).0, "sku");
+        assert_eq!(problem(location(&long(33))).0, "location");
         let (field, text) = problem(location("a b"));
         assert_eq!(field, "location");
         assert!(text.contains("letters, digits"), "{text}");

@@ -49,40 +49,42 @@ pub(super) async fn set_apart(global: &Global, arguments: Arguments) -> Result<E
     let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
     let reason = parse::reason(&arguments.reason)?;
     let client = connect(global).await?;
-    asked.send(global, client.quarantine(&*asked.sku, &*asked.location, asked.quantity, reason)).await
+    asked.send(global, client.quarantine(&*asked.place.sku, &*asked.place.location, asked.quantity, reason)).await
 }
 
 pub(super) async fn write_off(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
     let reason = parse::reason(&arguments.reason)?;
     let client = connect(global).await?;
-    asked.send(global, client.write_off(&*asked.sku, &*asked.location, asked.quantity, reason)).await
+    asked.send(global, client.write_off(&*asked.place.sku, &*asked.place.location, asked.quantity, reason)).await
 }
 
 pub(super) async fn back(global: &Global, arguments: Back) -> Result<ExitCode, Failure> {
     let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
     let reason = parse::text::<Reason>("reason", &arguments.reason)?;
     let client = connect(global).await?;
-    asked.send(global, client.unquarantine(&*asked.sku, &*asked.location, asked.quantity).reason(reason)).await
+    asked
+        .send(global, client.unquarantine(&*asked.place.sku, &*asked.place.location, asked.quantity).reason(reason))
+        .await
 }
 
 /// What the three have in common.
 struct Asked {
-    sku: String,
-    location: String,
+    place: parse::Place,
     quantity: u64,
     id: Option<earmark_client::OperationId>,
 }
 
 impl Asked {
     fn read(place: &str, quantity: &str, id: Option<&str>) -> Result<Self, Failure> {
-        let (sku, location) = parse::place(place)?;
+        let place = parse::place(place)?;
         let quantity = parse::pool_units("quantity", quantity)?;
         let id = id.map(|text| parse::operation_id("id", text)).transpose()?;
-        Ok(Self { sku, location, quantity, id })
+        Ok(Self { place, quantity, id })
     }
 
-    async fn send(&self, global: &Global, mut asked: earmark_client::Quarantine) -> Result<ExitCode, Failure> {
+    async fn send(&self, global: &Global, asked: earmark_client::Quarantine) -> Result<ExitCode, Failure> {
+        let mut asked = asked.kind(self.place.kind).lot(&*self.place.lot);
         if let Some(id) = self.id {
             asked = asked.id(id);
         }

@@ -24,12 +24,12 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let (sku, location) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
     let quantity = parse::pool_units("quantity", &arguments.quantity)?;
     let document = parse::text::<Document>("document", &arguments.document)?;
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut receive = client.receive(sku, location, quantity).document(document);
+    let mut receive = client.receive(sku, location, quantity).kind(kind).lot(lot).document(document);
     if let Some(id) = id {
         receive = receive.id(id);
     }

@@ -13,6 +13,7 @@ pub struct Arguments {
     #[arg(value_name = "ID")]
     id: String,
     /// The whole new set: SKU@LOCATION=UNITS. What is not named goes back. Without @LOCATION the location is `main`.
+    /// Kinds, lots and minimums as for `earmark reserve`.
     #[arg(value_name = "SKU[@LOCATION]=UNITS", required = true)]
     lines: Vec<String>,
     /// Lines without a location go where the policy of their SKU chooses, instead of to `main`.
@@ -31,18 +32,12 @@ pub struct Arguments {
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let id = parse::reservation_id(&arguments.id)?;
-    let read = |text: &String| match arguments.anywhere {
-        true => parse::open_line(text),
-        false => parse::line(text).map(|(sku, location, quantity)| (sku, Some(location), quantity)),
-    };
-    let lines = arguments.lines.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let read = parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort };
+    let lines = read.read(&arguments.lines)?;
     let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
     let mut request = connect(global).await?.replace(id).zone(arguments.zone);
-    for (sku, location, quantity) in lines {
-        request = match location {
-            Some(location) => request.line(sku, location, quantity),
-            None => request.line_anywhere(sku, quantity),
-        };
+    for line in lines {
+        request = request.push(line);
     }
     if arguments.best_effort {
         request = request.best_effort();

@@ -12,9 +12,12 @@ use std::process::ExitCode;
 Examples:
   earmark reserve lamp-01@berlin=2 --owner cart-77
   earmark reserve lamp-01=2 tea=1 --anywhere --zone 3
+  earmark reserve lamp-01@berlin:preorder/lot-7=1..2 --best-effort
   earmark reserve lamp-01@berlin=2 --dry-run")]
 pub struct Arguments {
-    /// What to hold: SKU@LOCATION=UNITS. The last @ separates; without one the location is `main`.
+    /// What to hold: SKU@LOCATION=UNITS. The last @ separates; without one the location is `main`. A kind of stock that is not
+    /// on the shelf and a lot come after the location: SKU@LOCATION:preorder/LOT=UNITS. With --best-effort =MINIMUM..UNITS
+    /// refuses the whole unless the minimum is there.
     #[arg(value_name = "SKU[@LOCATION]=UNITS", required = true)]
     lines: Vec<String>,
     /// How long, for instance 15m or 90s, from 1s to 31days; as the SKU says if it is not given, else 15 minutes.
@@ -41,11 +44,8 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let read = |text: &String| match arguments.anywhere {
-        true => parse::open_line(text),
-        false => parse::line(text).map(|(sku, location, quantity)| (sku, Some(location), quantity)),
-    };
-    let lines = arguments.lines.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let read = parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort };
+    let lines = read.read(&arguments.lines)?;
     let ttl = arguments.ttl.map(|text| parse::ttl(&text)).transpose()?;
     let id = arguments.id.map(|text| parse::reservation_id(&text)).transpose()?;
     let owner = parse::text::<Owner>("owner", &arguments.owner)?;
@@ -54,11 +54,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     }
     let client = connect(global).await?;
     let mut reserve = client.reserve().owner(owner).zone(arguments.zone);
-    for (sku, location, quantity) in lines {
-        reserve = match location {
-            Some(location) => reserve.line(sku, location, quantity),
-            None => reserve.line_anywhere(sku, quantity),
-        };
+    for line in lines {
+        reserve = reserve.push(line);
     }
     if let Some(ttl) = ttl {
         reserve = reserve.ttl(ttl);

@@ -33,13 +33,13 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let (sku, location) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
     let on_hand = parse::units_or_none("on_hand", &arguments.on_hand)?;
     let reason = parse::reason(&arguments.reason)?;
     let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut set = client.set(sku, location, on_hand, reason);
+    let mut set = client.set(sku, location, on_hand, reason).kind(kind).lot(lot);
     if let Some(id) = id {
         set = set.id(id);
     }

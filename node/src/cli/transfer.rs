@@ -78,7 +78,7 @@ pub struct Transits {
 }
 
 pub(super) async fn transfer(global: &Global, arguments: Transfer) -> Result<ExitCode, Failure> {
-    let (sku, from) = parse::place(&arguments.place)?;
+    let parse::Place { sku, location: from, kind, lot } = parse::place(&arguments.place)?;
     let to = parse::location(&arguments.to)?;
     if to == from {
         return Err(Failure::input("to", format!("is where the units are: {to:?}")));
@@ -88,7 +88,7 @@ pub(super) async fn transfer(global: &Global, arguments: Transfer) -> Result<Exi
     let reason = parse::text::<Reason>("reason", &arguments.reason)?;
     let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
     let client = connect(global).await?;
-    let mut transfer = client.transfer(sku, from, to, quantity).document(document).reason(reason);
+    let mut transfer = client.transfer(sku, from, to, quantity).kind(kind).lot(lot).document(document).reason(reason);
     if let Some(id) = id {
         transfer = transfer.id(id);
     }

@@ -41,7 +41,7 @@ pub(super) fn state_name(state: ReservationState) -> &'static str {
     }
 }
 
-fn kind_name(kind: PoolKind) -> &'static str {
+pub(in crate::cli) fn kind_name(kind: PoolKind) -> &'static str {
     match kind {
         PoolKind::Now => "now",
         PoolKind::Incoming => "incoming",

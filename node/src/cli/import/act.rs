@@ -57,7 +57,7 @@ pub(super) fn only(action: Action, cells: &mut Cells<'_>) {
 
 pub(super) fn stock(action: Action, cells: &mut Cells<'_>, defaults: &Defaults) -> Option<Stock> {
     let kind = match (cells.cell)(Column::Kind) {
-        Some(_) => cells.read(Column::Kind, kind),
+        Some(_) => cells.read(Column::Kind, parse::pool_kind),
         None => Some(PoolKind::Now),
     };
     let lot = match (cells.cell)(Column::Lot) {
@@ -101,16 +101,6 @@ pub(super) fn stock(action: Action, cells: &mut Cells<'_>, defaults: &Defaults) 
         Action::Configure => None,
     };
     Some(Stock { kind: kind?, lot: lot?, act: act? })
-}
-
-fn kind(field: &str, text: &str) -> Result<PoolKind, Failure> {
-    match text.to_lowercase().as_str() {
-        "now" => Ok(PoolKind::Now),
-        "incoming" => Ok(PoolKind::Incoming),
-        "backorder" => Ok(PoolKind::Backorder),
-        "preorder" => Ok(PoolKind::Preorder),
-        _ => Err(Failure::input(field, format!("must be now, incoming, backorder or preorder, not {text:?}"))),
-    }
 }
 
 fn document(cells: &mut Cells<'_>, defaults: &Defaults) -> String {
