@@ -6,6 +6,7 @@ use crate::cli::Failure;
 use earmark_client::Client;
 use earmark_client::wire::v1::{BucketRange, ReplicaStatus};
 use earmark_ledger::types::{Bucket, Namespace, Sku};
+use std::time::{Duration, Instant};
 
 /// How many there were, and how long they were in doubt.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,29 @@ impl Carts {
             in_doubt_p99_ms: highest(|replica| replica.in_doubt_p99_ms),
             in_doubt_max_ms: highest(|replica| replica.in_doubt_max_ms),
         })
+    }
+}
+
+/// What was decided may be on its way to other shards for so long; then something is wrong, and the books will show it.
+const REST_MAX: Duration = Duration::from_secs(30);
+
+/// Waits until every cart is decided and every decision has been carried out on all its shards. An answer may come before
+/// that, and until then the shards' balances are not those of one moment.
+pub(super) async fn at_rest(client: &Client) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let status = client.cluster().status(false).await?;
+        let replicas = status.nodes.iter().flat_map(|node| &node.replicas);
+        let leaders = replicas.filter(|replica| replica.role == "leader");
+        let open: u64 = leaders.map(|replica| replica.unanswered + replica.in_doubt).sum();
+        if open == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() > REST_MAX {
+            eprintln!("{open} decisions about carts are not carried out after {REST_MAX:?}; their units may seem held");
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     let orders = Arc::new(orders);
     let plan = play::Plan { mode: arguments.mode, concurrency: arguments.concurrency, abandon, seed: arguments.seed };
     let played = play::play(&client, &orders, plan, &progress("playing", plan.reservations(&orders))).await?;
+    carts::at_rest(&client).await?;
     let after = stock::read_all(&client, &orders, &progress("reading balances", orders.skus.len())).await?;
 
     let pools = (0..orders.pools.len()).map(|pool| books::PoolBooks {
