@@ -5,7 +5,7 @@
 
 use crate::{
     dice::Dice,
-    scenario::{Fault, Kind, Scenario},
+    scenario::{CLIENTS_ON_BOTH_SIDES, Fault, Kind, Scenario},
 };
 use earmark_ledger::planted::Bug;
 
@@ -18,11 +18,12 @@ pub enum Hint {
     Power,
     /// Elections, and power that goes just after them.
     VotesInTheDark,
-    /// Leases; all but one restart at once and elect another while the one is cut off from them, not from clients.
+    /// Leases; one is cut off with some of the clients, the rest restart at once and elect another, whom new clients find.
     ForgottenLeases,
-    /// Leases; a leader is cut off, and others are elected as soon as any of them may be helped.
+    /// Leases; one is cut off with some of the clients, and others are elected as soon as any of them may be helped.
     LongLeases,
-    /// A node is cut off from the others, not from clients, and killed before it has heard of them again, or after.
+    /// A node is cut off from the others, not from all clients, and killed before it has heard of them again, or after; there
+    /// is little to be had.
     CutLeaders,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
@@ -103,12 +104,13 @@ impl Hint {
                 scenario.faults.clear();
                 scenario.node.leases = true;
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, *dice.pick(&[1, 2]), 3);
-                (scenario.pause_ms, scenario.workers, scenario.carts_percent) = ([10, 200], 5, 0);
+                (scenario.pause_ms, scenario.carts_percent) = ([10, 250], 0);
+                (scenario.workers, scenario.readers) = (3, 3);
                 scenario.clocks_ms.truncate(3);
             }
             Self::CutLeaders => {
-                scenario.skus = scenario.skus.min(4);
-                scenario.pause_ms = [20, 900];
+                (scenario.skus, scenario.stock) = (scenario.skus.min(4), dice.range(3, 10));
+                (scenario.pause_ms, scenario.readers) = ([20, 700], 2);
             }
             Self::Turnover => {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
@@ -151,27 +153,35 @@ impl Hint {
             Self::VotesInTheDark => {
                 vec![fault(Kind::Election, 0, 200, &[one], 0), fault(Kind::PowerLoss, dice.range(10, 60), 500, &all, 0)]
             }
+            // Whoever restarts is cut off before: it would hear of the leader again, and keep calm because of that.
             Self::ForgottenLeases => {
-                let cut = 300 + dice.range(0, 150);
-                let elected = cut + dice.range(60, 250);
+                let elected = dice.range(250, 450);
                 vec![
-                    fault(Kind::Crash, 0, 200, &others, 0),
-                    fault(Kind::Partition, cut, 2_500, &[one], 0),
+                    fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
+                    fault(Kind::Crash, 10, 100, &others, 0),
                     fault(Kind::Election, elected, 200, &[other], 0),
-                    fault(Kind::Election, elected + 200, 200, &[other], 0),
+                    fault(Kind::Election, elected + 150, 200, &[other], 0),
+                    fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
             Self::LongLeases => {
                 let elected = dice.range(1_420, 1_600);
                 vec![
-                    fault(Kind::Partition, 0, 3_500, &[one], 0),
+                    fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
                     fault(Kind::Election, elected, 200, &[other], 0),
                     fault(Kind::Election, elected + 100, 200, &[other], 0),
+                    fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
             Self::CutLeaders => {
-                let killed = if dice.percent(50) { dice.range(2_500, 3_500) } else { dice.range(4_500, 5_500) };
-                vec![fault(Kind::Partition, 0, 4_200, &[one], 0), fault(Kind::Crash, killed, 300, &[one], 0)]
+                let killed = if dice.percent(50) { dice.range(3_500, 4_500) } else { dice.range(4_900, 5_400) };
+                let clients = *dice.pick(&[0, CLIENTS_ON_BOTH_SIDES, CLIENTS_ON_BOTH_SIDES]);
+                vec![
+                    fault(Kind::Partition, 0, 4_800, &[one], clients),
+                    // New clients find whoever leads by then; those that were there wait for the one that led.
+                    fault(Kind::Vanish, 100, 2_000, &[2], 0),
+                    fault(Kind::Crash, killed, 300, &[one], 0),
+                ]
             }
             Self::Turnover => vec![
                 fault(Kind::SlowDisk, 0, 3_000, &others, 200),
