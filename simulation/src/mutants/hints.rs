@@ -9,6 +9,9 @@ use crate::{
 };
 use earmark_ledger::planted::Bug;
 
+/// By so much a right clock may be wrong, see [`Scenario::draw`].
+const RIGHT_CLOCK_MS: i64 = 100;
+
 /// What is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
@@ -33,7 +36,7 @@ pub enum Hint {
     Carts,
     /// One node after the other is cut off alone for long.
     Alone,
-    /// The clock of one node is wild.
+    /// The clock of one node is wild, and leadership changes before and after.
     WildClock,
     /// Clocks are right, clients have time, and there is little to be had.
     RightClocks,
@@ -125,7 +128,12 @@ impl Hint {
                 scenario.skus = scenario.skus.max(6);
             }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
-            Self::WildClock => scenario.faults.retain(|fault| !wild(fault)),
+            Self::WildClock => {
+                scenario.faults.retain(|fault| !wild(fault));
+                // As far apart as right clocks are, so that the median moves when one of them is wild.
+                let off = [0, -RIGHT_CLOCK_MS, RIGHT_CLOCK_MS];
+                scenario.clocks_ms = off.into_iter().cycle().take(scenario.clocks_ms.len()).collect();
+            }
             Self::RightClocks => {
                 scenario.faults.retain(|fault| !wild(fault));
                 (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
@@ -200,7 +208,13 @@ impl Hint {
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
                 // Always the same one: what others know of a clock is up to ten seconds old.
-                vec![fault(Kind::ClockJump, 0, 4_000, &all[..1], amount), fault(Kind::Election, 500, 200, &all[..1], 0)]
+                vec![
+                    fault(Kind::ClockJump, 0, 4_000, &all[..1], amount),
+                    fault(Kind::Election, 500, 200, &all[..1], 0),
+                    fault(Kind::Transfer, 1_000, 200, &all, 0),
+                    fault(Kind::Transfer, 4_300, 200, &all, 0),
+                    fault(Kind::Transfer, 4_600, 200, &all, 0),
+                ]
             }
             Self::Loss => vec![
                 fault(Kind::Loss, 0, 4_000, &all, 0),
