@@ -28,6 +28,8 @@ pub enum Hint {
     /// A node is cut off from the others, not from all clients, and killed before it has heard of them again, or after; there
     /// is little to be had.
     CutLeaders,
+    /// The same, with many clients who don't wait for long and want the same few things.
+    CutSellers,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
     /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
@@ -54,7 +56,7 @@ pub fn of(bug: Bug) -> Hint {
         Bug::VoterForgetsLease => Hint::ForgottenLeases,
         Bug::LeaseWithoutMargin => Hint::LongLeases,
         Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadWithoutBarrier | Bug::ReadFromFollower => Hint::CutLeaders,
-        Bug::RefusalWithoutBarrier => Hint::CutLeaders,
+        Bug::RefusalWithoutBarrier => Hint::CutSellers,
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
@@ -115,9 +117,13 @@ impl Hint {
                 (scenario.skus, scenario.stock) = (scenario.skus.min(4), dice.range(3, 10));
                 (scenario.pause_ms, scenario.readers) = ([20, 700], 2);
             }
+            Self::CutSellers => {
+                (scenario.shards, scenario.skus, scenario.stock, scenario.carts_percent) = (1, 2, dice.range(3, 6), 0);
+                (scenario.workers, scenario.timeout_ms, scenario.pause_ms) = (10, 1_500, [100, 1_500]);
+            }
             Self::Turnover => {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
-                scenario.pause_ms = [20, 400];
+                (scenario.pause_ms, scenario.readers) = ([20, 300], 4);
             }
             Self::Snapshots => {
                 let node = &mut scenario.node;
@@ -181,7 +187,7 @@ impl Hint {
                     fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
-            Self::CutLeaders => {
+            Self::CutLeaders | Self::CutSellers => {
                 let killed = if dice.percent(50) { dice.range(3_500, 4_500) } else { dice.range(4_900, 5_400) };
                 let clients = *dice.pick(&[0, CLIENTS_ON_BOTH_SIDES, CLIENTS_ON_BOTH_SIDES]);
                 vec![
@@ -193,8 +199,9 @@ impl Hint {
             }
             Self::Turnover => vec![
                 fault(Kind::SlowDisk, 0, 3_000, &others, 200),
-                fault(Kind::Election, 400, 200, &[one], 0),
-                fault(Kind::Transfer, 2_000, 200, &all, 0),
+                fault(Kind::Transfer, 600, 200, &all, 0),
+                fault(Kind::Transfer, 1_600, 200, &all, 0),
+                fault(Kind::Transfer, 2_600, 200, &all, 0),
                 fault(Kind::Election, 3_500, 200, &[other], 0),
             ],
             Self::Snapshots => vec![fault(Kind::Crash, 0, dice.range(2_000, 4_000), &[one], 0)],
