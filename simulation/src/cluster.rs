@@ -308,7 +308,11 @@ pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<Atom
                 let client = client(&crowd.scenario, &name.replace(' ', "-"), random, &trace, tap).await;
                 for worker in 0..crowd.scenario.workers {
                     let dice = Dice::fork(seed, &format!("{name} worker {worker}"));
-                    tokio::spawn(work(client.clone(), crowd.clone(), dice));
+                    tokio::spawn(work(client.clone(), crowd.clone(), false, dice));
+                }
+                for reader in 0..crowd.scenario.readers {
+                    let dice = Dice::fork(seed, &format!("{name} reader {reader}"));
+                    tokio::spawn(work(client.clone(), crowd.clone(), true, dice));
                 }
                 std::future::pending().await
             }

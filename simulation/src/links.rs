@@ -4,7 +4,7 @@
 
 use crate::{
     dice::Dice,
-    scenario::{Fault, Kind, Scenario},
+    scenario::{CLIENTS_ON_BOTH_SIDES, CLIENTS_WITH_THE_OTHERS, Fault, Kind, Scenario},
 };
 use std::{collections::BTreeMap, time::Duration};
 use turmoil::Sim;
@@ -93,7 +93,12 @@ impl Links {
                     link.held |= a || b && between_nodes;
                     false
                 }
-                Kind::Partition => a != (b && between_nodes) && (between_nodes || fault.amount == 1),
+                Kind::Partition if between_nodes => a != b,
+                Kind::Partition => match fault.amount {
+                    CLIENTS_WITH_THE_OTHERS => a,
+                    CLIENTS_ON_BOTH_SIDES => a != stays_with_nodes(second - self.nodes),
+                    _ => false,
+                },
                 Kind::Flapping => *apart && between_nodes && a != b,
                 Kind::Bridge => between_nodes && bridge_cuts(&fault.nodes, first, second),
                 Kind::Ring => between_nodes && ring_cuts(&fault.nodes, first, second),
@@ -114,6 +119,11 @@ impl Links {
         }
         link
     }
+}
+
+/// Whether a machine of clients stays with the nodes that are cut off, where clients are on both sides.
+fn stays_with_nodes(machine: u32) -> bool {
+    machine % 2 == 1
 }
 
 /// Two hosts, in order.

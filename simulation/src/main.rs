@@ -420,11 +420,12 @@ fn run_mutants(arguments: &Mutants) -> Result<ExitCode, String> {
         return Err(problem);
     }
     let missed = hunted.iter().filter(|found| found.caught.is_none()).count();
+    let unsound = hunted.iter().any(|found| !found.unsound.is_empty());
     match arguments.output {
         Form::Json => println!("{}", serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?),
         Form::Text => println!("{} bugs, {missed} of them never noticed", hunted.len()),
     }
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if missed == 0 && !unsound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(feature = "planted")]
@@ -435,11 +436,19 @@ fn write_table(file: &Path, found: &mutants::Hunted) -> Result<(), String> {
     std::fs::write(file, text).map_err(problem)
 }
 
+/// Characters shown of what a checker said of a planted bug.
+#[cfg(feature = "planted")]
+const SAID_MAX: usize = 300;
+
 #[cfg(feature = "planted")]
 fn tell_hunted(found: &mutants::Hunted) {
+    if !found.unsound.is_empty() {
+        eprintln!("{}: seeds {:?} are not clean without it either", found.bug, found.unsound);
+    }
     match &found.caught {
         Some(caught) => {
-            eprintln!("{}: {} seeds, {} ({})", found.bug, found.seeds, caught.by.join(", "), caught.said);
+            let said: String = caught.said.chars().take(SAID_MAX).collect();
+            eprintln!("{}: {} seeds, {} ({said})", found.bug, found.seeds, caught.by.join(", "));
         }
         None => eprintln!("{}: {} seeds, NEVER NOTICED", found.bug, found.seeds),
     }

@@ -26,6 +26,8 @@ pub struct Scenario {
     pub machines: u32,
     /// Clients on each machine, each doing one thing at a time.
     pub workers: u32,
+    /// Clients on each machine that only look: they go on while others wait for a decision.
+    pub readers: u32,
     /// SKUs; the first is asked for as often as all others together.
     pub skus: u32,
     /// Units of each SKU at the beginning.
@@ -47,6 +49,13 @@ pub struct Scenario {
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
 }
+
+/// Of a partition: no client reaches the nodes that are cut off.
+pub const CLIENTS_WITH_THE_OTHERS: i64 = 1;
+
+/// Of a partition: machines of clients with odd numbers reach only the nodes that are cut off, those with even ones only the
+/// others.
+pub const CLIENTS_ON_BOTH_SIDES: i64 = 2;
 
 /// Settings of the nodes that a scenario chooses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +101,8 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The nodes are cut off from all others, clients included if `amount` is 1.
+    /// The nodes are cut off from all other nodes; from all clients too if `amount` is [`CLIENTS_WITH_THE_OTHERS`]; if it is
+    /// [`CLIENTS_ON_BOTH_SIDES`], every other machine of clients stays with them and the rest with the others.
     Partition,
     /// What the nodes send reaches no other node; what is sent to them does.
     OneWay,
@@ -248,6 +258,7 @@ impl Default for Scenario {
             latency_ms_max: 10,
             machines: 2,
             workers: 4,
+            readers: 0,
             skus: 12,
             stock: 20,
             carts_percent: 30,
@@ -275,6 +286,7 @@ impl Scenario {
             latency_ms_max: *dice.pick(&[2, 5, 10, 10, 30]),
             machines: 2,
             workers: u32::try_from(dice.range(3, 5)).expect("small"),
+            readers: u32::try_from(dice.range(0, 1)).expect("small"),
             skus: u32::try_from(dice.range(3, 16)).expect("small"),
             stock: dice.range(3, 40),
             carts_percent: *dice.pick(&[0, 20, 40, 70]),
@@ -354,7 +366,7 @@ fn draw_nodes(kind: Kind, scenario: &Scenario, dice: &mut Dice) -> Vec<u32> {
 fn draw_amount(kind: Kind, dice: &mut Dice) -> i64 {
     let sign = if dice.percent(50) { 1 } else { -1 };
     match kind {
-        Kind::Partition => i64::from(dice.percent(50)),
+        Kind::Partition => *dice.pick(&[0, CLIENTS_WITH_THE_OTHERS, CLIENTS_ON_BOTH_SIDES]),
         Kind::Flapping => *dice.pick(&[150, 700, 1_500, 3_000]),
         Kind::Delay => *dice.pick(&[20, 100, 400, 1_500]),
         Kind::PowerLoss => *dice.pick(&[0, 0, 50, 100]),

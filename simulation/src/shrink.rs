@@ -98,7 +98,7 @@ impl Shrink {
                 candidate.nodes,
                 candidate.shards,
                 candidate.skus,
-                candidate.machines * candidate.workers
+                candidate.machines * (candidate.workers + candidate.readers)
             ));
             *least = candidate;
         }
@@ -118,11 +118,12 @@ impl Shrink {
 }
 
 /// Each makes one thing smaller.
-fn steps() -> [fn(&Scenario) -> Scenario; 7] {
+fn steps() -> [fn(&Scenario) -> Scenario; 8] {
     [
         |scenario| scenario.clone().shortened(scenario.seconds / 2),
         |scenario| scenario.clone().shortened(scenario.seconds * 3 / 4),
         |scenario| Scenario { workers: (scenario.workers / 2).max(1), ..scenario.clone() },
+        |scenario| Scenario { readers: scenario.readers / 2, ..scenario.clone() },
         |scenario| Scenario { skus: (scenario.skus / 2).max(1), ..scenario.clone() },
         |scenario| Scenario { shards: (scenario.shards / 2).max(1), ..scenario.clone() },
         |scenario| Scenario { carts_percent: 0, ..scenario.clone() },

@@ -9,7 +9,7 @@ use crate::{
     history::{Action, Balance, Broken, End, History, Place, Told, Weak},
     model::ClockBound,
 };
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Where in a shard.
 type At = (u32, u64);
@@ -144,7 +144,10 @@ fn pools(answers: &[Answer<'_>]) -> Vec<Broken> {
     }
     let mut broken = Vec::new();
     for ((_, pool), mut told) in pools {
-        told.sort_by_key(|(at, reads, balance, answer)| (*at, *reads, balance.received, answer.operation));
+        // Of changes in one entry, what came in says which was first; one that brought nothing shows what came before it.
+        told.sort_by_key(|(at, reads, balance, answer)| {
+            (*at, *reads, balance.received, Reverse(brings(answer.action)), answer.operation)
+        });
         for pair in told.windows(2) {
             let [(at, reads, one, first), (next, _, other, second)] = pair else { continue };
             let differs = at == next && *reads && books(one) != books(other);
@@ -230,5 +233,17 @@ mod tests {
         assert_eq!(told(1, 8), 0);
         assert_eq!(told(2, 8), 1, "what was not there yet");
         assert_eq!(told(1, 9), 1, "what was there already");
+    }
+
+    #[test]
+    fn changes_of_one_entry_may_be_told_in_any_order() {
+        let adjusted = |brought: u64| {
+            let action = Action::Adjust { id: "x".to_owned(), sku: "mug".to_owned(), delta: 3, expected: None };
+            let now = Balance { on_hand: brought + 3, available: brought + 3, ..balance("mug", brought, 0) };
+            (1, 3, action, at_index(done(Told::Balance(now)), 9))
+        };
+        let both = |brought| found(vec![received(0, "a", 1, 7), adjusted(brought), received(2, "b", 2, 9)]);
+        assert_eq!((both(2), both(1)), (0, 0), "after the receipt or before it");
+        assert_eq!(found(vec![received(0, "a", 1, 7), adjusted(1), received(2, "b", 1, 9)]), 1, "it brought nothing");
     }
 }

@@ -34,8 +34,14 @@ pub fn check(history: &History, bound: ClockBound) -> Findings {
             (Action::ListExpiring { within_ms }, Some(Told::Expiring(told))) => {
                 findings.looked_at += told.len() as u64;
                 let latest = history.unix_ms(operation.ended_ns) + within_ms + bound.0;
-                let wrong = told.iter().filter(|(id, ends)| *ends > latest || !holds.contains_key(id.as_str()));
-                wrong.map(|(id, ends)| format!("{id}, which ends at {ends}, is listed to end by {latest}")).collect()
+                let late = told.iter().filter(|(_, ends)| *ends > latest);
+                let late = late.map(|(id, ends)| format!("{id}, which ends at {ends}, is listed to end by {latest}"));
+                let strangers: Vec<&str> =
+                    told.iter().map(|(id, _)| id.as_str()).filter(|id| !holds.contains_key(id)).collect();
+                let nameless = nameless(history, operation.ended_ns);
+                let too_many = (strangers.len() > nameless)
+                    .then(|| format!("nobody reserved all of {strangers:?}, {nameless} ids are not known"));
+                late.chain(too_many).collect()
             }
             _ => Vec::new(),
         };
@@ -43,6 +49,11 @@ pub fn check(history: &History, bound: ClockBound) -> Findings {
         findings.broken.extend(problems.into_iter().map(broken));
     }
     findings
+}
+
+/// Reserves sent by then whose ids nobody knows: their clients went away.
+fn nameless(history: &History, by_ns: u64) -> usize {
+    history.operations.iter().filter(|sent| sent.is_nameless() && sent.invoked_ns < by_ns).count()
 }
 
 fn is_held(view: &crate::history::Held) -> bool {
@@ -110,7 +121,7 @@ fn absent(
 #[cfg(test)]
 mod tests {
     use super::{super::tell::*, *};
-    use crate::history::Owned;
+    use crate::history::{Owned, nameless};
 
     fn listed(ids: &[&str], release_first: bool) -> bool {
         let owner = "ann".to_owned();
@@ -148,5 +159,18 @@ mod tests {
             check(&history(vec![reserved, list]), ClockBound(500)).broken.is_empty()
         };
         assert!(told(900) && !told(9_000));
+    }
+
+    #[test]
+    fn what_nobody_reserved_is_not_listed() {
+        let told = |ids: &[&str], lost: usize| {
+            let ends = ids.iter().map(|id| ((*id).to_owned(), EPOCH_MS + 900));
+            let list = (4, 5, Action::ListExpiring { within_ms: 1_000 }, done(Told::Expiring(ends.collect())));
+            let lost = (0..lost).map(|number| (0, 1, reserve(&nameless(number), &[("mug", 1)], 900), unknown()));
+            check(&history(lost.chain([list]).collect()), ClockBound(500)).broken.is_empty()
+        };
+        assert!(!told(&["b"], 0), "nobody reserved it");
+        assert!(told(&["b"], 1), "its client went away");
+        assert!(!told(&["b", "c"], 1), "it reserved one thing");
     }
 }

@@ -12,6 +12,15 @@ pub use told::{Balance, Held, LineState, Owned, Shortage, Told, Tried};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Begins what stands for the id of a reserve that nobody knows.
+const NAMELESS: &str = "lost-";
+
+/// What stands for the id of a reserve that nobody knows: the SDK made one, and the client went away before it was told.
+/// Each has another number.
+pub fn nameless(number: impl std::fmt::Display) -> String {
+    format!("{NAMELESS}{number}")
+}
+
 /// Some units of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Line {
@@ -84,6 +93,11 @@ impl Operation {
     /// Whether it was done.
     pub fn is_done(&self) -> bool {
         matches!(self.end, End::Done { .. })
+    }
+
+    /// Whether it is a reserve of which nobody knows the id, see [`nameless`].
+    pub fn is_nameless(&self) -> bool {
+        matches!(&self.action, Action::Reserve { id, .. } if id.starts_with(NAMELESS))
     }
 
     /// Whether nobody knows.

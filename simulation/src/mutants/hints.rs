@@ -5,9 +5,12 @@
 
 use crate::{
     dice::Dice,
-    scenario::{Fault, Kind, Scenario},
+    scenario::{CLIENTS_ON_BOTH_SIDES, Fault, Kind, Scenario},
 };
 use earmark_ledger::planted::Bug;
+
+/// By so much a right clock may be wrong, see [`Scenario::draw`].
+const RIGHT_CLOCK_MS: i64 = 100;
 
 /// What is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +21,15 @@ pub enum Hint {
     Power,
     /// Elections, and power that goes just after them.
     VotesInTheDark,
-    /// Leases; all but one restart at once and elect another while the one is cut off from them, not from clients.
+    /// Leases; one is cut off with some of the clients, the rest restart at once and elect another, whom new clients find.
     ForgottenLeases,
-    /// Leases; a leader is cut off, and others are elected as soon as any of them may be helped.
+    /// Leases; one is cut off with some of the clients, and others are elected as soon as any of them may be helped.
     LongLeases,
-    /// A node is cut off from the others, not from clients, and killed before it has heard of them again, or after.
+    /// A node is cut off from the others, not from all clients, and killed before it has heard of them again, or after; there
+    /// is little to be had.
     CutLeaders,
+    /// The same, with many clients who don't wait for long and want the same few things.
+    CutSellers,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
     /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
@@ -32,7 +38,7 @@ pub enum Hint {
     Carts,
     /// One node after the other is cut off alone for long.
     Alone,
-    /// The clock of one node is wild.
+    /// The clock of one node is wild, and leadership changes before and after.
     WildClock,
     /// Clocks are right, clients have time, and there is little to be had.
     RightClocks,
@@ -50,7 +56,7 @@ pub fn of(bug: Bug) -> Hint {
         Bug::VoterForgetsLease => Hint::ForgottenLeases,
         Bug::LeaseWithoutMargin => Hint::LongLeases,
         Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadWithoutBarrier | Bug::ReadFromFollower => Hint::CutLeaders,
-        Bug::RefusalWithoutBarrier => Hint::CutLeaders,
+        Bug::RefusalWithoutBarrier => Hint::CutSellers,
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
@@ -103,16 +109,21 @@ impl Hint {
                 scenario.faults.clear();
                 scenario.node.leases = true;
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, *dice.pick(&[1, 2]), 3);
-                (scenario.pause_ms, scenario.workers, scenario.carts_percent) = ([10, 200], 5, 0);
+                (scenario.pause_ms, scenario.carts_percent) = ([10, 250], 0);
+                (scenario.workers, scenario.readers) = (3, 3);
                 scenario.clocks_ms.truncate(3);
             }
             Self::CutLeaders => {
-                scenario.skus = scenario.skus.min(4);
-                scenario.pause_ms = [20, 900];
+                (scenario.skus, scenario.stock) = (scenario.skus.min(4), dice.range(3, 10));
+                (scenario.pause_ms, scenario.readers) = ([20, 700], 2);
+            }
+            Self::CutSellers => {
+                (scenario.shards, scenario.skus, scenario.stock, scenario.carts_percent) = (1, 2, dice.range(3, 6), 0);
+                (scenario.workers, scenario.timeout_ms, scenario.pause_ms) = (10, 1_500, [100, 1_500]);
             }
             Self::Turnover => {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
-                scenario.pause_ms = [20, 400];
+                (scenario.pause_ms, scenario.readers) = ([20, 300], 4);
             }
             Self::Snapshots => {
                 let node = &mut scenario.node;
@@ -123,7 +134,12 @@ impl Hint {
                 scenario.skus = scenario.skus.max(6);
             }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
-            Self::WildClock => scenario.faults.retain(|fault| !wild(fault)),
+            Self::WildClock => {
+                scenario.faults.retain(|fault| !wild(fault));
+                // As far apart as right clocks are, so that the median moves when one of them is wild.
+                let off = [0, -RIGHT_CLOCK_MS, RIGHT_CLOCK_MS];
+                scenario.clocks_ms = off.into_iter().cycle().take(scenario.clocks_ms.len()).collect();
+            }
             Self::RightClocks => {
                 scenario.faults.retain(|fault| !wild(fault));
                 (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
@@ -151,32 +167,41 @@ impl Hint {
             Self::VotesInTheDark => {
                 vec![fault(Kind::Election, 0, 200, &[one], 0), fault(Kind::PowerLoss, dice.range(10, 60), 500, &all, 0)]
             }
+            // Whoever restarts is cut off before: it would hear of the leader again, and keep calm because of that.
             Self::ForgottenLeases => {
-                let cut = 300 + dice.range(0, 150);
-                let elected = cut + dice.range(60, 250);
+                let elected = dice.range(250, 450);
                 vec![
-                    fault(Kind::Crash, 0, 200, &others, 0),
-                    fault(Kind::Partition, cut, 2_500, &[one], 0),
+                    fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
+                    fault(Kind::Crash, 10, 100, &others, 0),
                     fault(Kind::Election, elected, 200, &[other], 0),
-                    fault(Kind::Election, elected + 200, 200, &[other], 0),
+                    fault(Kind::Election, elected + 150, 200, &[other], 0),
+                    fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
             Self::LongLeases => {
                 let elected = dice.range(1_420, 1_600);
                 vec![
-                    fault(Kind::Partition, 0, 3_500, &[one], 0),
+                    fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
                     fault(Kind::Election, elected, 200, &[other], 0),
                     fault(Kind::Election, elected + 100, 200, &[other], 0),
+                    fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
-            Self::CutLeaders => {
-                let killed = if dice.percent(50) { dice.range(2_500, 3_500) } else { dice.range(4_500, 5_500) };
-                vec![fault(Kind::Partition, 0, 4_200, &[one], 0), fault(Kind::Crash, killed, 300, &[one], 0)]
+            Self::CutLeaders | Self::CutSellers => {
+                let killed = if dice.percent(50) { dice.range(3_500, 4_500) } else { dice.range(4_900, 5_400) };
+                let clients = *dice.pick(&[0, CLIENTS_ON_BOTH_SIDES, CLIENTS_ON_BOTH_SIDES]);
+                vec![
+                    fault(Kind::Partition, 0, 4_800, &[one], clients),
+                    // New clients find whoever leads by then; those that were there wait for the one that led.
+                    fault(Kind::Vanish, 100, 2_000, &[2], 0),
+                    fault(Kind::Crash, killed, 300, &[one], 0),
+                ]
             }
             Self::Turnover => vec![
                 fault(Kind::SlowDisk, 0, 3_000, &others, 200),
-                fault(Kind::Election, 400, 200, &[one], 0),
-                fault(Kind::Transfer, 2_000, 200, &all, 0),
+                fault(Kind::Transfer, 600, 200, &all, 0),
+                fault(Kind::Transfer, 1_600, 200, &all, 0),
+                fault(Kind::Transfer, 2_600, 200, &all, 0),
                 fault(Kind::Election, 3_500, 200, &[other], 0),
             ],
             Self::Snapshots => vec![fault(Kind::Crash, 0, dice.range(2_000, 4_000), &[one], 0)],
@@ -190,7 +215,13 @@ impl Hint {
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
                 // Always the same one: what others know of a clock is up to ten seconds old.
-                vec![fault(Kind::ClockJump, 0, 4_000, &all[..1], amount), fault(Kind::Election, 500, 200, &all[..1], 0)]
+                vec![
+                    fault(Kind::ClockJump, 0, 4_000, &all[..1], amount),
+                    fault(Kind::Election, 500, 200, &all[..1], 0),
+                    fault(Kind::Transfer, 1_000, 200, &all, 0),
+                    fault(Kind::Transfer, 4_300, 200, &all, 0),
+                    fault(Kind::Transfer, 4_600, 200, &all, 0),
+                ]
             }
             Self::Loss => vec![
                 fault(Kind::Loss, 0, 4_000, &all, 0),

@@ -1,4 +1,5 @@
-//! Runs each bug over seeds, each run in a process of its own, until one is not clean.
+//! Runs each bug over seeds, each run in a process of its own, until one is not clean. Then the same scenario without the
+//! bug has to be clean, or it was not the bug that was noticed.
 //!
 //! As in a sweep, nothing here waits by the machine's clock, which stands still in this binary.
 
@@ -57,12 +58,18 @@ pub struct Hunted {
     pub seeds: u64,
     /// How it was noticed; none if it was not.
     pub caught: Option<Caught>,
+    /// Seeds that are not clean without the bug either.
+    pub unsound: Vec<u64>,
 }
 
 /// A bug that is looked for at the moment.
 struct Running {
     bug: Bug,
     seed: u64,
+    /// How the bug was noticed in this seed, once it was; then it runs without.
+    caught: Option<Caught>,
+    /// Seeds that were not clean without it.
+    unsound: Vec<u64>,
     child: Child,
     /// What it says, and what it complains of.
     told: [PathBuf; 2],
@@ -81,7 +88,7 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
         while running.len() < hunt.jobs.max(1)
             && let Some(bug) = coming.next()
         {
-            running.push(start(program, bug, hunt.seeds.start)?);
+            running.push(start(program, bug, hunt.seeds.start, None, Vec::new())?);
         }
         if running.is_empty() {
             return Ok(hunted);
@@ -89,16 +96,28 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
         sleep(LOOK_EVERY);
         let mut still = Vec::new();
         for mut run in running {
-            let Some(caught) = look(&mut run)? else {
+            let Some(noticed) = look(&mut run)? else {
                 still.push(run);
                 continue;
             };
-            if caught.is_none() && run.seed + 1 < hunt.seeds.end {
-                still.push(start(program, run.bug, run.seed + 1)?);
+            let Running { bug, seed, caught, mut unsound, .. } = run;
+            let caught = match (caught, noticed) {
+                (None, Some(noticed)) => {
+                    still.push(start(program, bug, seed, Some(noticed), unsound)?);
+                    continue;
+                }
+                (Some(_), Some(_)) => {
+                    unsound.push(seed);
+                    None
+                }
+                (caught, None) => caught,
+            };
+            if caught.is_none() && seed + 1 < hunt.seeds.end {
+                still.push(start(program, bug, seed + 1, None, unsound)?);
                 continue;
             }
-            let (bug, promise) = (run.bug.name().to_owned(), run.bug.promise().to_owned());
-            let found = Hunted { bug, promise, seeds: run.seed + 1 - hunt.seeds.start, caught };
+            let (name, promise) = (bug.name().to_owned(), bug.promise().to_owned());
+            let found = Hunted { bug: name, promise, seeds: seed + 1 - hunt.seeds.start, caught, unsound };
             tell(&found);
             hunted.push(found);
         }
@@ -106,18 +125,20 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
     }
 }
 
-fn start(program: &Path, bug: Bug, seed: u64) -> io::Result<Running> {
+/// Runs a seed with the bug; without it once it was `caught`.
+fn start(program: &Path, bug: Bug, seed: u64, caught: Option<Caught>, unsound: Vec<u64>) -> io::Result<Running> {
     let name = |what: &str| {
         std::env::temp_dir().join(format!("earmark-mutants-{}-{}-{seed}.{what}", std::process::id(), bug.name()))
     };
     let told = [name("told"), name("problem")];
+    let as_what = if caught.is_some() { "--as-planted" } else { "--planted" };
     let child = Command::new(program)
-        .args(["run", "--json", "--planted", bug.name(), "--seed", &seed.to_string()])
+        .args(["run", "--json", as_what, bug.name(), "--seed", &seed.to_string()])
         .env("RUST_BACKTRACE", "0")
         .stdout(Stdio::from(File::create(&told[0])?))
         .stderr(Stdio::from(File::create(&told[1])?))
         .spawn()?;
-    Ok(Running { bug, seed, child, told, looks: 0 })
+    Ok(Running { bug, seed, caught, unsound, child, told, looks: 0 })
 }
 
 /// None while it runs; then how the bug was noticed, if it was.

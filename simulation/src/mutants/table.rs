@@ -63,7 +63,7 @@ mod tests {
 
     fn found(bug: Bug, seeds: u64, by: Option<&str>) -> Hunted {
         let caught = by.map(|by| Caught { seed: seeds, by: vec![by.to_owned()], said: String::new() });
-        Hunted { bug: bug.name().to_owned(), promise: bug.promise().to_owned(), seeds, caught }
+        Hunted { bug: bug.name().to_owned(), promise: bug.promise().to_owned(), seeds, caught, unsound: Vec::new() }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod told;
 pub use told::*;
 
 use crate::trace::Trace;
-use earmark_jepsen::history::{Action, After, End, History, Operation};
+use earmark_jepsen::history::{Action, After, End, History, Operation, nameless};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where most stock lies.
@@ -109,7 +109,7 @@ impl Sent {
         {
             *id = known.unwrap_or_else(|| {
                 written.lost += 1;
-                format!("lost-{}", written.lost)
+                nameless(written.lost)
             });
         }
         trace.words("end", &format!("{} {action:?} {end:?}", self.process));

@@ -17,8 +17,10 @@ impl Worker {
         let most = (self.crowd.scenario.stock / 3).max(1);
         let kinds = if dice.percent(self.crowd.scenario.carts_percent) { dice.range(2, 5) } else { 1 };
         let mut lines: Vec<Line> = Vec::new();
-        for _ in 0..kinds {
-            let sku = self.sku(dice);
+        let wanted = self.crowd.disputed_cart(20, dice).map(|cart| cart.lines).unwrap_or_default();
+        for place in 0..kinds {
+            let disputed = usize::try_from(place).ok().and_then(|place| wanted.get(place));
+            let sku = disputed.map_or_else(|| self.sku(dice), |line| line.sku.clone());
             let fits = lines.is_empty() || kind(&lines[0]).is_shared() && Kind::of_pool(&sku).is_shared();
             if fits && !lines.iter().any(|line| line.sku == sku) {
                 lines.push(Line { sku, units: dice.range(1, most) });
@@ -47,7 +49,7 @@ impl Worker {
         let own = if dice.percent(40) { self.client.make_id(&lines[0].sku).ok() } else { None };
         let id = own.map(|id| id.to_string()).unwrap_or_default();
         let owner = self.shopper(&lines, dice);
-        let least = dice.percent(12).then(|| {
+        let least = dice.percent(15).then(|| {
             let some = lines.iter().filter(|_| dice.percent(50)).cloned().collect::<Vec<_>>();
             some.into_iter().map(|line| Line { units: dice.range(1, line.units), ..line }).collect()
         });

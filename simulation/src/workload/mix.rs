@@ -65,14 +65,25 @@ const MIX: [(u64, Deed); 27] = [
     (3, Deed::List),
 ];
 
-fn draw(dice: &mut Dice) -> Deed {
-    let all = MIX.iter().map(|(often, _)| often).sum::<u64>();
+/// What those do who only look.
+const LOOKS: [(u64, Deed); 7] = [
+    (8, Deed::ReadStock),
+    (5, Deed::ReadReservation),
+    (3, Deed::SeeStock),
+    (1, Deed::SeeReservation),
+    (1, Deed::ReadSettings),
+    (1, Deed::DryRun),
+    (1, Deed::List),
+];
+
+fn draw(mix: &[(u64, Deed)], dice: &mut Dice) -> Deed {
+    let all = mix.iter().map(|(often, _)| often).sum::<u64>();
     let mut at = dice.range(0, all - 1);
-    for (often, deed) in MIX {
-        if at < often {
-            return deed;
+    for (often, deed) in mix {
+        if at < *often {
+            return *deed;
         }
-        at -= often;
+        at -= *often;
     }
     Deed::ReadStock
 }
@@ -80,7 +91,8 @@ fn draw(dice: &mut Dice) -> Deed {
 impl Worker {
     /// One thing, by chance.
     pub(super) async fn act(&mut self, dice: &mut Dice) {
-        let action = match draw(dice) {
+        let mix = if self.only_looks { &LOOKS[..] } else { &MIX };
+        let action = match draw(mix, dice) {
             Deed::Reserve => Some(self.reserve(dice)),
             Deed::Commit => self.commit(dice),
             Deed::Release => self.release(dice),

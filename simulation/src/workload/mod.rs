@@ -32,6 +32,9 @@ use tokio::time::sleep;
 /// Reservations that clients still think of.
 const THOUGHT_OF: usize = 40;
 
+/// Reservations that were sold and that somebody may ship, cancel or return.
+const SOLD: usize = 24;
+
 /// Operations that somebody may ask for again.
 const ASKED_AGAIN: usize = 20;
 
@@ -53,6 +56,10 @@ pub struct Crowd {
 #[derive(Default)]
 struct Thoughts {
     carts: VecDeque<Cart>,
+    /// Those of them that were told to be sold.
+    sold: VecDeque<Cart>,
+    /// Those of them that somebody is changing now, by process.
+    in_hand: BTreeMap<u64, Cart>,
     /// Operations with an id of their own, as they were sent.
     asked: VecDeque<Action>,
     /// Transfers that may be under way: id, SKU, units.
@@ -113,11 +120,37 @@ impl Crowd {
     }
 
     fn any_cart(&self, dice: &mut Dice) -> Option<Cart> {
+        if let Some(cart) = self.disputed_cart(25, dice) {
+            return Some(cart);
+        }
         let thoughts = self.thoughts();
         let carts = &thoughts.carts;
         // Mostly the newest: the oldest are ended, and asking about those is what late clients do.
         let back = if carts.is_empty() { return None } else { dice.place(carts.len()).min(dice.place(carts.len())) };
         carts.get(carts.len() - 1 - back).cloned()
+    }
+
+    /// One that somebody else is changing at this moment, so many times of a hundred if there is one: two windows of one
+    /// shop, or two who want the same.
+    fn disputed_cart(&self, percent: u64, dice: &mut Dice) -> Option<Cart> {
+        let thoughts = self.thoughts();
+        let in_hand = &thoughts.in_hand;
+        if in_hand.is_empty() || !dice.percent(percent) {
+            return None;
+        }
+        in_hand.values().nth(dice.place(in_hand.len())).cloned()
+    }
+
+    /// Mostly one that was sold: few others have anything to ship, to cancel or to return.
+    fn sold_cart(&self, dice: &mut Dice, fits: impl Fn(&Cart) -> bool) -> Option<Cart> {
+        if dice.percent(75) {
+            let thoughts = self.thoughts();
+            let sold: Vec<&Cart> = thoughts.sold.iter().filter(|cart| fits(cart)).collect();
+            if !sold.is_empty() {
+                return Some(sold[dice.place(sold.len())].clone());
+            }
+        }
+        self.any_cart(dice)
     }
 
     /// Mostly one that is over by now.
@@ -152,9 +185,22 @@ impl Drop for Busy {
     }
 }
 
+/// For as long as a client is at work at a reservation, or until it goes away.
+struct InHand {
+    crowd: Crowd,
+    process: u64,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.crowd.thoughts().in_hand.remove(&self.process);
+    }
+}
+
 /// Sets what is set for every SKU at the beginning, and receives its first stock, until it is there.
 pub async fn stock_up(client: &Client, crowd: &Crowd) {
-    let mut worker = Worker { process: crowd.recorder.process(), client: client.clone(), crowd: crowd.clone() };
+    let process = crowd.recorder.process();
+    let mut worker = Worker { process, only_looks: false, client: client.clone(), crowd: crowd.clone() };
     for number in 0..u64::from(crowd.scenario.skus) {
         if let Some(settings) = kind::first_settings(number, crowd.scenario.stock) {
             let id = client.make_operation_id().to_string();
@@ -167,9 +213,9 @@ pub async fn stock_up(client: &Client, crowd: &Crowd) {
 }
 
 /// One client: one thing after the other until the run is over.
-pub async fn work(client: Client, crowd: Crowd, mut dice: Dice) {
+pub async fn work(client: Client, crowd: Crowd, only_looks: bool, mut dice: Dice) {
     let _busy = Busy::new(&crowd.busy);
-    let mut worker = Worker { process: crowd.recorder.process(), client, crowd };
+    let mut worker = Worker { process: crowd.recorder.process(), only_looks, client, crowd };
     while !worker.crowd.over.load(Ordering::Relaxed) {
         let [least, most] = worker.crowd.scenario.pause_ms;
         sleep(Duration::from_millis(dice.range(least, most))).await;
@@ -179,6 +225,8 @@ pub async fn work(client: Client, crowd: Crowd, mut dice: Dice) {
 
 struct Worker {
     process: u64,
+    /// It changes nothing, so it never waits for a decision.
+    only_looks: bool,
     client: Client,
     crowd: Crowd,
 }
@@ -187,6 +235,7 @@ impl Worker {
     /// Tries it and writes down how it ended.
     async fn tries(&mut self, action: Action) -> End {
         self.remember(&action);
+        let _in_hand = self.takes_in_hand(&action);
         let sent = self.crowd.recorder.send(self.process, action.clone());
         let performed = perform(&self.client, &action).await;
         if let Action::Reserve { id, lines, .. } = &action
@@ -221,6 +270,15 @@ impl Worker {
         }
     }
 
+    /// Others see at what this client is at work.
+    fn takes_in_hand(&self, action: &Action) -> Option<InHand> {
+        let id = action.reservation().filter(|_| action.is_effectful())?;
+        let mut thoughts = self.crowd.thoughts();
+        let cart = thoughts.carts.iter().find(|cart| cart.id == id).cloned()?;
+        thoughts.in_hand.insert(self.process, cart);
+        Some(InHand { crowd: self.crowd.clone(), process: self.process })
+    }
+
     /// What an answer is good for later.
     fn learn(&self, action: &Action, end: &End) {
         let mut thoughts = self.crowd.thoughts();
@@ -237,6 +295,12 @@ impl Worker {
             (Action::Transfer { id, line, immediate: false, .. }, End::Done { .. } | End::Unknown { .. }) => {
                 let sku = earmark_jepsen::history::article(&line.sku).to_owned();
                 push(&mut thoughts.transfers, (id.clone(), sku, line.units), ASKED_AGAIN);
+            }
+            (Action::Commit { id, .. }, End::Done { told: Told::Reservation(_), .. }) => {
+                let sold = thoughts.carts.iter().find(|cart| cart.id == *id).cloned();
+                if let Some(cart) = sold.filter(|_| !thoughts.sold.iter().any(|sold| sold.id == *id)) {
+                    push(&mut thoughts.sold, cart, SOLD);
+                }
             }
             (Action::Replace { id, lines, .. }, End::Done { .. } | End::Unknown { .. }) => {
                 for cart in thoughts.carts.iter_mut().filter(|cart| cart.id == *id) {
