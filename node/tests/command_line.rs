@@ -79,10 +79,13 @@ fn bad_skus_and_locations() {
     check(&case(&format!("receive {sku}"), &["sku", "65 bytes", "64"]));
     check(&case(&format!("receive {location}"), &["location", "33 bytes", "32"]));
     check(&case("receive tea\u{7}@main 1", &["sku", "character"]));
-    check(&case("receive tea@ma/in 1", &["location", "letters, digits"]));
+    check(&case("receive tea@ma*in 1", &["location", "letters, digits"]));
+    check(&case("receive tea@main:soon 1", &["kind", "preorder", "soon"]));
+    check(&case("receive tea@main/ 1", &["lot", "empty"]));
     check(&case(&format!("reserve {long}=1"), &["sku", "65 bytes"]));
-    check(&case("reserve tea", &["line", "SKU[@LOCATION]=UNITS", "tea"]));
+    check(&case("reserve tea", &["line", "SKU[@LOCATION[:KIND][/LOT]]=UNITS", "tea"]));
     check(&case("reserve =1", &["sku", "empty"]));
+    check(&case("reserve tea=1..2", &["minimum", "--best-effort"]));
     check(&case(&format!("reserve {}", vec!["tea=1"; 501].join(" ")), &["lines", "1 to 500", "501"]));
     for command in ["stock", "id"] {
         check(&Case { arguments: vec![command, ""], words: &["sku", "empty"] });
