@@ -126,7 +126,7 @@ fn what_is_overdue_at_home_and_not_swept_is_not_told_as_held() {
     world.tick(1);
     let untold = world.at(1).untold(ShardId(2), 10);
     assert_eq!((untold.decisions.len(), untold.all), (1, true));
-    assert_eq!(world.at(1).untold(ShardId(2), 0).all, false);
+    assert!(!world.at(1).untold(ShardId(2), 0).all);
 }
 
 #[test]
