@@ -12,6 +12,9 @@ use earmark_ledger::planted::Bug;
 /// By so much a right clock may be wrong, see [`Scenario::draw`].
 const RIGHT_CLOCK_MS: i64 = 100;
 
+/// Who is cut off with a leader and waits for longer for a node that can't be reached asks nothing while two lead.
+const IMPATIENT_MS: u64 = 700;
+
 /// What is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
@@ -28,8 +31,9 @@ pub enum Hint {
     /// A node is cut off from the others, not from all clients, and killed before it has heard of them again, or after; there
     /// is little to be had.
     CutLeaders,
-    /// The same, with many clients who don't wait for long and want the same few things.
-    CutSellers,
+    /// One is cut off with some of the clients, and the rest restart and elect another before it has noticed: a leader without
+    /// a majority gives up before those who heard of it stand for election. Many clients want the same few things.
+    TwoSellers,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
     /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
@@ -44,6 +48,8 @@ pub enum Hint {
     RightClocks,
     /// Messages of all nodes are lost again and again.
     Loss,
+    /// Clients miss answers again and again, and there is little to be had.
+    UnheardOfLittle,
     /// Nodes restart.
     Restarts,
 }
@@ -55,8 +61,8 @@ pub fn of(bug: Bug) -> Hint {
         Bug::VoteNotSynced => Hint::VotesInTheDark,
         Bug::VoterForgetsLease => Hint::ForgottenLeases,
         Bug::LeaseWithoutMargin => Hint::LongLeases,
-        Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadWithoutBarrier | Bug::ReadFromFollower => Hint::CutLeaders,
-        Bug::RefusalWithoutBarrier => Hint::CutSellers,
+        Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadFromFollower => Hint::CutLeaders,
+        Bug::RefusalWithoutBarrier | Bug::ReadWithoutBarrier => Hint::TwoSellers,
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
@@ -65,7 +71,8 @@ pub fn of(bug: Bug) -> Hint {
         Bug::NoPreVote => Hint::Alone,
         Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,
         Bug::RefusalNotRemembered => Hint::RightClocks,
-        Bug::LostTryAsRefusal | Bug::LostForwardAsRefusal | Bug::DoubtForgotten | Bug::FreshKept => Hint::Loss,
+        Bug::LostTryAsRefusal | Bug::LostForwardAsRefusal => Hint::Loss,
+        Bug::DoubtForgotten | Bug::FreshKept => Hint::UnheardOfLittle,
         Bug::OperationNotRemembered | Bug::RetryUnderNewId | Bug::TimeoutAsRefusal => Hint::Loss,
         Bug::ForgetIdsAtRestart | Bug::CheckpointAhead | Bug::CheckpointKeepsDeleted => Hint::Restarts,
         Bug::PurgeAboveCheckpoint => Hint::Restarts,
@@ -110,16 +117,21 @@ impl Hint {
                 scenario.node.leases = true;
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, *dice.pick(&[1, 2]), 3);
                 (scenario.pause_ms, scenario.carts_percent) = ([10, 250], 0);
-                (scenario.workers, scenario.readers) = (3, 3);
+                (scenario.workers, scenario.readers, scenario.timeout_ms) = (3, 4, IMPATIENT_MS);
                 scenario.clocks_ms.truncate(3);
             }
             Self::CutLeaders => {
                 (scenario.skus, scenario.stock) = (scenario.skus.min(4), dice.range(3, 10));
                 (scenario.pause_ms, scenario.readers) = ([20, 700], 2);
             }
-            Self::CutSellers => {
-                (scenario.shards, scenario.skus, scenario.stock, scenario.carts_percent) = (1, 2, dice.range(3, 6), 0);
-                (scenario.workers, scenario.timeout_ms, scenario.pause_ms) = (10, 1_500, [100, 1_500]);
+            Self::TwoSellers => {
+                scenario.faults.clear();
+                scenario.node.leases = false;
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, 1, 2);
+                scenario.clocks_ms.truncate(3);
+                (scenario.stock, scenario.carts_percent) = (dice.range(3, 6), 0);
+                (scenario.workers, scenario.readers) = (8, 2);
+                (scenario.timeout_ms, scenario.pause_ms) = (IMPATIENT_MS, [100, 1_000]);
             }
             Self::Turnover => {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
@@ -143,6 +155,10 @@ impl Hint {
             Self::RightClocks => {
                 scenario.faults.retain(|fault| !wild(fault));
                 (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
+            }
+            Self::UnheardOfLittle => {
+                (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(2, 4), 0);
+                (scenario.timeout_ms, scenario.pause_ms) = (6_000, [20, 500]);
             }
             Self::None | Self::Loss | Self::Restarts => {}
         }
@@ -168,7 +184,7 @@ impl Hint {
                 vec![fault(Kind::Election, 0, 200, &[one], 0), fault(Kind::PowerLoss, dice.range(10, 60), 500, &all, 0)]
             }
             // Whoever restarts is cut off before: it would hear of the leader again, and keep calm because of that.
-            Self::ForgottenLeases => {
+            Self::ForgottenLeases | Self::TwoSellers => {
                 let elected = dice.range(250, 450);
                 vec![
                     fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
@@ -187,7 +203,7 @@ impl Hint {
                     fault(Kind::Vanish, 20, elected, &[2], 0),
                 ]
             }
-            Self::CutLeaders | Self::CutSellers => {
+            Self::CutLeaders => {
                 let killed = if dice.percent(50) { dice.range(3_500, 4_500) } else { dice.range(4_900, 5_400) };
                 let clients = *dice.pick(&[0, CLIENTS_ON_BOTH_SIDES, CLIENTS_ON_BOTH_SIDES]);
                 vec![
@@ -227,6 +243,7 @@ impl Hint {
                 fault(Kind::Loss, 0, 4_000, &all, 0),
                 fault(Kind::Partition, 1_000, 2_500, &[one], i64::from(dice.percent(50))),
             ],
+            Self::UnheardOfLittle => vec![fault(Kind::Unheard, 0, 4_500, &[1, 2], 30)],
             Self::Restarts => {
                 let nodes = if dice.percent(40) { &all[..] } else { std::slice::from_ref(&one) };
                 vec![fault(Kind::Crash, 0, dice.range(300, 1_500), nodes, 0)]
