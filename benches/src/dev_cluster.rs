@@ -1,9 +1,10 @@
 //! A cluster of three nodes in one process, started by `earmark dev`: real sockets and real disks. For measurements of the
 //! whole; what a single node costs is measured on [processes of their own](crate::servers).
 
+use crate::{Failed, usage::Usage};
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -56,12 +57,12 @@ impl Cluster {
         Err(std::io::Error::other("the cluster did not come up"))
     }
 
-    /// Resident memory of the whole cluster, in bytes. Linux.
+    /// What the whole cluster used up to now.
     ///
     /// # Errors
-    /// `/proc` can't be read.
-    pub fn resident_bytes(&self) -> std::io::Result<u64> {
-        resident_bytes(&Path::new("/proc").join(self.child.id().to_string()).join("status"))
+    /// As [`Usage::of`].
+    pub fn usage(&self) -> Result<Usage, Failed> {
+        Usage::of(self.child.id())
     }
 
     /// Kills it with SIGKILL, as a crash would.
@@ -79,11 +80,4 @@ impl Drop for Cluster {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn resident_bytes(status: &Path) -> std::io::Result<u64> {
-    let text = std::fs::read_to_string(status)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1_024).ok_or_else(|| std::io::Error::other("no VmRSS"))
 }

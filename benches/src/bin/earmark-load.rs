@@ -18,7 +18,7 @@ use earmark_benches::{
 use earmark_client::Client;
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-/// Callers have each other's answers in flight at once; more worker threads than processors would only add switches.
+/// Loads a cluster in the shapes that other systems are measured by, and says what it cost.
 #[derive(Parser)]
 #[command(version)]
 struct Command {

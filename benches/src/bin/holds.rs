@@ -94,7 +94,7 @@ async fn measure(args: Args) -> Result<Report, Failed> {
     let normal = crowd(&client, args.callers, Duration::from_secs(10)).await?;
     report.normal_p99_ms = millis(&normal);
 
-    let before = cluster.resident_bytes()?;
+    let before = cluster.usage()?.resident_bytes;
     let begun = Instant::now();
     let due = client.server_time().0 + args.due_in * 1_000;
     let mut holds = stream::iter(0..args.holds).map(|_| hold_until(&client, due)).buffer_unordered(4_096);
@@ -103,7 +103,7 @@ async fn measure(args: Args) -> Result<Report, Failed> {
     }
     drop(holds);
     report.hold_rate = args.holds as f64 / begun.elapsed().as_secs_f64();
-    report.bytes_per_hold_and_replica = cluster.resident_bytes()?.saturating_sub(before) / args.holds / 3;
+    report.bytes_per_hold_and_replica = cluster.usage()?.resident_bytes.saturating_sub(before) / args.holds / 3;
     if client.server_time().0 >= due {
         return Err(format!("the holds took longer than {} s to make; raise --due-in", args.due_in).into());
     }
