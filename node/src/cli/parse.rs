@@ -223,7 +223,8 @@ pub(super) fn strategy(text: &str) -> Result<Strategy, Failure> {
 mod tests {
     use super::*;
 
-    fn problem<T: std::fmt::Debug>(result: Result<T, Failure>) -> (String, String) {
+    /// The field of bad input, and what is wrong with it.
+    pub(super) fn problem<T: std::fmt::Debug>(result: Result<T, Failure>) -> (String, String) {
         match result {
             Err(Failure::Input { field, problem }) => (field, problem),
             other => panic!("{other:?} should be bad input"),

@@ -116,14 +116,7 @@ fn halves(text: &str) -> Result<(&str, &str), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn problem<T: std::fmt::Debug>(result: Result<T, Failure>) -> (String, String) {
-        match result {
-            Err(Failure::Input { field, problem }) => (field, problem),
-            other => panic!("{other:?} should be bad input"),
-        }
-    }
+    use super::{super::tests::problem, *};
 
     fn at(sku: &str, location: &str, kind: PoolKind, lot: &str) -> Place {
         Place { sku: sku.to_owned(), location: location.to_owned(), kind, lot: lot.to_owned() }
