@@ -60,6 +60,7 @@ bugs! {
     ReadFromFollower "read-from-follower" "P3" "A linearizable read is answered by a follower."
     RefusalWithoutBarrier "refusal-without-barrier" "P3" "A fresh reserve is refused off the applied state before leadership is confirmed."
     RefusalBeforeApplied "refusal-before-applied" "P3" "A read index counts before it is applied."
+    AgeFromArrival "age-from-arrival" "P3" "The age of a bounded read counts from when an answer came in, not from when it was asked for."
     // Time.
     StampOwnClock "expiry-by-own-clock" "P7" "Entries carry the leader's own clock, so holds end by it."
     StampWildClock "stamp-from-wild-clock" "P7" "The anchor is the latest of the known clocks, not the median."

@@ -1,12 +1,17 @@
-//! What nodes tell each other every 200 ms: clocks, what each store has synced, and digests.
+//! What nodes tell each other every 200 ms: clocks, what each store has synced, digests, and how far the shards that they
+//! lead have come.
 
 use crate::{
     node::Node,
     peer::{convert, wire},
-    shard::{Replica, raft::ReplicaId},
+    shard::{Replica, age::Reached, raft::ReplicaId},
 };
 use bytes::Bytes;
-use earmark_ledger::{digest::Digest, types::ShardId};
+use earmark_ledger::{
+    digest::Digest,
+    planted::{self, Bug},
+    types::ShardId,
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, Weak},
@@ -42,6 +47,7 @@ async fn run(node: Weak<Node>, peer: u32) {
                 let reply = reply.into_inner();
                 node.clocks().sample(peer, reply.wall_ms, sent);
                 node.clocks().note_agreement(peer, reply.clocks_agree);
+                follow(&node, &reply.led, if planted::on(Bug::AgeFromArrival) { Instant::now() } else { sent });
             }
         }
         tokio::time::sleep(EVERY).await;
@@ -63,6 +69,26 @@ fn request(node: &Node) -> wire::BeaconRequest {
 
 /// By the index of a mark, what each node computed there.
 type Marks = BTreeMap<u64, BTreeMap<u32, Digest>>;
+
+/// How far the shards have come that this node leads.
+pub fn led(node: &Node) -> Vec<wire::Led> {
+    let replicas = node.replicas().into_iter().filter(|replica| !replica.core().is_damaged());
+    let led = replicas.filter_map(|replica| {
+        let Reached { index, age } = replica.reached()?;
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        Some(wire::Led { shard: replica.shard().0, decided: index, age_ms })
+    });
+    led.collect()
+}
+
+/// Takes in what a peer says of the shards it leads, in answer to what was sent then.
+fn follow(node: &Node, led: &[wire::Led], sent: Instant) {
+    for led in led {
+        if let Some(replica) = node.replica(ShardId(led.shard)) {
+            replica.follow(Reached { index: led.decided, age: Duration::from_millis(led.age_ms) }, sent);
+        }
+    }
+}
 
 /// Digests the peers told, per shard and index.
 #[derive(Default)]

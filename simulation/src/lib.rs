@@ -27,6 +27,7 @@ pub mod links;
 pub mod mutants;
 pub mod network;
 pub mod operator;
+mod process;
 pub mod recorder;
 pub mod report;
 pub mod run;

@@ -4,12 +4,15 @@
 //! shards and carts. Chance does the rest: a scenario that is smaller is another run, and what was broken may need more
 //! luck to happen in it. Each try is a process of its own.
 
-use crate::{report::Report, scenario::Scenario};
+use crate::{
+    process::{Process, Said},
+    scenario::Scenario,
+};
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 /// Runs scenarios in processes of `program`.
@@ -108,12 +111,11 @@ impl Shrink {
     /// Which checkers refuse a run.
     fn refused_by(&self, scenario: &Scenario) -> io::Result<BTreeSet<String>> {
         std::fs::write(&self.file, toml::to_string(scenario).map_err(io::Error::other)?)?;
-        let mut command = Command::new(&self.program);
-        let output = command.arg("replay").arg(&self.file).arg("--json").stderr(Stdio::null()).output()?;
-        let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
-            return Ok(BTreeSet::from([BROKE_DOWN.to_owned()]));
-        };
-        Ok(report.broken.into_iter().map(|broken| broken.checker).collect())
+        let replay = [OsStr::new("replay"), self.file.as_os_str(), OsStr::new("--json")];
+        Ok(match Process::start(&self.program, &replay)?.wait()? {
+            Said::Report(report) => report.broken.into_iter().map(|broken| broken.checker).collect(),
+            Said::BrokeDown(_) | Said::Hung => BTreeSet::from([BROKE_DOWN.to_owned()]),
+        })
     }
 }
 

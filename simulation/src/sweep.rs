@@ -1,26 +1,21 @@
 //! Many seeds, each in a process of its own, and what they showed together.
 //!
-//! The machine's clock stands still in this binary, so nothing here waits by it: processes are looked after by sleeping,
-//! and times are read from the kernel's own files.
+//! The machine's clock stands still in this binary, so times are read from the kernel's own files.
 
-use crate::{kept::Kept, report::Report, scenario::Kind};
+use crate::{
+    kept::Kept,
+    process::{LOOK_EVERY, Process, Said},
+    report::Report,
+    scenario::Kind,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::File,
     io,
     ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread::sleep,
-    time::Duration,
 };
-
-/// Between two looks at running processes.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// A run that takes longer than this hangs.
-const RUN_MAX: Duration = Duration::from_secs(600);
 
 /// What seeds showed together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -74,10 +69,7 @@ impl Ended {
 
 struct Running {
     seed: u64,
-    child: Child,
-    /// What it says, and what it complains of.
-    told: [PathBuf; 2],
-    looks: u32,
+    process: Process,
 }
 
 /// What a sweep is to do.
@@ -125,9 +117,10 @@ pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result
         sleep(LOOK_EVERY);
         let mut still = Vec::new();
         for mut run in running {
-            match look(&mut run)? {
+            match run.process.look()? {
                 None => still.push(run),
-                Some(ended) => {
+                Some(said) => {
+                    let ended = ended(run.seed, said);
                     if let Some(kept) = &mut plan.kept {
                         kept.add(&ended)?;
                     }
@@ -144,40 +137,23 @@ pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result
 }
 
 fn start(program: &Path, seed: u64, seconds: Option<u64>) -> io::Result<Running> {
-    let mut command = Command::new(program);
-    command.args(["run", "--json", "--seed", &seed.to_string()]);
+    let mut arguments = vec!["run".to_owned(), "--json".to_owned(), "--seed".to_owned(), seed.to_string()];
     if let Some(seconds) = seconds {
-        command.args(["--seconds", &seconds.to_string()]);
+        arguments.extend(["--seconds".to_owned(), seconds.to_string()]);
     }
-    // Into files: a pipe that nobody reads yet holds a process up.
-    let name = |what: &str| std::env::temp_dir().join(format!("earmark-sweep-{}-{seed}.{what}", std::process::id()));
-    let told = [name("told"), name("problem")];
-    let child = command
-        .env("RUST_BACKTRACE", "0")
-        .stdout(Stdio::from(File::create(&told[0])?))
-        .stderr(Stdio::from(File::create(&told[1])?))
-        .spawn()?;
-    Ok(Running { seed, child, told, looks: 0 })
+    Ok(Running { seed, process: Process::start(program, &arguments)? })
 }
 
-fn look(run: &mut Running) -> io::Result<Option<Ended>> {
-    run.looks += 1;
-    if run.child.try_wait()?.is_none() {
-        if LOOK_EVERY * run.looks <= RUN_MAX {
-            return Ok(None);
+fn ended(seed: u64, said: Said) -> Ended {
+    let shown = match said {
+        Said::Report(report) => Ok(*report),
+        Said::Hung => Err("the run does not end".to_owned()),
+        Said::BrokeDown(problem) => {
+            let lines: Vec<&str> = problem.lines().filter(|line| !line.is_empty()).take(6).collect();
+            Err(lines.join("\n"))
         }
-        run.child.kill()?;
-    }
-    run.child.wait()?;
-    let [told, problem] = [0, 1].map(|place| std::fs::read_to_string(&run.told[place]).unwrap_or_default());
-    for file in &run.told {
-        std::fs::remove_file(file)?;
-    }
-    let shown = serde_json::from_str(&told).map_err(|_| {
-        let lines: Vec<&str> = problem.lines().filter(|line| !line.is_empty()).take(6).collect();
-        lines.join("\n")
-    });
-    Ok(Some(Ended { seed: run.seed, shown }))
+    };
+    Ended { seed, shown }
 }
 
 impl Swept {

@@ -226,7 +226,7 @@ pub(super) async fn source_in(
         }
         v1::ReadLevel::Bounded => {
             if let Some(replica) = router.node().replica(shard)
-                && let Some(age) = replica.age(router.server_time()).await
+                && let Some(age) = replica.age(router.server_time())
             {
                 return Ok(Found::Here(Source { replica, level: v1::ReadLevel::Bounded, age }));
             }

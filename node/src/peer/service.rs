@@ -253,6 +253,7 @@ impl peer_server::Peer for Service {
         Ok(Response::new(wire::BeaconReply {
             wall_ms: self.node.environment().clock.wall_ms(),
             clocks_agree: self.node.clocks().median().is_some(),
+            led: beacon::led(&self.node),
         }))
     }
 

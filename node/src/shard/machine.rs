@@ -188,6 +188,11 @@ impl Core {
         self.hot.lock().expect("a panic under this lock stops the replica: its state is no longer known to be whole")
     }
 
+    /// Whose state it is.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// Whether a panic in apply left the state unknown.
     pub fn is_broken(&self) -> bool {
         self.hot.is_poisoned()

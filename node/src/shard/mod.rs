@@ -4,6 +4,7 @@
 //! barrier, the checkpointer, and the leader's chores (`leader`). openraft's types stay inside this folder, `storage`
 //! and `peer`.
 
+pub mod age;
 pub mod board;
 mod checkpointer;
 pub mod handover;
@@ -27,6 +28,7 @@ use crate::{
     stamp::Clocks,
     storage::ReplicaStore,
 };
+use age::{Heard, Reached};
 use earmark_ledger::{
     command::{Body, Command},
     outcome::{Done, Outcome, Verdict},
@@ -64,6 +66,8 @@ pub struct Replica {
     reads: Reads,
     questions: Mutex<Option<Questions>>,
     clocks: Arc<Clocks>,
+    clock_bound: Duration,
+    heard: Mutex<Heard>,
     offers: Arc<Offers>,
     /// Until when it helps to elect nobody.
     silent_until: Option<Instant>,
@@ -238,6 +242,8 @@ impl Replica {
             reads,
             questions: Mutex::new(Some(questions)),
             clocks: clocks.clone(),
+            clock_bound: config.limits.clock_bound,
+            heard: Mutex::default(),
             offers,
             silent_until,
             handover,
@@ -471,28 +477,43 @@ impl Replica {
         }
     }
 
-    /// How old this replica's state may be at most: since when it did not hear from the leader, if it has applied all
-    /// that was decided by then; else since its last entry. None if it never heard from one.
-    pub async fn age(&self, now: TimeMs) -> Option<Duration> {
-        if let Ok(leader) = self.raft.as_leader() {
-            // A leader cut off from its majority goes on believing; its state is as old as the last answer of one.
-            return leader.last_quorum_acked().map(|acked| openraft::Instant::elapsed(&acked));
+    /// How far the shard had come at a moment when this replica surely led it; none if it does not lead.
+    pub fn reached(&self) -> Option<Reached> {
+        let leader = self.raft.as_leader().ok()?;
+        // A leader cut off from its majority goes on believing; its state is as old as the last answer of one.
+        let heard_of = leader.last_quorum_acked()?;
+        // Only behind an entry of its own term does it know all that its predecessors acknowledged.
+        let index = self.hot().last.filter(|last| last.leader_id.term == leader.term())?.index;
+        Some(Reached { index, age: openraft::Instant::elapsed(&heard_of) })
+    }
+
+    /// Takes in how far the shard's leader said it had come, in answer to a question of that moment.
+    pub fn follow(&self, reached: Reached, asked: Instant) {
+        self.heard.lock().expect("no panic holds it").note(reached, asked);
+    }
+
+    /// How old this replica's state may be at most, in whole milliseconds, rounded up. None if it can't be told: it never
+    /// heard from a leader and has no entry.
+    pub fn age(&self, now: TimeMs) -> Option<Duration> {
+        let age = self.exact_age(now)?;
+        let millis = age.as_nanos().div_ceil(1_000_000);
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+
+    fn exact_age(&self, now: TimeMs) -> Option<Duration> {
+        if let Some(reached) = self.reached() {
+            return Some(reached.age);
         }
-        // Only a vote that a majority granted was heard from a leader, and only what the leader said is decided counts.
-        let (heard, decided) = self
-            .raft
-            .with_raft_state(|state| {
-                let heard = state.vote_last_modified().filter(|_| state.vote_ref().committed);
-                (heard, state.cluster_committed().map(|id| id.index))
-            })
-            .await
-            .ok()?;
-        let hot = self.hot();
-        let applied = hot.last.map_or(0, |id| id.index);
-        match (heard, decided) {
-            (Some(heard), Some(decided)) if applied >= decided => Some(openraft::Instant::elapsed(&heard)),
-            _ => Some(Duration::from_millis(now.since(hot.clock()).0)),
-        }
+        let (last, clock) = {
+            let hot = self.hot();
+            (hot.last?.index, hot.clock())
+        };
+        let moment = self.heard.lock().expect("no panic holds it").moment(last);
+        // Without word from a leader the stamp of the last entry is all there is to go by, and clocks differ.
+        Some(moment.map_or_else(
+            || Duration::from_millis(now.since(clock).0).saturating_add(self.clock_bound),
+            |moment| moment.elapsed(),
+        ))
     }
 
     /// Stops Raft and the actors. What was in flight is told as unknown.

@@ -21,12 +21,13 @@ use earmark_ledger::{
     command::{Batch, Body, Command, Stockkeeping},
     outcome::{Outcome, Verdict},
     planted::{self, Bug},
-    types::TimeMs,
+    types::{ShardId, TimeMs},
 };
 use openraft::errors::{ClientWriteError, RaftError};
 use std::{
+    pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -66,6 +67,12 @@ pub struct Answer {
     pub logged: bool,
 }
 
+/// An entry that takes longer to be decided is worth a line in the log: everything behind it waits.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Between two lines in the log that say that the queue is full.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+
 const QUEUED: u8 = 0;
 const PROPOSED: u8 = 1;
 const GIVEN_UP: u8 = 2;
@@ -92,9 +99,12 @@ enum Item {
 /// The way into a shard's log.
 #[derive(Clone)]
 pub struct Proposer {
+    shard: ShardId,
     queue: mpsc::Sender<Item>,
     /// Entries on their way.
     unanswered: watch::Sender<usize>,
+    /// When it was last said that the queue is full.
+    complained: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What the proposer works with.
@@ -113,6 +123,7 @@ pub(super) struct Parts {
 impl Proposer {
     /// Starts the actor.
     pub(super) fn start(parts: Parts) -> Self {
+        let shard = parts.core.shard();
         let (queue, items) = mpsc::channel(parts.limits.queue);
         let unanswered = watch::Sender::new(0);
         let actor = Actor {
@@ -125,7 +136,27 @@ impl Proposer {
             parts,
         };
         tokio::spawn(actor.run(items));
-        Self { queue, unanswered }
+        Self { shard, queue, unanswered, complained: Arc::default() }
+    }
+
+    fn enqueue(&self, item: Item) -> Result<(), Failure> {
+        self.queue.try_send(item).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.complain();
+                Failure::Overloaded
+            }
+            mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
+        })
+    }
+
+    /// Says from time to time that the queue is full, and whether entries are written meanwhile.
+    fn complain(&self) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|then| then.elapsed() >= COMPLAINT_EVERY) {
+            *complained = Some(Instant::now());
+            let (waiting, entries) = (self.queue.max_capacity(), *self.unanswered.borrow());
+            tracing::warn!(shard = %self.shard, waiting, entries, "the shard's queue is full; commands are refused as OVERLOADED");
+        }
     }
 
     /// Waits until every entry that was on its way is answered. For a replica that does not lead any more: nothing new
@@ -143,10 +174,7 @@ impl Proposer {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
         let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
-        self.queue.try_send(Item::Command(Box::new(proposal))).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
-        })?;
+        self.enqueue(Item::Command(Box::new(proposal)))?;
         match tokio::time::timeout_at(deadline, waiting).await {
             Ok(Ok(answer)) => answer,
             // The deadline passed, or the actor died with the proposal in its hands.
@@ -161,7 +189,7 @@ impl Proposer {
     /// Proposes an empty batch and waits until it is applied here; gives its index.
     pub async fn tick(&self, digest: bool, deadline: Instant) -> Result<u64, Failure> {
         let (done, waiting) = oneshot::channel();
-        self.queue.try_send(Item::Empty { digest, done }).map_err(|_| Failure::Overloaded)?;
+        self.enqueue(Item::Empty { digest, done })?;
         tokio::time::timeout_at(deadline, waiting)
             .await
             .map_err(|_| Failure::NoQuorum)?
@@ -234,10 +262,18 @@ impl Actor {
             tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
             let raft = self.parts.raft.clone();
             let (answers, empties) = (gathered.answers, gathered.empties);
+            let (shard, commands) = (self.parts.core.shard(), batch.commands.len());
             let unanswered = self.unanswered.clone();
             unanswered.send_modify(|count| *count += 1);
             tokio::spawn(async move {
-                let written = raft.client_write(payload).await;
+                let mut written = pin!(raft.client_write(payload));
+                let written = match tokio::time::timeout(SLOW, &mut written).await {
+                    Ok(written) => written,
+                    Err(_) => {
+                        tracing::warn!(%shard, term, commands, "an entry is not decided after {} s", SLOW.as_secs());
+                        written.await
+                    }
+                };
                 drop(permit);
                 deliver(written, answers, empties);
                 unanswered.send_modify(|count| *count -= 1);
@@ -291,6 +327,11 @@ impl Actor {
                     gathered.empties.push(done);
                 }
                 Item::Command(mut proposal) => {
+                    // Whoever asked has gone, and will send it again: a queue that is behind only gets longer by doing what
+                    // nobody waits for.
+                    if proposal.answer.is_closed() {
+                        continue;
+                    }
                     choose_ttl(&hot.ledger, &mut proposal.command);
                     // Only a first sending is judged here; of any other the log knows whether it was done before.
                     if proposal.fresh && proposal.command.not_after < time {

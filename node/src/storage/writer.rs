@@ -29,6 +29,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const LINGER: Duration = Duration::from_millis(200);
 /// How often an idle writer looks after the engine and writes what peers said.
 const ROUND: Duration = Duration::from_secs(1);
+/// A write that takes longer is worth a line in the log: everything on the node waits for it.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The writer's state.
 pub struct Writer {
@@ -197,7 +199,12 @@ impl Writer {
         self.write_peers();
         let begun = Instant::now();
         self.engine.write(&self.batch, sync).await?;
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = begun.elapsed();
+        if took >= SLOW {
+            let (ms, bytes) = (took.as_millis(), self.batch.bytes());
+            tracing::warn!(ms, bytes, sync, "the disk was slow to write, or the store to take it");
+        }
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.inner.counters.count(self.completions.len(), self.batch.bytes(), sync.then_some(took));
         if sync {
             self.since = Instant::now();

@@ -1,26 +1,13 @@
 //! Runs each bug over seeds, each run in a process of its own, until one is not clean. Then the same scenario without the
 //! bug has to be clean, or it was not the bug that was noticed.
-//!
-//! As in a sweep, nothing here waits by the machine's clock, which stands still in this binary.
 
-use crate::report::Report;
+use crate::{
+    process::{LOOK_EVERY, Process, Said},
+    report::Report,
+};
 use earmark_ledger::planted::Bug;
 use serde::Serialize;
-use std::{
-    fs::File,
-    io,
-    ops::Range,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::Duration,
-};
-
-/// Between two looks at running processes.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// A run that takes longer than this hangs.
-const RUN_MAX: Duration = Duration::from_secs(900);
+use std::{io, ops::Range, path::Path, thread::sleep};
 
 /// What every assertion of the ledger begins with.
 const STOP: &str = "the shard stops: ";
@@ -70,10 +57,7 @@ struct Running {
     caught: Option<Caught>,
     /// Seeds that were not clean without it.
     unsound: Vec<u64>,
-    child: Child,
-    /// What it says, and what it complains of.
-    told: [PathBuf; 2],
-    looks: u32,
+    process: Process,
 }
 
 /// Looks for every bug, and tells each as it is caught or was not in any seed.
@@ -96,10 +80,11 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
         sleep(LOOK_EVERY);
         let mut still = Vec::new();
         for mut run in running {
-            let Some(noticed) = look(&mut run)? else {
+            let Some(said) = run.process.look()? else {
                 still.push(run);
                 continue;
             };
+            let noticed = judge(run.seed, said);
             let Running { bug, seed, caught, mut unsound, .. } = run;
             let caught = match (caught, noticed) {
                 (None, Some(noticed)) => {
@@ -127,43 +112,20 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
 
 /// Runs a seed with the bug; without it once it was `caught`.
 fn start(program: &Path, bug: Bug, seed: u64, caught: Option<Caught>, unsound: Vec<u64>) -> io::Result<Running> {
-    let name = |what: &str| {
-        std::env::temp_dir().join(format!("earmark-mutants-{}-{}-{seed}.{what}", std::process::id(), bug.name()))
-    };
-    let told = [name("told"), name("problem")];
     let as_what = if caught.is_some() { "--as-planted" } else { "--planted" };
-    let child = Command::new(program)
-        .args(["run", "--json", as_what, bug.name(), "--seed", &seed.to_string()])
-        .env("RUST_BACKTRACE", "0")
-        .stdout(Stdio::from(File::create(&told[0])?))
-        .stderr(Stdio::from(File::create(&told[1])?))
-        .spawn()?;
-    Ok(Running { bug, seed, caught, unsound, child, told, looks: 0 })
+    let process = Process::start(program, &["run", "--json", as_what, bug.name(), "--seed", &seed.to_string()])?;
+    Ok(Running { bug, seed, caught, unsound, process })
 }
 
-/// None while it runs; then how the bug was noticed, if it was.
-fn look(run: &mut Running) -> io::Result<Option<Option<Caught>>> {
-    run.looks += 1;
-    let mut hangs = false;
-    if run.child.try_wait()?.is_none() {
-        if LOOK_EVERY * run.looks <= RUN_MAX {
-            return Ok(None);
-        }
-        hangs = true;
-        run.child.kill()?;
-    }
-    run.child.wait()?;
-    let [told, problem] = [0, 1].map(|place| std::fs::read_to_string(&run.told[place]).unwrap_or_default());
-    for file in &run.told {
-        std::fs::remove_file(file)?;
-    }
-    let (by, said) = match serde_json::from_str::<Report>(&told) {
-        _ if hangs => (vec!["the run does not end".to_owned()], String::new()),
-        Ok(report) if report.broken.is_empty() => return Ok(Some(None)),
-        Ok(report) => noticed(&report),
-        Err(_) => broke_down(&problem),
+/// How the bug was noticed in a run that ended so, if it was.
+fn judge(seed: u64, said: Said) -> Option<Caught> {
+    let (by, said) = match said {
+        Said::Report(report) if report.broken.is_empty() => return None,
+        Said::Report(report) => noticed(&report),
+        Said::BrokeDown(problem) => broke_down(&problem),
+        Said::Hung => (vec!["the run does not end".to_owned()], String::new()),
     };
-    Ok(Some(Some(Caught { seed: run.seed, by, said })))
+    Some(Caught { seed, by, said })
 }
 
 /// Checkers, each once, in the order in which they noticed.
