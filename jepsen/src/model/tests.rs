@@ -113,6 +113,22 @@ fn a_late_commit_sells_what_is_there_now() {
 }
 
 #[test]
+fn a_refused_late_commit_is_told_again_under_its_operation() {
+    let expired = || End::Refused { code: "RESERVATION_EXPIRED".to_owned(), logged: true, short: vec![], state: None };
+    let again = |operation: &str| {
+        explained(vec![
+            stocked(3),
+            held_until(2, "a", 2, 1_000),
+            held_until(3_000, "b", 2, 6_000),
+            (5_000, 5_001, revive("a", "x"), expired()),
+            (8_000, 8_001, revive("a", operation), expired()),
+        ])
+    };
+    assert!(again("x"));
+    assert!(!again("y"), "the units were back");
+}
+
+#[test]
 fn best_effort_takes_what_is_there_and_no_less_than_its_minimum() {
     let told = |minimum: u64, got: u64| {
         let action = Action::Reserve {

@@ -4,7 +4,7 @@ use super::part;
 use crate::model::{
     Step,
     act::{Judged, Parts},
-    shelf::{Shelf, Units},
+    shelf::{Id, Shelf, Units},
 };
 
 impl Shelf {
@@ -77,7 +77,11 @@ impl Shelf {
     pub(super) fn revive(&mut self, id: u32, operation: Option<u32>, parts: Option<&Parts>, end: &Judged) -> bool {
         let wanted = self.wanted_again(id, parts);
         match end {
-            Judged::Over => return self.is_over(id) && self.cannot_be_had(id, &wanted),
+            Judged::Over => {
+                let right = self.is_over(id) && self.cannot_be_had(id, &wanted);
+                // Under the same operation it is told again, though the units may be there by then.
+                return operation.map_or(right, |operation| self.refuses(Id::Operation(operation), true, |_| right));
+            }
             Judged::NotHeld => return !self.holds.contains(id),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
