@@ -15,6 +15,8 @@ use tonic_prost::ProstCodec;
 pub(crate) struct FrameOut {
     #[prost(message, repeated, tag = "1")]
     pub(crate) operations: Vec<Tagged>,
+    #[prost(uint64, tag = "2")]
+    pub(crate) session: u64,
 }
 
 /// `earmark.v1.SessionResponse`.
@@ -26,6 +28,8 @@ pub(crate) struct FrameIn {
     pub(crate) server_time_ms: u64,
     #[prost(uint32, tag = "3")]
     pub(crate) credit: u32,
+    #[prost(uint64, tag = "4")]
+    pub(crate) session: u64,
 }
 
 /// `earmark.v1.TaggedOperation` and `earmark.v1.TaggedResult`.
@@ -65,9 +69,10 @@ mod tests {
         let operation = v1::Operation { body: Some(body) };
         let ours = FrameOut {
             operations: (1..=300).map(|tag| Tagged { tag, body: operation.encode_to_vec().into() }).collect(),
+            session: 7,
         };
         let operations = (1..=300).map(|tag| v1::TaggedOperation { tag, operation: Some(operation.clone()) }).collect();
-        assert_eq!(ours.encode_to_vec(), v1::SessionRequest { operations }.encode_to_vec());
+        assert_eq!(ours.encode_to_vec(), v1::SessionRequest { operations, session: 7 }.encode_to_vec());
     }
 
     #[test]
@@ -78,9 +83,10 @@ mod tests {
             results: vec![v1::TaggedResult { tag: 9, result: Some(result.clone()) }],
             server_time_ms: 77,
             credit: 5,
+            session: u64::MAX,
         };
         let ours = FrameIn::decode(told.encode_to_vec().as_slice()).expect("the same bytes");
-        assert_eq!((ours.server_time_ms, ours.credit, ours.results[0].tag), (77, 5, 9));
+        assert_eq!((ours.server_time_ms, ours.credit, ours.session, ours.results[0].tag), (77, 5, u64::MAX, 9));
         assert_eq!(v1::OperationResult::decode(ours.results[0].body.clone()), Ok(result));
     }
 }

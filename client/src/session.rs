@@ -69,6 +69,8 @@ struct InFlight {
 /// One session stream.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// As the server named it in its greeting; 0 before.
+    name: u64,
     credit: usize,
     tag_next: u64,
     pending: Vec<Ticket>,
@@ -78,7 +80,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new() -> Self {
-        Self { credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
+        Self { name: 0, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
     }
 
     /// How many more tickets it can take now.
@@ -117,7 +119,7 @@ impl Session {
             self.in_flight.insert(tag, InFlight { since: now, reply: ticket.reply });
             operations.push(Tagged { tag, body: ticket.operation });
         }
-        (!operations.is_empty()).then_some(FrameOut { operations })
+        (!operations.is_empty()).then_some(FrameOut { operations, session: self.name })
     }
 
     /// A frame from the server. Tells how many operations it answered.
@@ -126,6 +128,9 @@ impl Session {
     pub(crate) fn receive(&mut self, frame: FrameIn) -> usize {
         if frame.credit > 0 {
             self.credit = usize::try_from(frame.credit).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
+        }
+        if frame.session > 0 {
+            self.name = frame.session;
         }
         let mut answered = 0;
         for tagged in frame.results {

@@ -180,7 +180,7 @@ impl FakeNode {
 
     fn frame(&self, results: Vec<v1::TaggedResult>) -> v1::SessionResponse {
         let credit = self.credit.load(Ordering::Relaxed);
-        v1::SessionResponse { results, server_time_ms: self.now_ms(), credit }
+        v1::SessionResponse { results, server_time_ms: self.now_ms(), credit, session: 7 }
     }
 
     /// The answers to one frame. None if the stream shall end.

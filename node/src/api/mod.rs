@@ -261,6 +261,18 @@ fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Res
 ///
 /// # Errors
 /// INVALID_ARGUMENT if there are too many.
+/// Whether an operation says that it comes for the first time.
+fn is_fresh(operation: &v1::Operation) -> bool {
+    matches!(&operation.body, Some(Asked::Reserve(reserve)) if reserve.delivery.as_ref().is_some_and(|delivery| delivery.fresh))
+}
+
+/// Takes an operation as one that may have come before. Only a reserve can be fresh.
+fn stale(operation: &mut v1::Operation) {
+    if let Some(Asked::Reserve(v1::ReserveRequest { delivery: Some(delivery), .. })) = &mut operation.body {
+        delivery.fresh = false;
+    }
+}
+
 async fn execute_batch(router: &Router, request: v1::BatchRequest) -> Result<v1::BatchResponse, v1::Error> {
     let count = request.operations.len();
     if count > BATCH_MAX {
@@ -269,6 +281,10 @@ async fn execute_batch(router: &Router, request: v1::BatchRequest) -> Result<v1:
             description: format!("has {count} entries, at most {BATCH_MAX} are allowed"),
         }]));
     }
-    let results = request.operations.into_iter().map(|operation| execute(router, operation, Hop::First));
+    let results = request.operations.into_iter().map(|mut operation| {
+        // A call may be sent twice by what is in between, and nothing would tell the second from the first.
+        stale(&mut operation);
+        execute(router, operation, Hop::First)
+    });
     Ok(v1::BatchResponse { results: futures::future::join_all(results).await })
 }

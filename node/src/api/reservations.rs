@@ -2,8 +2,8 @@
 
 use super::{
     decode,
-    error::refused,
-    execute, execute_batch,
+    error::{invalid, refused},
+    execute, execute_batch, is_fresh, stale,
     stock::{mismatch, unary},
 };
 use crate::router::{Hop, Router};
@@ -194,7 +194,9 @@ async fn converse(
     frames: mpsc::Sender<Result<v1::SessionResponse, Status>>,
 ) {
     let credit = router.node().config().limits.session_credit;
-    let frame = |results| v1::SessionResponse { results, server_time_ms: router.server_time().0, credit };
+    // Not to be guessed by chance, and never 0.
+    let session = router.node().environment().random.next_u64() | 1;
+    let frame = |results| v1::SessionResponse { results, server_time_ms: router.server_time().0, credit, session };
     if frames.send(Ok(frame(Vec::new()))).await.is_err() {
         return;
     }
@@ -204,7 +206,7 @@ async fn converse(
         let mut results = Vec::new();
         tokio::select! {
             message = requests.message(), if open => match message {
-                Ok(Some(request)) => accept(&router, request, credit, &mut running, &mut results),
+                Ok(Some(request)) => accept(&router, request, (session, credit), &mut running, &mut results),
                 // The client is done asking; what runs is still answered.
                 Ok(None) => open = false,
                 // Too large, no message of ours, or the client is gone: then nobody hears it.
@@ -230,11 +232,12 @@ async fn converse(
     }
 }
 
-/// Starts the operations of a frame; what is beyond the credit is answered at once.
+/// Starts the operations of a frame; what is beyond the credit is answered at once, and so is what says that it is fresh and
+/// was sent in another session: it came here a second time.
 fn accept(
     router: &Router,
     request: v1::SessionRequest,
-    credit: u32,
+    (session, credit): (u64, u32),
     running: &mut Running,
     results: &mut Vec<v1::TaggedResult>,
 ) {
@@ -248,8 +251,19 @@ fn accept(
             results.push(v1::TaggedResult { tag, result: Some(result) });
             continue;
         }
+        let mut operation = tagged.operation.unwrap_or_default();
+        if request.session != session && is_fresh(&operation) {
+            if request.session != 0 {
+                let field = "session".to_owned();
+                let description = "names another session: this was sent there already".to_owned();
+                let error = invalid(vec![v1::FieldViolation { field, description }]);
+                let result = v1::OperationResult { body: Some(Answered::Error(error)) };
+                results.push(v1::TaggedResult { tag, result: Some(result) });
+                continue;
+            }
+            stale(&mut operation);
+        }
         let router = router.clone();
-        let operation = tagged.operation.unwrap_or_default();
         let task = async move {
             let result = execute(&router, operation, Hop::First).await;
             v1::TaggedResult { tag, result: Some(result) }

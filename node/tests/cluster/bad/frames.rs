@@ -83,7 +83,7 @@ fn tagged(tag: u64, asked: v1::ReserveRequest) -> v1::TaggedOperation {
 
 async fn a_session_tells_why_it_ended(world: &World) {
     let before = world.seen().await;
-    let frame = |operations| v1::SessionRequest { operations };
+    let frame = |operations| v1::SessionRequest { operations, session: 0 };
     let (results, ended) = session(world, vec![frame(Vec::new()), frame(vec![v1::TaggedOperation::default()])]).await;
     assert!(ended.is_none(), "{ended:?}");
     let Some(Answered::Error(told)) = results[0].result.clone().and_then(|result| result.body) else { panic!("done") };
@@ -103,12 +103,29 @@ async fn a_session_tells_why_it_ended(world: &World) {
     assert_eq!(ended.map(|status| status.code()), Some(Code::OutOfRange));
 }
 
+async fn what_was_sent_in_another_session_is_not_fresh_here(world: &World) {
+    let before = world.seen().await;
+    let fresh = |random| v1::ReserveRequest {
+        reservation_id: reservation_id(now_ms(), random),
+        delivery: Some(v1::Delivery { fresh: true, ..Default::default() }),
+        ..reserve()
+    };
+    let frame = |session, random| v1::SessionRequest { operations: vec![tagged(1, fresh(random))], session };
+    let (results, _) = session(world, vec![frame(77, 21)]).await;
+    let Some(Answered::Error(told)) = results[0].result.clone().and_then(|result| result.body) else { panic!("done") };
+    assert_eq!((told.code(), told.fields[0].field.as_str()), (v1::Code::InvalidArgument, "session"));
+    world.unchanged_since(&before).await;
+    // Whoever names none may send it once more, so it goes by the log.
+    let (results, _) = session(world, vec![frame(0, 22)]).await;
+    assert!(matches!(results[0].result.as_ref().and_then(|one| one.body.as_ref()), Some(Answered::Reserve(_))));
+}
+
 async fn more_than_the_credit_is_overloaded_and_not_done(world: &World) {
     let before = world.seen().await;
     let credit = usize::try_from(earmark_node::config::Limits::default().session_credit).expect("small");
     let bad = v1::ReserveRequest::default();
     let operations = (0..).map(|tag| tagged(tag, bad.clone())).take(credit + 1_000).collect();
-    let (results, ended) = session(world, vec![v1::SessionRequest { operations }]).await;
+    let (results, ended) = session(world, vec![v1::SessionRequest { operations, session: 0 }]).await;
     assert!(ended.is_none(), "{ended:?}");
     assert_eq!(results.len(), credit + 1_000);
     let code = |result: &v1::TaggedResult| match result.result.as_ref().and_then(|one| one.body.as_ref()) {
@@ -171,6 +188,7 @@ async fn what_is_no_request_does_no_harm() {
     a_message_has_four_mebibytes_at_most(&world).await;
     a_batch_has_ten_thousand_operations_at_most(&world).await;
     a_session_tells_why_it_ended(&world).await;
+    what_was_sent_in_another_session_is_not_fresh_here(&world).await;
     more_than_the_credit_is_overloaded_and_not_done(&world).await;
     bytes_that_are_no_message_do_no_harm(&world).await;
     world.end().await;

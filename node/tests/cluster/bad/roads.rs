@@ -133,7 +133,7 @@ async fn batch(channel: &Channel, cases: &[Case]) -> Vec<v1::Error> {
 /// All in one frame of a session, by tag.
 async fn session(channel: &Channel, cases: &[Case]) -> Vec<v1::Error> {
     let tagged = |(tag, case): (u64, &Case)| v1::TaggedOperation { tag, operation: Some(operation(&case.asked)) };
-    let frame = v1::SessionRequest { operations: (0..).zip(cases).map(tagged).collect() };
+    let frame = v1::SessionRequest { operations: (0..).zip(cases).map(tagged).collect(), session: 0 };
     let frames = ReservationServiceClient::new(channel.clone()).session(iter([frame])).await.expect("a session");
     let mut frames = frames.into_inner();
     let mut results: Vec<Option<v1::Error>> = cases.iter().map(|_| None).collect();
