@@ -33,6 +33,22 @@ pub(super) const LINE_UNITS: RangeInclusive<u64> = 1..=LINE_QUANTITY_MAX;
 /// Units that may be none: of a pool, or the least a line takes.
 pub(super) const UNITS_OR_NONE: RangeInclusive<u64> = 0..=POOL_QUANTITY_MAX;
 
+/// What is wrong with a text that people can't see as it is: names that look the same must not be two, and none may turn
+/// round what a terminal shows. The ledger would take it, as it takes all that stands in a log.
+fn unseen(text: &str) -> Option<&'static str> {
+    /// Spaces without width, marks and overrides of direction, separators of lines, the byte order mark (Unicode 16).
+    fn is_unseen(character: char) -> bool {
+        matches!(
+            character,
+            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        )
+    }
+    if !text.is_empty() && text.trim().is_empty() {
+        return Some("must have more than spaces");
+    }
+    (!text.is_ascii() && text.chars().any(is_unseen)).then_some("has a character that can't be seen")
+}
+
 /// Gathers what is wrong with a request.
 #[derive(Default)]
 pub(super) struct Check {
@@ -63,6 +79,10 @@ impl Check {
         text: String,
         make: fn(Bytes) -> Result<T, BadText>,
     ) -> Option<T> {
+        if let Some(problem) = unseen(&text) {
+            self.fail(field, problem);
+            return None;
+        }
         make(Bytes::from(text)).map_err(|bad| self.fail(field, bad.to_string())).ok()
     }
 
@@ -273,5 +293,19 @@ impl Check {
             }
         }
         Err(self.refuse())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_can_tell_apart_are_refused() {
+        let taken = |text: &str| Check::default().text("sku", text.to_owned(), Sku::new).is_some();
+        assert!(taken("lamp 01") && taken("لامپ") && taken("ランプ") && taken("👨\u{200d}👩\u{200d}👧"));
+        for bad in ["   ", "\u{a0}", "a\u{202e}b", "lamp\u{200b}", "\u{feff}lamp", "a\u{2028}b"] {
+            assert!(!taken(bad), "{bad:?}");
+        }
     }
 }
