@@ -3,12 +3,14 @@
 //! No cluster is there. The endpoint given is a port where nobody listens, so a command that looked for a node before it
 //! looked at its input would end with 3, after seconds.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
 use std::process::{Command, Output};
 
 /// Port 1 is not among those the system hands out.
 const NOBODY: &str = "127.0.0.1:1";
 
-fn earmark(arguments: &[&str]) -> Output {
+fn earmark<T: AsRef<OsStr>>(arguments: &[T]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_earmark"));
     command.env("EARMARK__ENDPOINTS", NOBODY).args(arguments);
     command.output().expect("it runs")
@@ -151,6 +153,46 @@ fn bad_flags() {
 }
 
 #[test]
+fn what_is_no_text_is_told_and_breaks_nothing() {
+    for bad in [&b"\xff"[..], b"\xff=1"] {
+        for command in ["stock", "reserve"] {
+            let bad = OsString::from_vec(bad.to_vec());
+            let output = earmark(&[OsStr::new(command), &bad]);
+            let said = String::from_utf8(output.stderr).expect("text");
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains("UTF-8") && !said.contains("panicked"), "{said}");
+            let json = earmark(&[OsStr::new("--output=json"), OsStr::new(command), &bad]);
+            let value: serde_json::Value = serde_json::from_slice(&json.stderr).expect("JSON");
+            assert_eq!((json.status.code(), &value["error"]["code"]), (Some(2), &"INVALID_ARGUMENT".into()), "{value}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    for (line, fields) in [
+        (
+            "reserve s1=0 s2=1 s2@b+d=1 s3=-4 --ttl 0s --id x",
+            "lines[0].quantity lines[2].location lines[3].quantity ttl id",
+        ),
+        ("commit x tea@+=0 tea=2", "id parts[0].location parts[0].quantity"),
+        ("adjust +@main 5 --reason  --expect x", "delta reason expect"),
+        ("sku set tea --hold-time 0s --closes soon --allocation cheapest", "hold_time closes allocation"),
+        ("transfer tea@depot depot 0 --id 7", "to quantity id"),
+    ] {
+        let arguments = [&["--output", "json"], &line.split(' ').collect::<Vec<_>>()[..]].concat();
+        let output = earmark(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        let value: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
+        let told = value["error"]["fields"].as_array().expect("fields").iter();
+        let told: Vec<&str> = told.filter_map(|bad| bad["field"].as_str()).collect();
+        assert_eq!(told, fields.split(' ').collect::<Vec<_>>(), "{line}: {value}");
+    }
+    let said = String::from_utf8(earmark(&["reserve", "s1=0", "s3=-4"]).stderr).expect("text");
+    assert_eq!(said.lines().count(), 3, "each on a line of its own: {said}");
+}
+
+#[test]
 fn an_unknown_form_of_output_is_told_as_text() {
     let output = earmark(&["--output", "xml", "stock", "tea"]);
     let said = String::from_utf8(output.stderr).expect("text");
@@ -191,6 +233,9 @@ fn bad_words_of_those_who_keep_the_stock() {
     for line in [
         case("set tea -1 --override --reason why", &["on_hand", "0 to 9007199254740992"]),
         case("set tea 1 --expect x --reason why", &["expect", "x"]),
+        case("set tea 1 --reason why", &["--expect", "--override"]),
+        case("mark-paying 000000000000000000000000000 --grace 31min", &["grace", "1s to 30min"]),
+        Case { arguments: vec!["sku", "freeze", "tea", "--reason", ""], words: &["reason", "empty: say why"] },
         case("count tea 1 --at soon", &["at", "2026-11-27T09:00:00Z"]),
         case("count tea 1 --ago 401days", &["ago", "400days"]),
         case("count tea 1 --position 3/1", &["position", "SHARD/EPOCH/INDEX"]),

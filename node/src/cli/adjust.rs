@@ -1,5 +1,6 @@
 //! `earmark adjust`: a correction of on hand by hand.
 
+use super::parse::All;
 use super::views::StockChangeView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -26,11 +27,14 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
-    let delta = parse::delta(&arguments.delta)?;
-    let reason = parse::reason(&arguments.reason)?;
-    let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let read = (
+        parse::place(&arguments.place),
+        parse::delta("delta", &arguments.delta),
+        parse::reason(&arguments.reason),
+        arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose(),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (parse::Place { sku, location, kind, lot }, delta, reason, expect, id) = read.all()?;
     let client = connect(global).await?;
     let mut adjust = client.adjust(sku, location, delta, reason).kind(kind).lot(lot);
     if let Some(id) = id {

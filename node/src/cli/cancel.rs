@@ -1,6 +1,7 @@
 //! `earmark cancel`: a sale is taken back before anything left the house.
 
 use super::of_reservation::{OfReservation, Read};
+use super::parse::All;
 use super::views::ReservationView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -19,8 +20,8 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Read { id, parts, operation } = arguments.of.read()?;
-    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
+    let read = (arguments.of.read(), parse::text::<Reason>("reason", &arguments.reason));
+    let (Read { id, parts, operation }, reason) = read.all()?;
     let mut request = connect(global).await?.cancel(id).parts(parts).reason(reason);
     if let Some(operation) = operation {
         request = request.operation_id(operation);

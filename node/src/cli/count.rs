@@ -1,5 +1,6 @@
 //! `earmark count`: what was counted, and when.
 
+use super::parse::All;
 use super::views::CorrectionView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -45,14 +46,17 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
-    let counted = parse::units_or_none("counted", &arguments.counted)?;
-    let at = arguments.at.map(|text| parse::moment("at", &text)).transpose()?;
-    let ago = arguments.ago.map(|text| parse::length("ago", &text)).transpose()?;
-    let position = arguments.position.map(|text| parse::position(&text)).transpose()?;
-    let document = parse::text::<Document>("document", &arguments.document)?;
-    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let read = (
+        parse::place(&arguments.place),
+        parse::units_or_none("counted", &arguments.counted),
+        arguments.at.map(|text| parse::moment("at", &text)).transpose(),
+        arguments.ago.map(|text| parse::length("ago", &text)).transpose(),
+        arguments.position.map(|text| parse::position(&text)).transpose(),
+        parse::text::<Document>("document", &arguments.document),
+        parse::text::<Reason>("reason", &arguments.reason),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (parse::Place { sku, location, kind, lot }, counted, at, ago, position, document, reason, id) = read.all()?;
     let client = connect(global).await?;
     let mut count = client.count(sku, location, counted).kind(kind).lot(lot).document(document).reason(reason);
     if let Some(id) = id {

@@ -1,5 +1,6 @@
 //! `earmark expect`: a receipt is announced, changed or cancelled.
 
+use super::parse::All;
 use super::views::StockChangeView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -34,17 +35,21 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
-    let quantity = parse::units_or_none("quantity", &arguments.quantity)?;
-    let document = parse::text::<Document>("document", &arguments.document)?;
-    if document.is_empty() {
-        return Err(Failure::input("document", "must not be empty: it names the delivery"));
-    }
-    let at = arguments.at.map(|text| parse::moment("at", &text)).transpose()?;
-    if at.is_none() && quantity > 0 {
-        return Err(Failure::input("at", "is needed: say when the delivery is expected"));
-    }
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let quantity = parse::units_or_none("quantity", &arguments.quantity);
+    let document = match arguments.document.as_str() {
+        "" => Err(Failure::input("document", "must not be empty: it names the delivery")),
+        document => parse::text::<Document>("document", document),
+    };
+    let at = match arguments.at {
+        Some(text) => parse::moment("at", &text).map(Some),
+        None if quantity.as_ref().is_ok_and(|quantity| *quantity > 0) => {
+            Err(Failure::input("at", "is needed: say when the delivery is expected"))
+        }
+        None => Ok(None),
+    };
+    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose();
+    let read = (parse::place(&arguments.place), quantity, document, at, id);
+    let (parse::Place { sku, location, kind, lot }, quantity, document, at, id) = read.all()?;
     let client = connect(global).await?;
     let date = at.map_or(client.server_time(), |at| at.by(client.server_time()));
     let mut expect = client.expect(sku, location, quantity, document, date).kind(kind).lot(lot);

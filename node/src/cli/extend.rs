@@ -1,5 +1,6 @@
 //! `earmark extend`: a later deadline for a reservation.
 
+use super::parse::All;
 use super::views::ReservationView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -20,9 +21,12 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let id = parse::reservation_id(&arguments.id)?;
-    let ttl = parse::ttl(&arguments.ttl)?;
-    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let read = (
+        parse::reservation_id(&arguments.id),
+        parse::ttl(&arguments.ttl),
+        arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose(),
+    );
+    let (id, ttl, operation) = read.all()?;
     let mut request = connect(global).await?.extend(id, ttl);
     if let Some(operation) = operation {
         request = request.operation_id(operation);

@@ -1,7 +1,8 @@
 //! Why a command was not done: what is printed about it, for people or programs, and the exit code.
 
 use super::output::Output;
-use earmark_client::{Code, Error, Retry, Subject};
+use super::parse::Place;
+use earmark_client::{Code, Error, ReservationState, Retry, Subject};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -15,19 +16,28 @@ const UNKNOWN: u8 = 4;
 /// Why a command was not done.
 #[derive(Debug)]
 pub enum Failure {
-    /// An argument or a file makes no sense.
-    Input {
-        /// Which one.
-        field: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// Arguments or a file make no sense: everything that is wrong with them, so that nobody has to find out one by one.
+    Input(Vec<BadField>),
     /// The cluster refused, could not be reached, or left it open.
-    Cluster(Box<Error>),
+    Cluster {
+        /// What it told.
+        error: Box<Error>,
+        /// The lines that were asked for, as far as they were named one by one.
+        lines: Vec<Place>,
+    },
     /// This machine did not play along: a file that can't be written, a runtime that can't be started.
     Local(String),
     /// It may be done, but its result could not be printed.
     Untold(String),
+}
+
+/// An argument, a file or a key of the configuration that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadField {
+    /// Which one. Of many lines it is a path as on the wire: `lines[3].quantity`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 /// The same for programs. The keys are stable.
@@ -44,7 +54,7 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<Field<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    shortages: Vec<Shortage>,
+    shortages: Vec<Shortage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,8 +75,13 @@ struct Field<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Shortage {
+struct Shortage<'a> {
     line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<&'a str>,
+    /// None where the SKU's policy was to choose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<&'a str>,
     asked: i64,
     sellable: i64,
     /// When enough will be there, as far as receipts are announced.
@@ -81,7 +96,7 @@ struct Envelope<'a> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Cluster(Box::new(error))
+        Self::of_lines(error, Vec::new())
     }
 }
 
@@ -90,8 +105,8 @@ impl Failure {
     pub fn config(error: earmark_node::config::ConfigError) -> Self {
         use earmark_node::config::ConfigError;
         match error {
-            ConfigError::Value { key, problem } => Self::Input { field: key, problem },
-            ConfigError::Form(problem) => Self::Input { field: "config".to_owned(), problem },
+            ConfigError::Value { key, problem } => Self::input(key, problem),
+            ConfigError::Form(problem) => Self::input("config", problem),
         }
     }
 
@@ -100,15 +115,42 @@ impl Failure {
         use earmark_node::startup::StartError;
         match error {
             StartError::Listen { key, address, error } => {
-                Self::Input { field: key.to_owned(), problem: format!("can't listen on {address}: {error}") }
+                Self::input(key, format!("can't listen on {address}: {error}"))
             }
-            StartError::Data(problem) => Self::Input { field: "data".to_owned(), problem },
+            StartError::Data(problem) => Self::input("data", problem),
         }
+    }
+
+    /// A refusal of a request with these lines. Nodes tell only which one it is about, not what stands in it.
+    pub(super) fn of_lines(error: Error, lines: Vec<Place>) -> Self {
+        Self::Cluster { error: Box::new(error), lines }
     }
 
     /// A bad argument.
     pub fn input(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Input { field: field.into(), problem: problem.into() }
+        Self::Input(vec![BadField { field: field.into(), problem: problem.into() }])
+    }
+
+    /// All of them as one. What is no bad input goes before the rest: it was not looked at further.
+    pub(super) fn together(failures: impl IntoIterator<Item = Self>) -> Self {
+        let mut every = Vec::new();
+        for failure in failures {
+            match failure {
+                Self::Input(fields) => every.extend(fields),
+                other => return other,
+            }
+        }
+        Self::Input(every)
+    }
+
+    /// The same of a part of the input, which is told with its place and as it was written.
+    pub(super) fn within(self, place: &str, written: &str) -> Self {
+        let Self::Input(fields) = self else { return self };
+        let inner = |bad: BadField| BadField {
+            field: if bad.field.is_empty() { place.to_owned() } else { format!("{place}.{}", bad.field) },
+            problem: format!("{} (in {written:?})", bad.problem),
+        };
+        Self::Input(fields.into_iter().map(inner).collect())
     }
 
     /// Something on this machine.
@@ -116,25 +158,34 @@ impl Failure {
         Self::Local(message.into())
     }
 
-    /// Arguments that clap could not read.
     /// The cluster has answered, and the answer can't be printed: what was asked for may be done.
     pub(super) fn untold(error: &std::io::Error) -> Self {
         Self::Untold(format!("stdout: {error}"))
     }
 
+    /// Arguments that clap could not read.
     pub(super) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let problem = text.strip_prefix("error: ").unwrap_or(&text).trim().to_owned();
         Self::input("arguments", problem)
     }
 
+    /// The bad field, where there is one.
+    #[cfg(test)]
+    pub(super) fn only(self) -> BadField {
+        match self {
+            Self::Input(mut fields) if fields.len() == 1 => fields.remove(0),
+            other => panic!("{other:?} should be one bad field"),
+        }
+    }
+
     /// What may be concluded, as a number.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Input { .. } => BAD_INPUT,
+            Self::Input(_) => BAD_INPUT,
             Self::Local(_) => UNAVAILABLE,
             Self::Untold(_) => UNKNOWN,
-            Self::Cluster(error) => code_of(error),
+            Self::Cluster { error, .. } => code_of(error),
         }
     }
 
@@ -149,24 +200,49 @@ impl Failure {
 
     fn text(&self) -> String {
         match self {
-            Self::Input { field, problem } => format!("bad input: {field}: {problem}"),
+            Self::Input(fields) => format!("bad input: {}", fields_text(pairs(fields))),
             Self::Local(message) => format!("not done: {message}"),
             Self::Untold(message) => format!("it was answered, but the answer can't be printed: {message}"),
-            Self::Cluster(error) => cluster_text(error),
+            Self::Cluster { error, lines } => cluster_text(error, lines),
+        }
+    }
+
+    /// What is wrong, on one line and without what may be concluded from it.
+    pub(super) fn message(&self) -> String {
+        match self {
+            Self::Input(fields) => told(pairs(fields)).join("; "),
+            Self::Local(message) | Self::Untold(message) => message.clone(),
+            Self::Cluster { error, .. } => error.to_string(),
         }
     }
 
     fn json(&self) -> String {
         let error = match self {
-            Self::Input { field, problem } => Told {
-                fields: vec![Field { field, problem }],
-                ..Told::plain("INVALID_ARGUMENT", format!("{field}: {problem}"))
+            Self::Input(fields) => Told {
+                fields: pairs(fields).map(|(field, problem)| Field { field, problem }).collect(),
+                ..Told::plain("INVALID_ARGUMENT", self.message())
             },
-            Self::Local(message) => Told::plain("LOCAL", message.clone()),
-            Self::Untold(message) => Told { effect: "unknown", ..Told::plain("LOCAL", message.clone()) },
-            Self::Cluster(error) => Told::of(error),
+            Self::Local(_) => Told::plain("LOCAL", self.message()),
+            Self::Untold(_) => Told { effect: "unknown", ..Told::plain("LOCAL", self.message()) },
+            Self::Cluster { error, lines } => Told::of(error, lines),
         };
         serde_json::to_string(&Envelope { error }).expect("texts and numbers can be written as JSON")
+    }
+}
+
+fn pairs(fields: &[BadField]) -> impl Iterator<Item = (&str, &str)> {
+    fields.iter().map(|bad| (bad.field.as_str(), bad.problem.as_str()))
+}
+
+fn told<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    fields.map(|(field, problem)| format!("{field}: {problem}")).collect()
+}
+
+/// Bad fields for people: one behind the verdict, several each on a line of its own.
+fn fields_text<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    match told(fields).as_slice() {
+        [one] => one.clone(),
+        several => format!("\n  {}", several.join("\n  ")),
     }
 }
 
@@ -188,7 +264,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn of(error: &'a Error) -> Self {
+    fn of(error: &'a Error, lines: &'a [Place]) -> Self {
         let (retry, after) = match error.retry() {
             Retry::Never => ("never", None),
             Retry::SameIdAfter(after) => ("same_id", Some(after)),
@@ -196,15 +272,17 @@ impl<'a> Told<'a> {
         };
         let state = error.state();
         let fields = error.fields().iter().map(|bad| Field { field: &bad.field, problem: &bad.description });
-        let shortages = error.shortages().iter();
+        let shortages = error.shortages().iter().map(|short| (short, line_of(lines, short.line)));
         Self {
             effect: if error.is_unknown() { "unknown" } else { "none" },
             retry,
             retry_after_ms: after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             fields: fields.collect(),
             shortages: shortages
-                .map(|short| Shortage {
+                .map(|(short, place)| Shortage {
                     line: short.line,
+                    sku: place.map(|place| place.sku.as_str()),
+                    location: place.map(|place| place.location.as_str()).filter(|location| !location.is_empty()),
                     asked: short.asked,
                     sellable: short.sellable,
                     earliest_ms: Some(short.earliest_ms).filter(|date| *date > 0),
@@ -241,7 +319,11 @@ pub(super) fn code_of(error: &Error) -> u8 {
     }
 }
 
-fn cluster_text(error: &Error) -> String {
+fn line_of(lines: &[Place], line: u32) -> Option<&Place> {
+    lines.get(usize::try_from(line).ok()?)
+}
+
+fn cluster_text(error: &Error, lines: &[Place]) -> String {
     let verdict = match code_of(error) {
         UNKNOWN => "unknown whether it was done",
         UNAVAILABLE => "not done",
@@ -251,19 +333,24 @@ fn cluster_text(error: &Error) -> String {
     // The short lines are told below, counted as people count.
     let mut text = if error.code() == Code::InsufficientStock && !error.shortages().is_empty() {
         format!("{verdict}: {}", error.name())
+    } else if error.code() == Code::InvalidArgument && !error.fields().is_empty() {
+        let fields = error.fields().iter().map(|bad| (bad.field.as_str(), bad.description.as_str()));
+        format!("{verdict}: {}: {}", error.name(), fields_text(fields))
     } else {
         format!("{verdict}: {error}")
     };
     for short in error.shortages() {
-        let _ = write!(text, "\n  line {}: {} asked, {} can be had", short.line + 1, short.asked, short.sellable);
+        let named = line_of(lines, short.line).map(|place| format!(", {place}")).unwrap_or_default();
+        let (line, asked, sellable) = (short.line + 1, short.asked, short.sellable);
+        let _ = write!(text, "\n  line {line}{named}: {asked} asked, {sellable} can be had");
         if short.earliest_ms > 0 {
             let date = super::views::time_text(earmark_client::TimeMs(short.earliest_ms));
             let _ = write!(text, "; enough is announced for {date}");
         }
     }
     if let Some((state, since)) = error.state() {
-        let (state, since) = (super::views::state_name(state), super::views::time_text(since));
-        let _ = write!(text, "\n  the reservation is {state} since {since}");
+        let (name, since) = (super::views::state_name(state), super::views::time_text(since));
+        let _ = write!(text, "\n  the reservation is {name} since {since}: {}", possible(state));
     }
     if let Some(advice) = advice(error.code()) {
         let _ = write!(text, "\n  {advice}");
@@ -281,12 +368,33 @@ fn cluster_text(error: &Error) -> String {
     text
 }
 
+/// What can be done with a reservation in that state. Nodes say which state it is in, not what is missing for the rest.
+fn possible(state: ReservationState) -> &'static str {
+    match state {
+        ReservationState::Open => "its cart is being prepared; ask again, or release it as a whole",
+        ReservationState::Rejected => "nothing is held; reserve anew",
+        ReservationState::Held => "it can be committed, released, extended, replaced, and marked as paying once",
+        ReservationState::PartlyCommitted => "what is still held can be committed, released and extended",
+        ReservationState::Committed => {
+            "it can be returned within the return window of its SKUs, cancelled within their cancel window or until it \
+             is shipped, and shipped where its SKUs deduct on ship"
+        }
+        ReservationState::Released => "nothing is held; reserve anew",
+        ReservationState::Expired => "nothing is held; reserve anew, or sell it all the same with `commit --revive`",
+    }
+}
+
 /// What to do about it.
 fn advice(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::InsufficientStock => "ask for less; `earmark stock SKU` and `earmark show ID` tell what there is",
         Code::Contended => "others are busy with the same units; try again",
-        Code::LimitExceeded => "the owner has as much of it as allowed",
+        Code::LimitExceeded => {
+            "ask for less: with it the owner would have more than one may have; `earmark sku show SKU` tells the limit, \
+             `earmark reservations --owner OWNER` what is held"
+        }
+        Code::SaleNotOpen => "`earmark sku show SKU` tells when it opens",
+        Code::SaleClosed => "`earmark sku show SKU` tells since when it is closed",
         Code::ExtensionLimit => "a hold can't live longer; commit it, or release it and reserve again",
         Code::ReservationState | Code::ReservationExpired => "`earmark show ID` tells what became of it",
         Code::VersionStale => "read the stock again and decide anew",
@@ -353,6 +461,46 @@ mod tests {
         let text = cluster(Code::InsufficientStock).text();
         let told = "refused: INSUFFICIENT_STOCK\n  line 1: 5 asked, 2 can be had\n  ask for less; `earmark stock SKU` ";
         assert_eq!(text, format!("{told}and `earmark show ID` tell what there is"));
+    }
+
+    #[test]
+    fn a_short_line_is_told_with_what_it_names() {
+        let lines = vec![super::super::parse::place("tea@berlin").expect("a place")];
+        let failure = Failure::of_lines(sample(Code::InsufficientStock), lines);
+        assert!(failure.text().contains("line 1, tea@berlin: 5 asked, 2 can be had"), "{}", failure.text());
+        let json: serde_json::Value = serde_json::from_str(&failure.json()).expect("JSON");
+        let short = &json["error"]["shortages"][0];
+        assert_eq!((&short["line"], &short["sku"], &short["location"]), (&0.into(), &"tea".into(), &"berlin".into()));
+    }
+
+    #[test]
+    fn a_state_that_stands_in_the_way_is_told_with_what_it_allows() {
+        let told = v1::Error {
+            code: Code::ReservationState.into(),
+            state: v1::ReservationState::Held.into(),
+            ..Default::default()
+        };
+        let text = Failure::from(Error::from(told)).text();
+        assert!(text.contains("is held since 1970-01-01T00:00:00Z: it can be committed"), "{text}");
+    }
+
+    #[test]
+    fn fields_that_a_node_calls_bad_are_told_as_ours_are() {
+        let bad = v1::FieldViolation { field: "on_hand".to_owned(), description: "must be less".to_owned() };
+        let told = v1::Error { code: Code::InvalidArgument.into(), fields: vec![bad], ..Default::default() };
+        let text = Failure::from(Error::from(told)).text();
+        assert_eq!(text, "bad input: INVALID_ARGUMENT: on_hand: must be less");
+    }
+
+    #[test]
+    fn every_bad_field_is_told_at_once() {
+        let bad = Failure::input("quantity", "is bad").within("lines[2]", "tea=0");
+        let failure = Failure::together([bad, Failure::input("owner", "is long")]);
+        let told = "bad input: \n  lines[2].quantity: is bad (in \"tea=0\")\n  owner: is long";
+        assert_eq!((failure.text().as_str(), failure.exit_code()), (told, 2));
+        let json: serde_json::Value = serde_json::from_str(&failure.json()).expect("JSON");
+        assert_eq!(json["error"]["fields"][0]["field"], "lines[2].quantity");
+        assert_eq!(json["error"]["fields"][1]["field"], "owner");
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub use output::Output;
 use clap::{Args, Parser, Subcommand};
 use earmark_client::{Client, Page, PageToken};
 use earmark_ledger::types::Namespace;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -180,7 +181,7 @@ impl Cli {
     /// The exit code, after help or a usage error was printed. A usage error is JSON too if JSON was asked for.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            if error.use_stderr() && wants_json(std::env::args()) {
+            if error.use_stderr() && wants_json(std::env::args_os()) {
                 return Failure::usage(&error).report(Output::Json);
             }
             // Help that can't be printed has nobody to read why.
@@ -190,9 +191,9 @@ impl Cli {
     }
 }
 
-/// What was asked for before the arguments could be read.
-fn wants_json(arguments: impl Iterator<Item = String>) -> bool {
-    let arguments: Vec<String> = arguments.collect();
+/// What was asked for before the arguments could be read. They may be no text: that is for clap to tell.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.collect();
     arguments.iter().any(|one| one == "--output=json")
         || arguments.windows(2).any(|two| two[0] == "--output" && two[1] == "json")
 }
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn json_is_noticed_before_the_arguments_are_read() {
-        let arguments = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>().into_iter();
+        let arguments = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>().into_iter();
         assert!(wants_json(arguments("earmark --output json bogus")));
         assert!(wants_json(arguments("earmark bogus --output=json")));
         assert!(!wants_json(arguments("earmark --output table json")));

@@ -1,6 +1,6 @@
 //! What commands have in common that take a reservation, or a part of it.
 
-use super::{Failure, parse};
+use super::{Failure, parse, parse::All};
 use clap::Args;
 use earmark_client::{OperationId, Part, ReservationId};
 
@@ -27,7 +27,8 @@ pub(super) struct Read {
 
 impl OfReservation {
     pub(super) fn read(&self) -> Result<Read, Failure> {
-        let operation = self.operation.as_deref().map(|text| parse::operation_id("operation", text)).transpose()?;
-        Ok(Read { id: parse::reservation_id(&self.id)?, parts: parse::parts(&self.parts)?, operation })
+        let operation = self.operation.as_deref().map(|text| parse::operation_id("operation", text)).transpose();
+        let (id, parts, operation) = (parse::reservation_id(&self.id), parse::parts(&self.parts), operation).all()?;
+        Ok(Read { id, parts, operation })
     }
 }

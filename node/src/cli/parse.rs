@@ -8,11 +8,58 @@ mod place;
 use super::failure::Failure;
 use earmark_client::{Epoch, LogIndex, OperationId, Position, ReservationId, ShardId, Strategy, TimeMs};
 use earmark_ledger::{
-    limits::{TTL_MAX, TTL_MIN, WINDOW_MAX},
+    limits::{PAYING_GRACE_MAX, TTL_MAX, TTL_MIN, WINDOW_MAX},
     types::{BadText, DurationMs, Location, Sku},
 };
 pub(super) use place::{LOCATION_DEFAULT, Lines, Place, parts, place, pool_kind};
 use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+
+/// Values that were read, each or not.
+pub(super) trait All {
+    /// The values themselves.
+    type Values;
+
+    /// All of them, or everything that is wrong with any.
+    ///
+    /// # Errors
+    /// At least one could not be read.
+    fn all(self) -> Result<Self::Values, Failure>;
+}
+
+macro_rules! all {
+    ($($value:ident)+) => {
+        #[allow(non_snake_case, reason = "a type and its value have one name here")]
+        impl<$($value),+> All for ($(Result<$value, Failure>,)+) {
+            type Values = ($($value,)+);
+
+            fn all(self) -> Result<Self::Values, Failure> {
+                match self {
+                    ($(Ok($value),)+) => Ok(($($value,)+)),
+                    ($($value,)+) => Err(Failure::together([$($value.err()),+].into_iter().flatten())),
+                }
+            }
+        }
+    };
+}
+
+all!(A B);
+all!(A B C);
+all!(A B C D);
+all!(A B C D E);
+all!(A B C D E F);
+all!(A B C D E F G);
+all!(A B C D E F G H);
+
+/// The same of many values of one type.
+fn each<T>(texts: &[String], read: impl Fn(usize, &str) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+    let (good, bad): (Vec<_>, Vec<_>) =
+        texts.iter().enumerate().map(|(index, text)| read(index, text)).partition(Result::is_ok);
+    if bad.is_empty() {
+        Ok(good.into_iter().flatten().collect())
+    } else {
+        Err(Failure::together(bad.into_iter().filter_map(Result::err)))
+    }
+}
 
 /// The most units a line may have.
 const LINE_UNITS_MAX: u64 = 1_000_000_000;
@@ -51,7 +98,7 @@ fn checked<T: FromStr<Err = BadText>>(field: &str, text: &str, allowed: &str) ->
 /// Why stock is changed by hand; required.
 pub(super) fn reason(text: &str) -> Result<String, Failure> {
     if text.is_empty() {
-        return Err(Failure::input("reason", "must not be empty: say why on hand is corrected"));
+        return Err(Failure::input("reason", "must not be empty: say why"));
     }
     self::text::<earmark_ledger::types::Reason>("reason", text)
 }
@@ -91,10 +138,10 @@ fn units(field: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, Fai
 }
 
 /// `+N` or `-N`. A sign is asked for, because a number without one might be meant as the new value.
-pub(super) fn delta(text: &str) -> Result<i64, Failure> {
+pub(super) fn delta(field: &str, text: &str) -> Result<i64, Failure> {
     let refuse = || {
         let problem = format!("must be +N or -N with N from 1 to {POOL_UNITS_MAX}, not {text:?}");
-        Failure::input("delta", problem)
+        Failure::input(field, problem)
     };
     if !text.starts_with(['+', '-']) {
         return Err(refuse());
@@ -115,12 +162,21 @@ pub(super) fn ttl(text: &str) -> Result<Duration, Failure> {
 
 /// The same under another name.
 pub(super) fn ttl_of(field: &str, text: &str) -> Result<Duration, Failure> {
-    let ttl = duration(field, text)?;
-    let (least, most) = (Duration::from_millis(TTL_MIN.0), Duration::from_millis(TTL_MAX.0));
-    if (least..=most).contains(&ttl) {
-        Ok(ttl)
+    bounded(field, text, TTL_MAX, "1s to 31days")
+}
+
+/// By how much the deadline moves while the shopper pays.
+pub(super) fn grace(text: &str) -> Result<Duration, Failure> {
+    bounded("grace", text, PAYING_GRACE_MAX, "1s to 30min")
+}
+
+/// A time from the shortest one to `most`; `bounds` says so.
+fn bounded(field: &str, text: &str, most: DurationMs, bounds: &str) -> Result<Duration, Failure> {
+    let time = duration(field, text)?;
+    if (Duration::from_millis(TTL_MIN.0)..=Duration::from_millis(most.0)).contains(&time) {
+        Ok(time)
     } else {
-        Err(Failure::input(field, format!("must be 1s to 31days, not {text:?}")))
+        Err(Failure::input(field, format!("must be {bounds}, not {text:?}")))
     }
 }
 
@@ -225,10 +281,8 @@ mod tests {
 
     /// The field of bad input, and what is wrong with it.
     pub(super) fn problem<T: std::fmt::Debug>(result: Result<T, Failure>) -> (String, String) {
-        match result {
-            Err(Failure::Input { field, problem }) => (field, problem),
-            other => panic!("{other:?} should be bad input"),
-        }
+        let bad = result.expect_err("bad input").only();
+        (bad.field, bad.problem)
     }
 
     #[test]
@@ -245,10 +299,10 @@ mod tests {
 
     #[test]
     fn a_delta_has_a_sign() {
-        assert_eq!(delta("+5").expect("more"), 5);
-        assert_eq!(delta("-5").expect("less"), -5);
+        assert_eq!(delta("delta", "+5").expect("more"), 5);
+        assert_eq!(delta("delta", "-5").expect("less"), -5);
         for bad in ["5", "+0", "-0", "0", "", "+", "-", "+1.5", "-9223372036854775808", "+9223372036854775808"] {
-            assert_eq!(problem(delta(bad)).0, "delta", "{bad:?}");
+            assert_eq!(problem(delta("delta", bad)).0, "delta", "{bad:?}");
         }
     }
 
@@ -266,6 +320,15 @@ mod tests {
         assert_eq!(ttl("31days").expect("the longest"), Duration::from_secs(31 * 86_400));
         for bad in ["soon", "0s", "999ms", "31days 1ms", "10years", "-5m", ""] {
             assert_eq!(problem(ttl(bad)).0, "ttl", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_grace_has_bounds_of_its_own() {
+        assert_eq!(grace("30min").expect("the longest"), Duration::from_secs(1_800));
+        for bad in ["0s", "31min"] {
+            let (field, text) = problem(grace(bad));
+            assert!(field == "grace" && text.contains("1s to 30min"), "{field} {text}");
         }
     }
 

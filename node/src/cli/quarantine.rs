@@ -1,5 +1,6 @@
 //! `earmark quarantine`, `unquarantine` and `write-off`: units that can't be sold.
 
+use super::parse::All;
 use super::views::CorrectionView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -46,22 +47,22 @@ pub struct Back {
 }
 
 pub(super) async fn set_apart(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
-    let reason = parse::reason(&arguments.reason)?;
+    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref());
+    let (asked, reason) = (asked, parse::reason(&arguments.reason)).all()?;
     let client = connect(global).await?;
     asked.send(global, client.quarantine(&*asked.place.sku, &*asked.place.location, asked.quantity, reason)).await
 }
 
 pub(super) async fn write_off(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
-    let reason = parse::reason(&arguments.reason)?;
+    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref());
+    let (asked, reason) = (asked, parse::reason(&arguments.reason)).all()?;
     let client = connect(global).await?;
     asked.send(global, client.write_off(&*asked.place.sku, &*asked.place.location, asked.quantity, reason)).await
 }
 
 pub(super) async fn back(global: &Global, arguments: Back) -> Result<ExitCode, Failure> {
-    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref())?;
-    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
+    let asked = Asked::read(&arguments.place, &arguments.quantity, arguments.id.as_deref());
+    let (asked, reason) = (asked, parse::text::<Reason>("reason", &arguments.reason)).all()?;
     let client = connect(global).await?;
     asked
         .send(global, client.unquarantine(&*asked.place.sku, &*asked.place.location, asked.quantity).reason(reason))
@@ -77,9 +78,8 @@ struct Asked {
 
 impl Asked {
     fn read(place: &str, quantity: &str, id: Option<&str>) -> Result<Self, Failure> {
-        let place = parse::place(place)?;
-        let quantity = parse::pool_units("quantity", quantity)?;
-        let id = id.map(|text| parse::operation_id("id", text)).transpose()?;
+        let id = id.map(|text| parse::operation_id("id", text)).transpose();
+        let (place, quantity, id) = (parse::place(place), parse::pool_units("quantity", quantity), id).all()?;
         Ok(Self { place, quantity, id })
     }
 

@@ -1,5 +1,6 @@
 //! `earmark receive`: units that arrived.
 
+use super::parse::All;
 use super::views::StockChangeView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -24,10 +25,13 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
-    let quantity = parse::pool_units("quantity", &arguments.quantity)?;
-    let document = parse::text::<Document>("document", &arguments.document)?;
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let read = (
+        parse::place(&arguments.place),
+        parse::pool_units("quantity", &arguments.quantity),
+        parse::text::<Document>("document", &arguments.document),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (parse::Place { sku, location, kind, lot }, quantity, document, id) = read.all()?;
     let client = connect(global).await?;
     let mut receive = client.receive(sku, location, quantity).kind(kind).lot(lot).document(document);
     if let Some(id) = id {

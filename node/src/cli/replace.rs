@@ -1,5 +1,6 @@
 //! `earmark replace`: other lines for a reservation.
 
+use super::parse::All;
 use super::views::ReservationView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -31,12 +32,14 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let id = parse::reservation_id(&arguments.id)?;
-    let read = parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort };
-    let lines = read.read(&arguments.lines)?;
-    let operation = arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose()?;
+    let read = (
+        parse::reservation_id(&arguments.id),
+        parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort }.read(&arguments.lines),
+        arguments.operation.map(|text| parse::operation_id("operation", &text)).transpose(),
+    );
+    let (id, cart, operation) = read.all()?;
     let mut request = connect(global).await?.replace(id).zone(arguments.zone);
-    for line in lines {
+    for line in cart.lines {
         request = request.push(line);
     }
     if arguments.best_effort {
@@ -45,6 +48,6 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     if let Some(operation) = operation {
         request = request.operation_id(operation);
     }
-    let change = request.send().await?;
+    let change = request.send().await.map_err(|error| Failure::of_lines(error, cart.places))?;
     global.output.print(&ReservationView::from(change))
 }

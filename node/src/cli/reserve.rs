@@ -1,9 +1,10 @@
 //! `earmark reserve`: hold units for a while.
 
+use super::parse::All;
 use super::views::{ReservedView, WouldHoldView};
 use super::{Failure, Global, connect, parse};
 use clap::Args;
-use earmark_ledger::{limits::LINES_MAX, types::Owner};
+use earmark_ledger::types::Owner;
 use std::process::ExitCode;
 
 /// Arguments of `earmark reserve`.
@@ -44,17 +45,16 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let read = parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort };
-    let lines = read.read(&arguments.lines)?;
-    let ttl = arguments.ttl.map(|text| parse::ttl(&text)).transpose()?;
-    let id = arguments.id.map(|text| parse::reservation_id(&text)).transpose()?;
-    let owner = parse::text::<Owner>("owner", &arguments.owner)?;
-    if lines.len() > LINES_MAX {
-        return Err(Failure::input("lines", format!("must be 1 to {LINES_MAX}, not {}", lines.len())));
-    }
+    let read = (
+        parse::Lines { anywhere: arguments.anywhere, best_effort: arguments.best_effort }.read(&arguments.lines),
+        arguments.ttl.map(|text| parse::ttl(&text)).transpose(),
+        arguments.id.map(|text| parse::reservation_id(&text)).transpose(),
+        parse::text::<Owner>("owner", &arguments.owner),
+    );
+    let (cart, ttl, id, owner) = read.all()?;
     let client = connect(global).await?;
     let mut reserve = client.reserve().owner(owner).zone(arguments.zone);
-    for line in lines {
+    for line in cart.lines {
         reserve = reserve.push(line);
     }
     if let Some(ttl) = ttl {
@@ -68,7 +68,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
     }
     if arguments.dry_run {
         let tried = reserve.dry_run().send().await?;
-        return global.output.print(&WouldHoldView::new(tried.verdict?, tried.as_of));
+        let would = tried.verdict.map_err(|error| Failure::of_lines(error, cart.places))?;
+        return global.output.print(&WouldHoldView::new(would, tried.as_of));
     }
-    global.output.print(&ReservedView::from(&reserve.send().await?))
+    let reserved = reserve.send().await.map_err(|error| Failure::of_lines(error, cart.places))?;
+    global.output.print(&ReservedView::from(&reserved))
 }

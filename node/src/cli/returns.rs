@@ -1,6 +1,7 @@
 //! `earmark return`: units come back from the customer.
 
 use super::of_reservation::{OfReservation, Read};
+use super::parse::All;
 use super::views::ReservationView;
 use super::{Failure, Global, connect, parse};
 use clap::Args;
@@ -23,8 +24,8 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Read { id, parts, operation } = arguments.of.read()?;
-    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
+    let read = (arguments.of.read(), parse::text::<Reason>("reason", &arguments.reason));
+    let (Read { id, parts, operation }, reason) = read.all()?;
     let disposition = if arguments.unavailable { Disposition::Unavailable } else { Disposition::Sellable };
     let mut request = connect(global).await?.return_units(id, disposition).parts(parts).reason(reason);
     if let Some(operation) = operation {

@@ -1,12 +1,14 @@
 //! `earmark set`: on hand becomes a value.
 
+use super::parse::All;
 use super::views::CorrectionView;
 use super::{Failure, Global, connect, parse};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use std::process::ExitCode;
 
 /// Arguments of `earmark set`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("before").args(["expect", "overriding"]).required(true))]
 #[command(after_help = "\
 Examples:
   earmark set tea@main 40 --expect 42 --reason 'stocktaking'
@@ -19,10 +21,10 @@ pub struct Arguments {
     #[arg(value_name = "UNITS", allow_hyphen_values = true)]
     on_hand: String,
     /// Refuse unless on hand has this value now.
-    #[arg(long, value_name = "UNITS", allow_hyphen_values = true, required_unless_present = "overriding")]
+    #[arg(long, value_name = "UNITS", allow_hyphen_values = true)]
     expect: Option<String>,
     /// Set it whatever it was.
-    #[arg(long = "override", conflicts_with = "expect")]
+    #[arg(long = "override")]
     overriding: bool,
     /// Why, for the books.
     #[arg(long, value_name = "TEXT")]
@@ -33,11 +35,14 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location, kind, lot } = parse::place(&arguments.place)?;
-    let on_hand = parse::units_or_none("on_hand", &arguments.on_hand)?;
-    let reason = parse::reason(&arguments.reason)?;
-    let expect = arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose()?;
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let read = (
+        parse::place(&arguments.place),
+        parse::units_or_none("on_hand", &arguments.on_hand),
+        parse::reason(&arguments.reason),
+        arguments.expect.map(|text| parse::units_or_none("expect", &text)).transpose(),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (parse::Place { sku, location, kind, lot }, on_hand, reason, expect, id) = read.all()?;
     let client = connect(global).await?;
     let mut set = client.set(sku, location, on_hand, reason).kind(kind).lot(lot);
     if let Some(id) = id {

@@ -1,5 +1,6 @@
 //! `earmark stock`: every pool of a SKU.
 
+use super::parse::All;
 use super::views::StockView;
 use super::{Failure, Global, connect, parse};
 use clap::{Args, ValueEnum};
@@ -34,8 +35,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         Freshness::Linearizable => Level::Linearizable,
         Freshness::Bounded => Level::Bounded,
     };
-    let sku = parse::sku(&arguments.sku)?;
-    let location = arguments.location.map(|text| parse::location(&text)).transpose()?;
+    let location = arguments.location.map(|text| parse::location(&text)).transpose();
+    let (sku, location) = (parse::sku(&arguments.sku), location).all()?;
     let mut read = connect(global).await?.stock(sku).level(level);
     if let Some(location) = location {
         read = read.location(location);

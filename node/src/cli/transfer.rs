@@ -1,9 +1,10 @@
 //! `earmark transfer`, `arrive` and `transits`: units on their way between locations.
 
+use super::parse::All;
 use super::views::{TransferredView, TransitsView};
 use super::{Failure, Global, connect, parse};
 use clap::Args;
-use earmark_ledger::types::{Document, Reason};
+use earmark_ledger::types::{Document, Location, Reason};
 use std::process::ExitCode;
 
 /// Arguments of `earmark transfer`.
@@ -78,15 +79,22 @@ pub struct Transits {
 }
 
 pub(super) async fn transfer(global: &Global, arguments: Transfer) -> Result<ExitCode, Failure> {
-    let parse::Place { sku, location: from, kind, lot } = parse::place(&arguments.place)?;
-    let to = parse::location(&arguments.to)?;
-    if to == from {
-        return Err(Failure::input("to", format!("is where the units are: {to:?}")));
-    }
-    let quantity = parse::pool_units("quantity", &arguments.quantity)?;
-    let document = parse::text::<Document>("document", &arguments.document)?;
-    let reason = parse::text::<Reason>("reason", &arguments.reason)?;
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let place = parse::place(&arguments.place);
+    let to = match &place {
+        Ok(place) if place.location == arguments.to => {
+            Err(Failure::input("to", format!("is where the units are: {:?}", arguments.to)))
+        }
+        _ => parse::name::<Location>("to", &arguments.to),
+    };
+    let read = (
+        place,
+        to,
+        parse::pool_units("quantity", &arguments.quantity),
+        parse::text::<Document>("document", &arguments.document),
+        parse::text::<Reason>("reason", &arguments.reason),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (parse::Place { sku, location: from, kind, lot }, to, quantity, document, reason, id) = read.all()?;
     let client = connect(global).await?;
     let mut transfer = client.transfer(sku, from, to, quantity).kind(kind).lot(lot).document(document).reason(reason);
     if let Some(id) = id {
@@ -99,16 +107,22 @@ pub(super) async fn transfer(global: &Global, arguments: Transfer) -> Result<Exi
 }
 
 pub(super) async fn arrive(global: &Global, arguments: Arrive) -> Result<ExitCode, Failure> {
-    let sku = parse::sku(&arguments.sku)?;
-    let transfer = parse::operation_id("transfer", &arguments.transfer)?;
-    let received = parse::units_or_none("received", &arguments.received)?;
-    let lost = parse::units_or_none("lost", &arguments.lost)?;
-    if received == 0 && lost == 0 {
-        return Err(Failure::input("received", "must be at least 1 where none is lost"));
-    }
-    let document = parse::text::<Document>("document", &arguments.document)?;
-    let reason = arguments.reason.map(|text| parse::reason(&text)).transpose()?.unwrap_or_default();
-    let id = arguments.id.map(|text| parse::operation_id("id", &text)).transpose()?;
+    let lost = parse::units_or_none("lost", &arguments.lost);
+    let received = match parse::units_or_none("received", &arguments.received) {
+        Ok(0) if matches!(lost, Ok(0)) => Err(Failure::input("received", "must be at least 1 where none is lost")),
+        received => received,
+    };
+    let read = (
+        parse::sku(&arguments.sku),
+        parse::operation_id("transfer", &arguments.transfer),
+        received,
+        lost,
+        parse::text::<Document>("document", &arguments.document),
+        arguments.reason.map(|text| parse::reason(&text)).transpose(),
+        arguments.id.map(|text| parse::operation_id("id", &text)).transpose(),
+    );
+    let (sku, transfer, received, lost, document, reason, id) = read.all()?;
+    let reason = reason.unwrap_or_default();
     let client = connect(global).await?;
     let mut arrive = client.arrive(sku, transfer, received).lost(lost, reason).document(document);
     if let Some(id) = id {

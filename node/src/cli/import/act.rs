@@ -82,12 +82,9 @@ pub(super) fn stock(action: Action, cells: &mut Cells<'_>, defaults: &Defaults) 
         }
         Action::Adjust => {
             // Spreadsheets drop the sign of +5.
-            let signed = |_, text: &str| {
+            let signed = |name: &str, text: &str| {
                 let sign = if text.starts_with(['+', '-']) { "" } else { "+" };
-                parse::delta(&format!("{sign}{text}")).map_err(|failure| match failure {
-                    Failure::Input { problem, .. } => Failure::input("quantity", problem),
-                    other => other,
-                })
+                parse::delta(name, &format!("{sign}{text}"))
             };
             let delta = cells.read(Column::Quantity, signed);
             let reason = reason(cells, defaults, true);

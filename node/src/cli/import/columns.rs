@@ -131,7 +131,7 @@ mod tests {
 
     fn read(header: &[&str]) -> Result<Columns, String> {
         Columns::read(&ByteRecord::from(header), "stock.csv").map_err(|failure| match failure {
-            Failure::Input { field, problem } => format!("{field} {problem}"),
+            Failure::Input(_) => failure.message(),
             other => panic!("{other:?}"),
         })
     }

@@ -42,7 +42,7 @@ impl<'a> Cells<'a> {
         read: impl FnOnce(&'static str, &'a str) -> Result<T, Failure>,
     ) -> Option<T> {
         let text = (self.cell)(column)?;
-        read(column.name(), text).map_err(|failure| self.problems.push(problem(failure))).ok()
+        read(column.name(), text).map_err(|failure| self.problems.push(failure.message())).ok()
     }
 
     /// The same where `none` takes the value away.
@@ -52,15 +52,6 @@ impl<'a> Cells<'a> {
         read: impl FnOnce(&'static str, &str) -> Result<T, Failure>,
     ) -> Option<Option<T>> {
         self.read(column, |name, text| parse::or_none(text, |text| read(name, text)))
-    }
-}
-
-/// What a bad value is told as.
-pub(super) fn problem(failure: Failure) -> String {
-    match failure {
-        Failure::Input { field, problem } => format!("{field}: {problem}"),
-        Failure::Cluster(error) => error.to_string(),
-        Failure::Local(message) | Failure::Untold(message) => message,
     }
 }
 

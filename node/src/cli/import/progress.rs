@@ -338,7 +338,7 @@ mod tests {
         ] {
             std::fs::write(&path, text).expect("written");
             match Keeper::open(&path).expect("opened").load() {
-                Err(Failure::Input { problem, .. }) => assert!(problem.contains(word), "{text}: {problem}"),
+                Err(failure @ Failure::Input(_)) => assert!(failure.message().contains(word), "{text}: {failure:?}"),
                 other => panic!("{text}: {other:?}"),
             }
         }
@@ -367,7 +367,7 @@ mod tests {
         ];
         for (other, word) in others {
             match state.must_agree(&other, Path::new("p")) {
-                Err(Failure::Input { problem, .. }) => assert!(problem.contains(word), "{problem}"),
+                Err(failure @ Failure::Input(_)) => assert!(failure.message().contains(word), "{failure:?}"),
                 other => panic!("{other:?}"),
             }
         }

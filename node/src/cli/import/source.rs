@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(ready.try_recv().is_ok(), ended.is_ok() || !all.is_empty(), "nothing comes before it is checked");
         match ended {
             Ok(()) => Ok(all),
-            Err(Failure::Input { field, problem }) => Err(format!("{field} {problem}")),
+            Err(failure @ Failure::Input(_)) => Err(failure.message()),
             Err(other) => panic!("{other:?}"),
         }
     }
