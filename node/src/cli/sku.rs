@@ -1,8 +1,9 @@
 //! `earmark sku`: how a SKU is sold. Each change is made to the settings as they stand, and refused if somebody else
 //! changed them meanwhile.
 
+use super::parse::{self, All};
 use super::views::SettingsView;
-use super::{Failure, Global, connect, parse};
+use super::{Failure, Global, connect};
 use clap::{Args, Subcommand, ValueEnum};
 use earmark_client::{Allocation, Client, Code, Deduct, SkuSettings, Strategy, TimeMs, UnitLimit};
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ pub enum Action {
     Unfreeze(Named),
     /// It can be reserved from now on, or from a moment on.
     Open(When),
-    /// It can't be reserved any more, or from a moment on.
+    /// It can't be reserved any more, or not from a moment on.
     Close(When),
     /// How many units one owner may hold and buy within a time; `none` lifts the limit.
     Limit(Limit),
@@ -50,6 +51,10 @@ pub struct Freeze {
 /// Arguments of `earmark sku open` and `earmark sku close`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+With --at the other bound stays as it is, and the change is refused unless the sale closes after it opens; `earmark sku \
+set SKU --opens TIME --closes TIME` changes both. At once, `open` also lifts a closing time that has passed, and `close` an \
+opening time that is still to come.
+
 Examples:
   earmark sku open sneaker --at 2026-11-27T09:00:00Z
   earmark sku open sneaker
@@ -144,50 +149,60 @@ pub(super) async fn run(global: &Global, action: Action) -> Result<ExitCode, Fai
             global.output.print(&SettingsView::new(sku, read.version, read.settings))
         }
         Action::Freeze(freeze) => {
-            let reason = parse::reason(&freeze.reason)?;
-            change(global, &freeze.sku, |settings, _| settings.frozen = Some(reason)).await
+            let (sku, reason) = (parse::sku(&freeze.sku), parse::reason(&freeze.reason)).all()?;
+            change(global, sku, |settings, _| settings.frozen = Some(reason)).await
         }
-        Action::Unfreeze(named) => change(global, &named.sku, |settings, _| settings.frozen = None).await,
+        Action::Unfreeze(named) => change(global, parse::sku(&named.sku)?, |settings, _| settings.frozen = None).await,
         Action::Open(when) => {
-            let at = when.at.map(|text| parse::moment("at", &text)).transpose()?;
-            change(global, &when.sku, |settings, now| {
-                settings.opens = at.map(|at| at.by(now));
-                // A sale that was over is not, if it is opened again.
-                let opens = settings.opens.unwrap_or(now);
-                settings.closes = settings.closes.filter(|closes| *closes > opens);
-            })
-            .await
+            let (sku, at) = when.read()?;
+            change(global, sku, |settings, now| open(settings, at, now)).await
         }
         Action::Close(when) => {
-            let at = when.at.map(|text| parse::moment("at", &text)).transpose()?;
-            change(global, &when.sku, |settings, now| {
-                let closes = at.map_or(now, |at| at.by(now));
-                settings.closes = Some(closes);
-                settings.opens = settings.opens.filter(|opens| *opens < closes);
-            })
-            .await
+            let (sku, at) = when.read()?;
+            change(global, sku, |settings, now| close(settings, at, now)).await
         }
         Action::Limit(limit) => {
-            let window = parse::length("per", &limit.per)?;
-            let units = parse::or_none(&limit.units, |text| parse::pool_units("units", text))?;
+            let units = parse::or_none(&limit.units, |text| parse::pool_units("units", text));
+            let (sku, units, window) = (parse::sku(&limit.sku), units, parse::length("per", &limit.per)).all()?;
             let limit_of = |units| UnitLimit { units, window: Duration::from_millis(window.0) };
-            change(global, &limit.sku, |settings, _| settings.owner_units = units.map(limit_of)).await
+            change(global, sku, |settings, _| settings.owner_units = units.map(limit_of)).await
         }
         Action::Set(asked) => {
-            let sku = asked.sku.clone();
-            let wanted = Wanted::read(*asked)?;
-            change(global, &sku, |settings, now| wanted.put(settings, now)).await
+            let (sku, wanted) = (parse::sku(&asked.sku), Wanted::read(*asked)).all()?;
+            change(global, sku, |settings, now| wanted.put(settings, now)).await
         }
+    }
+}
+
+impl When {
+    fn read(self) -> Result<(String, Option<parse::Moment>), Failure> {
+        let at = self.at.map(|text| parse::moment("at", &text)).transpose();
+        (parse::sku(&self.sku), at).all()
+    }
+}
+
+/// A sale that was over is not, if it is opened at once. Else nodes judge whether it closes after it opens.
+fn open(settings: &mut SkuSettings, at: Option<parse::Moment>, now: TimeMs) {
+    settings.opens = at.map(|at| at.by(now));
+    if at.is_none() {
+        settings.closes = settings.closes.filter(|closes| *closes > now);
+    }
+}
+
+/// A sale that was to begin does not, if it is closed at once. Else nodes judge whether it closes after it opens.
+fn close(settings: &mut SkuSettings, at: Option<parse::Moment>, now: TimeMs) {
+    settings.closes = Some(at.map_or(now, |at| at.by(now)));
+    if at.is_none() {
+        settings.opens = settings.opens.filter(|opens| *opens < now);
     }
 }
 
 /// Reads the settings as they stand, changes them, and puts them back.
 async fn change(
     global: &Global,
-    sku: &str,
+    sku: String,
     change: impl FnOnce(&mut SkuSettings, TimeMs),
 ) -> Result<ExitCode, Failure> {
-    let sku = parse::sku(sku)?;
     let client = connect(global).await?;
     let (version, mut settings) = read(&client, &sku).await?;
     change(&mut settings, client.server_time());
@@ -235,22 +250,35 @@ impl Wanted {
             let good = text.parse().ok().filter(|count| (1..=1_000).contains(count));
             good.ok_or_else(|| Failure::input("owner_holds", format!("must be 1 to 1000, or none, not {text:?}")))
         };
-        let wanted = Self {
-            deduct: asked.deduct.map(|deduct| match deduct {
-                Leaves::OnCommit => Deduct::OnCommit,
-                Leaves::OnShip => Deduct::OnShip,
-            }),
-            safety_stock: asked.safety_stock.map(|text| parse::units_or_none("safety_stock", &text)).transpose()?,
-            hold_time: optional(asked.hold_time, |text| parse::ttl_of("hold_time", text))?,
-            owner_holds: optional(asked.owner_holds, holds)?,
-            opens: optional(asked.opens, |text| parse::moment("opens", text))?,
-            closes: optional(asked.closes, |text| parse::moment("closes", text))?,
-            cancel_window: optional(asked.cancel_window, length("cancel_window"))?,
-            return_window: optional(asked.return_window, length("return_window"))?,
-            strategy: optional(asked.allocation, parse::strategy)?,
-            places: asked.places,
-        };
-        Ok(wanted)
+        let read = (
+            asked.safety_stock.map(|text| parse::units_or_none("safety_stock", &text)).transpose(),
+            optional(asked.hold_time, |text| parse::ttl_of("hold_time", text)),
+            optional(asked.owner_holds, holds),
+            optional(asked.opens, |text| parse::moment("opens", text)),
+            optional(asked.closes, |text| parse::moment("closes", text)),
+            optional(asked.cancel_window, length("cancel_window")),
+            optional(asked.return_window, length("return_window")),
+            optional(asked.allocation, parse::strategy),
+        );
+        let (safety_stock, hold_time, owner_holds, opens, closes, cancel_window, return_window, strategy) =
+            read.all()?;
+        let deduct = asked.deduct.map(|deduct| match deduct {
+            Leaves::OnCommit => Deduct::OnCommit,
+            Leaves::OnShip => Deduct::OnShip,
+        });
+        let places = asked.places;
+        Ok(Self {
+            deduct,
+            safety_stock,
+            hold_time,
+            owner_holds,
+            opens,
+            closes,
+            cancel_window,
+            return_window,
+            strategy,
+            places,
+        })
     }
 
     fn put(self, settings: &mut SkuSettings, now: TimeMs) {
@@ -291,5 +319,48 @@ impl Wanted {
             let strategy = allocation.map_or(Strategy::MostStock, |allocation| allocation.strategy);
             settings.allocation = Some(Allocation { strategy, places });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use earmark_ledger::types::DurationMs;
+
+    const NOW: TimeMs = TimeMs(1_000_000);
+
+    fn sale(opens: u64, closes: u64) -> SkuSettings {
+        SkuSettings { opens: Some(TimeMs(opens)), closes: Some(TimeMs(closes)), ..SkuSettings::default() }
+    }
+
+    fn after(
+        change: fn(&mut SkuSettings, Option<parse::Moment>, TimeMs),
+        mut settings: SkuSettings,
+        at: Option<u64>,
+    ) -> (Option<TimeMs>, Option<TimeMs>) {
+        change(&mut settings, at.map(|length| parse::Moment::In(DurationMs(length))), NOW);
+        (settings.opens, settings.closes)
+    }
+
+    #[test]
+    fn a_bound_with_a_moment_leaves_the_other_where_it_is() {
+        // Whether they agree is for the node to judge: else a sale would begin at once, or never end, unasked.
+        assert_eq!(
+            after(close, sale(1_000_200, 1_000_300), Some(100)),
+            (Some(TimeMs(1_000_200)), Some(TimeMs(1_000_100)))
+        );
+        assert_eq!(
+            after(open, sale(1_000_200, 1_000_300), Some(400)),
+            (Some(TimeMs(1_000_400)), Some(TimeMs(1_000_300)))
+        );
+        assert_eq!(after(open, sale(1, 2), Some(400)), (Some(TimeMs(1_000_400)), Some(TimeMs(2))));
+    }
+
+    #[test]
+    fn at_once_means_at_once() {
+        assert_eq!(after(open, sale(1_000_200, 1_000_300), None), (None, Some(TimeMs(1_000_300))));
+        assert_eq!(after(open, sale(1, 2), None), (None, None), "it was over");
+        assert_eq!(after(close, sale(1, 1_000_300), None), (Some(TimeMs(1)), Some(NOW)));
+        assert_eq!(after(close, sale(1_000_200, 1_000_300), None), (None, Some(NOW)), "it was still to begin");
     }
 }
