@@ -200,7 +200,7 @@ impl Failure {
 
     fn text(&self) -> String {
         match self {
-            Self::Input(fields) => format!("bad input: {}", fields_text(pairs(fields))),
+            Self::Input(fields) => format!("bad input:{}", fields_text(pairs(fields))),
             Self::Local(message) => format!("not done: {message}"),
             Self::Untold(message) => format!("it was answered, but the answer can't be printed: {message}"),
             Self::Cluster { error, lines } => cluster_text(error, lines),
@@ -238,10 +238,10 @@ fn told<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     fields.map(|(field, problem)| format!("{field}: {problem}")).collect()
 }
 
-/// Bad fields for people: one behind the verdict, several each on a line of its own.
+/// Bad fields for people, behind a colon: one on the same line, several each on a line of its own.
 fn fields_text<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     match told(fields).as_slice() {
-        [one] => one.clone(),
+        [one] => format!(" {one}"),
         several => format!("\n  {}", several.join("\n  ")),
     }
 }
@@ -335,7 +335,7 @@ fn cluster_text(error: &Error, lines: &[Place]) -> String {
         format!("{verdict}: {}", error.name())
     } else if error.code() == Code::InvalidArgument && !error.fields().is_empty() {
         let fields = error.fields().iter().map(|bad| (bad.field.as_str(), bad.description.as_str()));
-        format!("{verdict}: {}: {}", error.name(), fields_text(fields))
+        format!("{verdict}: {}:{}", error.name(), fields_text(fields))
     } else {
         format!("{verdict}: {error}")
     };
@@ -496,7 +496,7 @@ mod tests {
     fn every_bad_field_is_told_at_once() {
         let bad = Failure::input("quantity", "is bad").within("lines[2]", "tea=0");
         let failure = Failure::together([bad, Failure::input("owner", "is long")]);
-        let told = "bad input: \n  lines[2].quantity: is bad (in \"tea=0\")\n  owner: is long";
+        let told = "bad input:\n  lines[2].quantity: is bad (in \"tea=0\")\n  owner: is long";
         assert_eq!((failure.text().as_str(), failure.exit_code()), (told, 2));
         let json: serde_json::Value = serde_json::from_str(&failure.json()).expect("JSON");
         assert_eq!(json["error"]["fields"][0]["field"], "lines[2].quantity");
