@@ -263,7 +263,7 @@ fn bad_imports() {
     check(&case("import missing.csv", &["missing.csv", "No such file"]));
     check(&case("import missing.csv --dry-run", &["missing.csv", "No such file"]));
     check(&case("import -", &["--progress", "standard input"]));
-    check(&case("import - --dry-run", &["--results", "standard input"]));
+    check(&case("import - --dry-run", &["--results", "standard input", "--progress"]));
     check(&case(&format!("import {good} --action order"), &["--action", "order", "receive"]));
     check(&case(&format!("import {good} --location a/b"), &["location", "letters, digits"]));
     check(&case(&format!("import {good} --in-flight 0"), &["--in-flight"]));

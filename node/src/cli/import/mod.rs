@@ -55,7 +55,7 @@ Examples:
   earmark import count.csv --action set --override --reason 'first load from the old system'
   zcat feed.csv.gz | earmark import - --progress /var/lib/shop/feed.import")]
 pub struct Arguments {
-    /// CSV, also gzipped; `-` is standard input.
+    /// CSV, also gzipped; `-` is standard input, and needs --progress (a dry run: --results).
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Read and check the whole file, look up what it names, tell what would be done, and change nothing.
@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     progress: Option<PathBuf>,
     /// Begin anew, as another import: what an earlier one did is done again.
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long)]
     restart: bool,
     /// What rows do whose action is empty.
     #[arg(long, value_enum)]
@@ -123,17 +123,29 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         Err(failure) => return Err(failure),
     };
     let begun = Instant::now();
-    match begin(global, &arguments, &paths, defaults, before, &patience).await {
+    match begin(global, &arguments, &paths, defaults, before, &mut keeper, &patience).await {
         Ok((client, state, source, results)) => {
             let import = Import { client, state, results, patience };
-            let report = import.go(&mut keeper, source, begun).await?;
-            global.output.print(&report)?;
-            Ok(report.exit())
+            let (report, broken) = import.go(&mut keeper, source, begun).await?;
+            end(global, &report, broken)
         }
         Err(failure) => {
             keeper.discard();
             Err(failure)
         }
+    }
+}
+
+/// Tells how it ended. `broken`: why the file can't be read to its end, which is for its keeper to mend.
+fn end(global: &Global, report: &Report, broken: Option<Failure>) -> Result<ExitCode, Failure> {
+    global.output.print(report)?;
+    match broken {
+        None => Ok(report.exit()),
+        Some(failure) if report.has_unknown() => {
+            failure.report(global.output);
+            Ok(report.exit())
+        }
+        Some(failure) => Err(failure),
     }
 }
 
@@ -144,6 +156,7 @@ async fn begin(
     paths: &Paths,
     defaults: Defaults,
     before: Option<State>,
+    keeper: &mut Keeper,
     patience: &Patience,
 ) -> Result<(Client, State, Source, Results), Failure> {
     if before.is_none() && !arguments.restart && paths.results.exists() {
@@ -151,12 +164,7 @@ async fn begin(
         return Err(Failure::input(paths.results.display().to_string(), why));
     }
     let client = connect(global).await?;
-    let terms = Terms {
-        cluster: client.cluster().status(true).await?.cluster_id,
-        namespace: global.namespace.clone(),
-        results: paths.results.clone(),
-        defaults,
-    };
+    let terms = terms(global, &client, paths.results.clone(), defaults).await?;
     let state = match before {
         Some(state) => {
             state.must_agree(&terms, &paths.progress)?;
@@ -168,6 +176,8 @@ async fn begin(
     let mut source = Source::open(plan)?;
     ready(&mut source, patience).await?;
     let results = Results::open(&paths.results, state.settled.results_bytes)?;
+    // From here on the same command goes on, whatever happens to the first block.
+    keeper.save(&state)?;
     Ok((client, state, source, results))
 }
 
@@ -179,16 +189,34 @@ async fn try_out(
     defaults: Defaults,
     patience: Patience,
 ) -> Result<ExitCode, Failure> {
+    let before = if arguments.restart { None } else { progress::look(&paths.progress)? };
     let client = connect(global).await?;
-    let mut source = Source::open(arguments.plan(&paths, &defaults, Mark::default(), None))?;
+    let (mut settled, mut skipped) = (Mark::default(), 0);
+    if let Some(state) = &before {
+        let results = state.terms.results.clone();
+        state.must_agree(&terms(global, &client, results, defaults.clone()).await?, &paths.progress)?;
+        (settled, skipped) = (state.settled.mark(), state.settled.counts.rows());
+    }
+    let mut source = Source::open(arguments.plan(&paths, &defaults, settled, None))?;
     ready(&mut source, &patience).await?;
     let mut results = Results::open(&paths.results, 0)?;
-    let (mut meter, mut counts, mut finished) = (Meter::new(&source, 0), Counts::default(), false);
+    let (mut meter, mut counts, mut finished, mut broken) = (Meter::new(&source, 0), Counts::default(), false, None);
+    if let Some(state) = &before {
+        tell_before(&meter, state);
+        meter.say("only the rows behind them are tried; with --restart all are");
+    }
     let begun = Instant::now();
     while !patience.is_over() {
-        let Some(block) = next(&mut source, &patience).await? else {
-            finished = !patience.is_over();
-            break;
+        let block = match next(&mut source, &patience).await {
+            Ok(Some(block)) => block,
+            Ok(None) => {
+                finished = !patience.is_over();
+                break;
+            }
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
         };
         let verdicts = dry_run::judge(&client, &block, &patience).await?;
         results.write(block.rows.iter().zip(&verdicts))?;
@@ -199,9 +227,22 @@ async fn try_out(
         }
     }
     meter.end();
-    let report = Report::new((true, finished), counts, 0, begun.elapsed(), paths.results);
-    global.output.print(&report)?;
-    Ok(report.exit())
+    let report = Report::new((true, finished), counts, skipped, begun.elapsed(), paths.results);
+    end(global, &report, broken)
+}
+
+/// Tells what an earlier run did.
+fn tell_before(meter: &Meter, state: &State) {
+    let since = super::views::time_text(TimeMs(state.begun_ms));
+    let how = if state.finished { "this file was imported; looking for more rows in" } else { "going on with" };
+    let rows = state.settled.counts.rows();
+    meter.say(&format!("{how} the import begun {since}: {rows} rows have their verdict"));
+}
+
+/// What may not change between two runs.
+async fn terms(global: &Global, client: &Client, results: PathBuf, defaults: Defaults) -> Result<Terms, Failure> {
+    let cluster = client.cluster().status(true).await?.cluster_id;
+    Ok(Terms { cluster, namespace: global.namespace.clone(), results, defaults })
 }
 
 /// An import under way.
@@ -213,23 +254,32 @@ struct Import {
 }
 
 impl Import {
-    async fn go(mut self, keeper: &mut Keeper, mut source: Source, begun: Instant) -> Result<Report, Failure> {
+    async fn go(
+        mut self,
+        keeper: &mut Keeper,
+        mut source: Source,
+        begun: Instant,
+    ) -> Result<(Report, Option<Failure>), Failure> {
         let mut counts = self.state.settled.counts;
         let skipped = counts.rows();
         let mut meter = Meter::new(&source, skipped);
         if skipped > 0 || self.state.open.is_some() {
-            let since = super::views::time_text(TimeMs(self.state.begun_ms));
-            let how =
-                if self.state.finished { "this file was imported; looking for more rows in" } else { "going on with" };
-            meter.say(&format!("{how} the import begun {since}: {skipped} rows have their verdict"));
+            tell_before(&meter, &self.state);
         }
         // What an earlier run left open comes first, as it was.
         let mut doubt = self.state.open.is_some();
-        let mut finished = false;
+        let (mut finished, mut broken) = (false, None);
         while !self.patience.is_over() {
-            let Some(block) = next(&mut source, &self.patience).await? else {
-                finished = !self.patience.is_over();
-                break;
+            let block = match next(&mut source, &self.patience).await {
+                Ok(Some(block)) => block,
+                Ok(None) => {
+                    finished = !self.patience.is_over();
+                    break;
+                }
+                Err(failure) => {
+                    broken = Some(failure);
+                    break;
+                }
             };
             if !doubt {
                 self.state.open = Some(Open::new(block.end, self.client.server_time()));
@@ -254,7 +304,7 @@ impl Import {
         }
         meter.end();
         let results = self.state.terms.results.clone();
-        Ok(Report::new((false, finished), counts, skipped, begun.elapsed(), results))
+        Ok((Report::new((false, finished), counts, skipped, begun.elapsed(), results), broken))
     }
 }
 
@@ -320,8 +370,12 @@ impl Arguments {
                 Ok(Paths { file: None, progress: PathBuf::new(), results: results.clone() })
             }
             (None, _) => {
-                let needed = if self.dry_run { "--results" } else { "--progress" };
-                Err(Failure::input(needed, "is required with standard input, which has no name to put them beside"))
+                let why = "is required with standard input, which has no name to put files beside";
+                Err(if self.dry_run {
+                    Failure::input("--results", format!("{why}; --progress does as well"))
+                } else {
+                    Failure::input("--progress", why)
+                })
             }
         }
     }

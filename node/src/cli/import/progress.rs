@@ -14,7 +14,7 @@ use earmark_client::{SkuSettings, TimeMs, wire::v1};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -215,20 +215,7 @@ impl Keeper {
     /// # Errors
     /// The file can't be read, or makes no sense.
     pub(super) fn load(&self) -> Result<Option<State>, Failure> {
-        let problem = |what: String| Failure::input(self.path.display().to_string(), what);
-        let text = std::io::read_to_string(&self.file).map_err(|error| problem(format!("can't be read: {error}")))?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let state: State =
-            serde_json::from_str(&text).map_err(|error| problem(format!("is no progress of an import: {error}")))?;
-        if state.format != FORMAT {
-            return Err(problem(format!("has form {}, this build knows {FORMAT}", state.format)));
-        }
-        if !state.makes_sense() {
-            return Err(problem("is damaged: its marks or settings can't be read".to_owned()));
-        }
-        Ok(Some(state))
+        read(&self.path, &self.file)
     }
 
     /// Replaces the file, and comes back when the new one is on the disk.
@@ -262,6 +249,35 @@ impl Keeper {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// What a run left in that file, for whoever only looks and does not want to hold it.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub(super) fn look(path: &Path) -> Result<Option<State>, Failure> {
+    match File::open(path) {
+        Ok(file) => read(path, &file),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::input(path.display().to_string(), format!("can't be read: {error}"))),
+    }
+}
+
+fn read(path: &Path, file: &File) -> Result<Option<State>, Failure> {
+    let problem = |what: String| Failure::input(path.display().to_string(), what);
+    let text = std::io::read_to_string(file).map_err(|error| problem(format!("can't be read: {error}")))?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let state: State =
+        serde_json::from_str(&text).map_err(|error| problem(format!("is no progress of an import: {error}")))?;
+    if state.format != FORMAT {
+        return Err(problem(format!("has form {}, this build knows {FORMAT}", state.format)));
+    }
+    if !state.makes_sense() {
+        return Err(problem("is damaged: its marks or settings can't be read".to_owned()));
+    }
+    Ok(Some(state))
 }
 
 fn lock(file: &File) -> Result<(), TryLockError> {
@@ -303,6 +319,7 @@ mod tests {
         let path = folder.path().join("stock.csv.import");
         let mut keeper = Keeper::open(&path).expect("opened");
         assert!(keeper.load().expect("nothing there").is_none());
+        assert!(look(&folder.path().join("other")).expect("no file").is_none());
         let mut state = State::new(terms(), TimeMs(7));
         keeper.save(&state).expect("saved");
         drop(keeper);
@@ -315,6 +332,7 @@ mod tests {
         state.open = Some(open);
         keeper.save(&state).expect("replaced");
         assert!(Keeper::open(&path).is_err(), "it is held, also after it was replaced");
+        assert_eq!(look(&path).expect("whoever looks needs not hold it").expect("there").import, state.import);
         drop(keeper);
         let read = Keeper::open(&path).expect("opened").load().expect("good").expect("there");
         assert_eq!((read.settled.mark(), read.settled.results_bytes, read.import), (first, 99, state.import));

@@ -43,7 +43,7 @@ pub(super) struct Report {
     pub(super) dry_run: bool,
     /// Every row of the file was reached.
     pub(super) finished: bool,
-    /// Rows with a verdict, of all runs of this import.
+    /// Rows with a verdict, of all runs of this import; in a dry run: of this one.
     rows: u64,
     #[serde(flatten)]
     counts: Counts,
@@ -64,7 +64,7 @@ impl Report {
         results: PathBuf,
     ) -> Self {
         let seconds = took.as_secs_f64();
-        let worked = counts.rows().saturating_sub(skipped);
+        let worked = if dry_run { counts.rows() } else { counts.rows().saturating_sub(skipped) };
         let rate = if seconds > 0.0 { worked as f64 / seconds } else { 0.0 };
         let rounded = |number: f64| (number * 1_000.0).round() / 1_000.0;
         Self {
@@ -77,6 +77,11 @@ impl Report {
             rows_per_second: rounded(rate),
             results,
         }
+    }
+
+    /// Nobody can tell of some rows whether they are done.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.counts.unknown > 0
     }
 
     /// The gravest wins: 4 unknown, 3 not all was reached, 2 bad input, 1 refused, 0 all done.

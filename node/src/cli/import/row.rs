@@ -93,7 +93,7 @@ impl Row {
             problems.extend(texts(column).err());
         }
         if let Some(stray) = columns.stray(record) {
-            problems.push(format!("{:?} stands in no named column", String::from_utf8_lossy(stray)));
+            problems.push(format!("{:?} stands in no named column", String::from_utf8_lossy(stray).trim()));
         }
         let cell = |column| texts(column).unwrap_or(None);
         let mut cells = Cells { cell: &cell, problems: &mut problems };

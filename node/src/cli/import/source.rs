@@ -178,6 +178,8 @@ struct Rows {
     defaults: Defaults,
     record: ByteRecord,
     at: Mark,
+    /// Why there can be no more rows, behind those that were read.
+    broken: Option<Failure>,
 }
 
 impl Rows {
@@ -208,7 +210,7 @@ impl Rows {
         let columns = Columns::read(&record, &plan.name)?;
         let at = Mark { rows: 0, digest: chained(0, &record) };
         let (name, defaults) = (plan.name.clone(), plan.defaults.clone());
-        Ok(Self { name, records, leash: limit, columns, defaults, record, at })
+        Ok(Self { name, records, leash: limit, columns, defaults, record, at, broken: None })
     }
 
     /// Goes to the next record that is a row; false at the end.
@@ -256,14 +258,30 @@ impl Rows {
     /// The block that was open, as it was.
     fn again(&mut self, plan: &Plan, open: Mark) -> Result<Block, Failure> {
         let block = self.block(open.rows.saturating_sub(plan.settled.rows), u64::MAX)?;
-        if block.end == open { Ok(block) } else { Err(changed(plan, open.rows)) }
+        if block.end == open {
+            return Ok(block);
+        }
+        Err(self.broken.take().unwrap_or_else(|| changed(plan, open.rows)))
     }
 
+    /// Rows as far as they can be read: what is wrong behind them stops none of them, and is told instead of the next block.
     fn block(&mut self, rows_max: u64, bytes_max: u64) -> Result<Block, Failure> {
+        if let Some(failure) = self.broken.take() {
+            return Err(failure);
+        }
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut end = self.at;
-        while (rows.len() as u64) < rows_max && bytes < bytes_max && self.advance()? {
+        while (rows.len() as u64) < rows_max && bytes < bytes_max {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) if rows.is_empty() => return Err(failure),
+                Err(failure) => {
+                    self.broken = Some(failure);
+                    break;
+                }
+            }
             end = self.at;
             bytes += self.record.as_slice().len() as u64;
             let content = chained(0, &self.record);
@@ -292,7 +310,10 @@ fn end_of(record: &ByteRecord) -> End {
 
 fn unclosed(name: &str, line: u64) -> Failure {
     let what = format!("has a quote at line {line} or behind it that is never closed");
-    Failure::input(name, format!("{what}, so nobody can tell the rows from there on; close it and go on"))
+    Failure::input(
+        name,
+        format!("{what}, so nobody can tell the rows from there on; close it, and the same command goes on"),
+    )
 }
 
 fn unreadable(name: &str, error: &csv::Error, line: u64) -> Failure {
@@ -332,6 +353,12 @@ mod tests {
     }
 
     fn read(text: impl Into<Vec<u8>>, plan: &Plan) -> Result<Vec<Block>, String> {
+        let (blocks, failure) = read_until(text, plan);
+        failure.map_or(Ok(blocks), Err)
+    }
+
+    /// As far as it can be read, and why no further.
+    fn read_until(text: impl Into<Vec<u8>>, plan: &Plan) -> (Vec<Block>, Option<String>) {
         let (sender, mut blocks) = mpsc::channel(1_000);
         let (checked, mut ready) = oneshot::channel();
         let ended = deliver(plan, Cursor::new(text.into()), checked, &sender);
@@ -342,8 +369,8 @@ mod tests {
         }
         assert_eq!(ready.try_recv().is_ok(), ended.is_ok() || !all.is_empty(), "nothing comes before it is checked");
         match ended {
-            Ok(()) => Ok(all),
-            Err(failure @ Failure::Input(_)) => Err(failure.message()),
+            Ok(()) => (all, None),
+            Err(failure @ Failure::Input(_)) => (all, Some(failure.message())),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -439,8 +466,12 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_makes_no_row() {
         for (text, line) in [("sku,quantity\na,1\nb,\"2", 3), ("sku,quantity\na,1\nb,\"2\nc,3\nd,4\n", 3)] {
-            let told = read(text, &Plan { block_rows: 1, ..plan() }).expect_err("nobody knows where the row ends");
-            assert!(told.contains(&format!("line {line}")) && told.contains("never closed"), "{told}");
+            for block_rows in [1, 50] {
+                let (blocks, told) = read_until(text, &Plan { block_rows, ..plan() });
+                let told = told.expect("nobody knows where the row ends");
+                assert!(told.contains(&format!("line {line}")) && told.contains("never closed"), "{told}");
+                assert_eq!(names(&blocks), [vec![row(1, 2, "a")]], "the row before it is good");
+            }
         }
         let told = read("sku,\"quantity\na,1\n", &plan()).expect_err("no header");
         assert!(told.contains("line 1") && told.contains("never closed"), "{told}");
