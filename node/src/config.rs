@@ -60,7 +60,7 @@ pub struct Limits {
     pub batch_commands: usize,
     /// Bytes of commands in one Raft entry.
     pub batch_bytes: usize,
-    /// Raft entries a shard's proposer keeps in flight.
+    /// Raft entries a shard's proposer keeps in flight at most. A second one sets out only when many commands wait.
     pub entries_in_flight: usize,
     /// Operations a client may have in flight on one session stream.
     pub session_credit: u32,

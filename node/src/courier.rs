@@ -183,7 +183,7 @@ fn as_answered(commands: &[Command], from: ShardId) -> Vec<Message> {
 }
 
 async fn propose(replica: &Replica, message: Message) -> Result<Outcome, Failure> {
-    let answer = replica.propose(command(message), false, Instant::now() + PATIENCE).await?;
+    let answer = replica.propose(Box::new(command(message)), false, Instant::now() + PATIENCE).await?;
     Ok(answer.outcome)
 }
 
@@ -196,7 +196,7 @@ async fn deliver(router: &Router, shard: ShardId, commands: Vec<Command>) -> Vec
     let deadline = Instant::now() + PATIENCE;
     let delivered = match router.leader(shard) {
         Leader::Here(replica) => {
-            let proposals = commands.into_iter().map(|command| replica.propose(command, false, deadline));
+            let proposals = commands.into_iter().map(|command| replica.propose(Box::new(command), false, deadline));
             let answers = join_all(proposals).await;
             Ok(answers.into_iter().filter_map(|answer| answer.ok().map(|answer| answer.outcome)).collect())
         }

@@ -58,7 +58,7 @@ async fn hear(router: &Router, replica: &Arc<Replica>, deadline: Instant) -> boo
         let new = told.into_values().flat_map(|untold| untold.decisions);
         new.filter(|decision| !hot.ledger.has_obeyed(decision)).collect()
     };
-    let carried_out = decisions.into_iter().map(|decision| replica.propose(decision, false, deadline));
+    let carried_out = decisions.into_iter().map(|decision| replica.propose(Box::new(decision), false, deadline));
     join_all(carried_out).await.iter().all(Result::is_ok)
 }
 

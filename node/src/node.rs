@@ -383,7 +383,7 @@ async fn begin_shards(node: std::sync::Weak<Node>, formation: Arc<Formation>) {
                     body: Body::Meta(Meta::Form(formation.command())),
                 };
                 let deadline = Instant::now() + Duration::from_secs(5);
-                if let Err(failure) = meta.propose(command, false, deadline).await {
+                if let Err(failure) = meta.propose(Box::new(command), false, deadline).await {
                     tracing::debug!(?failure, "the first map is not written yet");
                 }
             }

@@ -24,10 +24,10 @@ use earmark_client::wire::v1::{
     reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
 use earmark_ledger::{
-    command::{Body, QuarantineStep, Replace, Reserve},
+    command::{Body, Command, QuarantineStep, Replace, Reserve},
     types::{Bucket, ShardId},
 };
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 /// Bytes of a request.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -82,9 +82,13 @@ async fn report_health(node: std::sync::Weak<Node>, reporter: tonic_health::serv
     }
 }
 
-/// Does one operation.
-pub async fn execute(router: &Router, operation: v1::Operation, hop: Hop) -> v1::OperationResult {
-    answer(router, operation, hop, None).await
+/// Does one operation. What can be judged at once is, before the call is waited for.
+pub fn execute(
+    router: &Router,
+    operation: v1::Operation,
+    hop: Hop,
+) -> impl Future<Output = v1::OperationResult> + Send + '_ {
+    answer(router, operation, hop, None)
 }
 
 /// Answers a read for a peer. Of what is asked of several shards it answers for that one.
@@ -92,8 +96,59 @@ pub async fn execute_for_peer(router: &Router, operation: v1::Operation, shard: 
     answer(router, operation, Hop::Forwarded, Some(shard)).await
 }
 
-async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Option<ShardId>) -> v1::OperationResult {
-    let told = match operation.body {
+/// An operation under way. Thousands of them are at once, nearly all of them commands: so they are small, and what a read
+/// needs lies apart.
+enum Started<'a> {
+    Over(v1::Error),
+    Command(Prepared),
+    Read(Pin<Box<dyn Future<Output = Result<Answered, v1::Error>> + Send + 'a>>),
+}
+
+fn answer(
+    router: &Router,
+    operation: v1::Operation,
+    hop: Hop,
+    only: Option<ShardId>,
+) -> impl Future<Output = v1::OperationResult> + Send + '_ {
+    let started = match operation.body {
+        Some(command) if is_command(&command) => match prepare(router, command, hop) {
+            Ok(prepared) => Started::Command(prepared),
+            Err(error) => Started::Over(error),
+        },
+        read => Started::Read(Box::pin(look(router, read, hop, only))),
+    };
+    async move {
+        let told = match started {
+            Started::Over(error) => Err(error),
+            Started::Command(prepared) => decide(router, prepared).await,
+            Started::Read(read) => read.await,
+        };
+        v1::OperationResult { body: Some(told.unwrap_or_else(Answered::Error)) }
+    }
+}
+
+fn is_command(asked: &Asked) -> bool {
+    !matches!(
+        asked,
+        Asked::GetStock(_)
+            | Asked::GetReservation(_)
+            | Asked::GetSkuSettings(_)
+            | Asked::ListShortages(_)
+            | Asked::ListInTransit(_)
+            | Asked::ListReservations(_)
+            | Asked::ListExpiring(_)
+            | Asked::DryRun(_)
+    )
+}
+
+/// Answers a read.
+async fn look(
+    router: &Router,
+    operation: Option<Asked>,
+    hop: Hop,
+    only: Option<ShardId>,
+) -> Result<Answered, v1::Error> {
+    match operation {
         Some(Asked::GetStock(request)) => read::stock(router, request, hop).await.map(Answered::GetStock),
         Some(Asked::GetReservation(request)) => {
             read::reservation(router, request, hop).await.map(Answered::GetReservation)
@@ -114,65 +169,68 @@ async fn answer(router: &Router, operation: v1::Operation, hop: Hop, only: Optio
         Some(Asked::DryRun(request)) => {
             dry_run::dry_run(router, *request, only).await.map(|told| Answered::DryRun(Box::new(told)))
         }
-        Some(mutation) => Ok(mutate(router, mutation, hop).await),
-        None => Err(error::invalid(vec![v1::FieldViolation {
+        Some(_) | None => Err(error::invalid(vec![v1::FieldViolation {
             field: "operation".to_owned(),
             description: "is empty, or of a kind this node does not know".to_owned(),
         }])),
-    };
-    v1::OperationResult { body: Some(told.unwrap_or_else(Answered::Error)) }
-}
-
-async fn mutate(router: &Router, mutation: Asked, hop: Hop) -> Answered {
-    // The money is gone, the units are too: whoever asked to be told is told. Without a late commit it was not tried yet.
-    let refund = matches!(&mutation, Asked::Commit(commit) if commit.refund_hint && commit.revive);
-    let mut answered = decide(router, mutation, hop).await;
-    if let Answered::Error(error) = &mut answered
-        && error.code() == v1::Code::ReservationExpired
-    {
-        error.refund = refund;
     }
-    answered
 }
 
-async fn decide(router: &Router, mutation: Asked, hop: Hop) -> Answered {
+/// A command that can be decided.
+struct Prepared {
+    shard: ShardId,
+    command: Box<Command>,
+    asked: encode::Asked,
+    fresh: bool,
+    /// Whoever asked wants to be told to pay the money back if what is paid for can't be had.
+    refund: bool,
+    hop: Hop,
+}
+
+fn prepare(router: &Router, asked: Asked, hop: Hop) -> Result<Prepared, v1::Error> {
     let random = || router.node().environment().random.next_u64();
     let now = router.server_time();
-    let observed = match &mutation {
+    let observed = match &asked {
         Asked::Count(count) => count.observed,
         _ => None,
     };
-    let decoded = decode_mutation(mutation, &Arrival { now, random: &random });
-    let Decoded { bucket, mut command, fresh, direct, map_version } = match decoded {
-        Ok(decoded) => decoded,
-        Err(error) => return Answered::Error(error),
-    };
-    let shard = match place(router, &mut command.body, bucket, &Sender { direct, map_version }) {
-        Ok(shard) => shard,
-        Err(error) => return Answered::Error(error),
-    };
-    if let Some(v1::count_request::Observed::ObservedPosition(position)) = observed
-        && let Err(error) = seen_in(router, position, shard)
-    {
-        return Answered::Error(error);
+    // Without a late commit it was not tried yet.
+    let refund = matches!(&asked, Asked::Commit(commit) if commit.refund_hint && commit.revive);
+    let decoded = decode_command(asked, &Arrival { now, random: &random })?;
+    let Decoded { bucket, mut command, fresh, direct, map_version } = decoded;
+    let shard = place(router, &mut command.body, bucket, &Sender { direct, map_version })?;
+    if let Some(v1::count_request::Observed::ObservedPosition(position)) = observed {
+        seen_in(router, position, shard)?;
     }
     let Some(asked) = encode::Asked::of(&command.body) else {
-        return Answered::Error(error::refused(v1::Code::InvalidArgument, "no client sends this"));
+        return Err(error::refused(v1::Code::InvalidArgument, "no client sends this"));
     };
     let hop = if direct && hop == Hop::First { Hop::Direct } else { hop };
+    Ok(Prepared { shard, command: Box::new(command), asked, fresh, refund, hop })
+}
+
+async fn decide(router: &Router, prepared: Prepared) -> Result<Answered, v1::Error> {
+    let Prepared { shard, command, asked, fresh, refund, hop } = prepared;
     let deadline = router.deadline(command.not_after);
     failpoint::hit(Step::GatewayReceived);
-    match router.execute(shard, command, fresh, hop, deadline).await {
+    let answered = match router.execute(shard, command, fresh, hop, deadline).await {
         Ok(answer) => {
             failpoint::hit(Step::GatewayDecided);
             encode::answer(asked, &answer)
         }
         Err(error) => Answered::Error(error),
-    }
+    };
+    // The money is gone, the units are too: whoever asked to be told is told.
+    Ok(match answered {
+        Answered::Error(error) if error.code() == v1::Code::ReservationExpired => {
+            Answered::Error(v1::Error { refund, ..error })
+        }
+        answered => answered,
+    })
 }
 
-fn decode_mutation(mutation: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
-    match mutation {
+fn decode_command(asked: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
+    match asked {
         Asked::Reserve(request) => decode::reserve(request, arrival),
         Asked::Commit(request) => decode::commit(request, arrival),
         Asked::Release(request) => decode::release(request, arrival),

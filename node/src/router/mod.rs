@@ -137,14 +137,16 @@ impl Router {
     pub async fn execute(
         &self,
         shard: ShardId,
-        command: Command,
+        command: Box<Command>,
         fresh: bool,
         hop: Hop,
         deadline: Instant,
     ) -> Result<Answer, v1::Error> {
         match (self.leader(shard), hop) {
             (Leader::Here(replica), _) => self.propose(&replica, command, fresh, deadline).await,
-            (Leader::There(Some(leader)), Hop::First) => self.forward(shard, leader, command, fresh, deadline).await,
+            (Leader::There(Some(leader)), Hop::First) => {
+                Box::pin(self.forward(shard, leader, command, fresh, deadline)).await
+            }
             (Leader::There(leader), _) => Err(self.not_leader(leader)),
         }
     }
@@ -152,7 +154,7 @@ impl Router {
     async fn propose(
         &self,
         replica: &Replica,
-        mut command: Command,
+        mut command: Box<Command>,
         fresh: bool,
         deadline: Instant,
     ) -> Result<Answer, v1::Error> {
@@ -198,7 +200,7 @@ impl Router {
         &self,
         shard: ShardId,
         leader: u32,
-        command: Command,
+        command: Box<Command>,
         fresh: bool,
         deadline: Instant,
     ) -> Result<Answer, v1::Error> {
@@ -300,7 +302,7 @@ impl Router {
                 refused(v1::Code::InvalidArgument, format!("a forwarded command can't be read: {error}"))
             })?;
             // Who leads sees to that himself.
-            let command = Command { heard: false, ..command };
+            let command = Box::new(Command { heard: false, ..command });
             let deadline = self.deadline(command.not_after);
             match self.leader(shard) {
                 Leader::Here(replica) => self.propose(&replica, command, fresh, deadline).await,

@@ -149,7 +149,7 @@ pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
             heard: false,
             body: Body::Forget(found),
         };
-        if let Err(failure) = proposer.propose(command, false, Instant::now() + TICK_PATIENCE).await {
+        if let Err(failure) = proposer.propose(Box::new(command), false, Instant::now() + TICK_PATIENCE).await {
             tracing::debug!(?failure, "nothing was forgotten this time");
         }
     }

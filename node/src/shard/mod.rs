@@ -30,7 +30,7 @@ use crate::{
 };
 use age::{Heard, Reached};
 use earmark_ledger::{
-    command::{Body, Command},
+    command::{Body, Command, Stockkeeping},
     outcome::{Done, Outcome, Verdict},
     planted::{self, Bug},
     types::{DurationMs, Epoch, Position, ReservationId, ShardId, TimeMs},
@@ -292,12 +292,15 @@ impl Replica {
     ///
     /// # Errors
     /// [`Failure`] tells what may have happened from what surely did not.
-    pub async fn propose(&self, mut command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        self.look_back(&mut command, deadline).await?;
+    pub async fn propose(&self, mut command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+        // What few commands need lies apart, so that the many that are under way at once are small.
+        if matches!(command.body, Body::Stockkeeping(Stockkeeping::Count(_))) {
+            Box::pin(self.look_back(&mut command, deadline)).await?;
+        }
         let (before, after) = failpoint::around(&command.body);
         before.into_iter().for_each(failpoint::hit);
         let mut answer = match may_ask_others(&command.body) {
-            true => self.propose_cart(&command, fresh, deadline).await?,
+            true => Box::pin(self.propose_cart(&command, fresh, deadline)).await?,
             false => self.proposer.propose(command, fresh, deadline).await?,
         };
         after.into_iter().for_each(failpoint::hit);
@@ -314,7 +317,7 @@ impl Replica {
         let mut fresh = fresh;
         let mut opened = false;
         loop {
-            let answer = self.proposer.propose(command.clone(), fresh, deadline).await;
+            let answer = self.proposer.propose(Box::new(command.clone()), fresh, deadline).await;
             // Once the cart was opened, that a later question did not get through says nothing of it.
             let answer = answer.map_err(|failure| if opened { Failure::Unknown } else { failure })?;
             let Verdict::Done(Done::Pending(pending)) = answer.outcome.verdict else { return Ok(answer) };

@@ -1,6 +1,6 @@
 //! One proposer per shard: what arrives while the previous entries are being written goes together into the next one.
 //!
-//! The size of a batch follows the load by itself; there is no timer. The queue in front is bounded: when it is full
+//! The size of a batch follows the load by itself; nothing waits for a timer. The queue in front is bounded: when it is full
 //! the answer is OVERLOADED, at once.
 
 use super::{
@@ -73,13 +73,19 @@ const SLOW: Duration = Duration::from_secs(5);
 /// Between two lines in the log that say that the queue is full.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 
+/// So many commands need not wait until the entry before them is answered.
+const MANY: usize = 256;
+
+/// While commands wait for an entry to be answered: how often to look whether this replica still leads.
+const LEADERSHIP_CHECK_EVERY: Duration = Duration::from_millis(50);
+
 const QUEUED: u8 = 0;
 const PROPOSED: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 /// A command on its way into the log.
 struct Proposal {
-    command: Command,
+    command: Box<Command>,
     fresh: bool,
     /// The homes of others' carts were asked already, whether they answered or not.
     asked: bool,
@@ -128,7 +134,6 @@ impl Proposer {
         let unanswered = watch::Sender::new(0);
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
-            in_flight: Arc::new(Semaphore::new(parts.limits.entries_in_flight)),
             unanswered: unanswered.clone(),
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             asking: Arc::new(Semaphore::new(parts.limits.queue)),
@@ -169,8 +174,9 @@ impl Proposer {
         }
     }
 
-    /// Proposes a command and waits for its outcome, at most until `deadline`.
-    pub async fn propose(&self, command: Command, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
+    /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
+    /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
+    pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
         let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
@@ -200,7 +206,7 @@ impl Proposer {
 struct Actor {
     parts: Parts,
     stamp: Stamp,
-    in_flight: Arc<Semaphore>,
+    /// Entries on their way.
     unanswered: watch::Sender<usize>,
     /// Room for refusals that wait for the barrier; as much as the queue has.
     refusing: Arc<Semaphore>,
@@ -223,21 +229,9 @@ struct Gathered {
 
 impl Actor {
     async fn run(mut self, mut items: mpsc::Receiver<Item>) {
+        // What did not fit last time goes first.
         let mut waiting: Vec<Item> = Vec::new();
-        loop {
-            let Ok(permit) = self.in_flight.clone().acquire_owned().await else { return };
-            let room = self.parts.limits.batch_commands.saturating_sub(waiting.len());
-            if waiting.is_empty() {
-                if items.recv_many(&mut waiting, room).await == 0 {
-                    return;
-                }
-            } else if room > 0 {
-                // What did not fit last time goes first; what came meanwhile joins it without waiting.
-                while waiting.len() < self.parts.limits.batch_commands {
-                    let Ok(item) = items.try_recv() else { break };
-                    waiting.push(item);
-                }
-            }
+        while self.gather_up(&mut items, &mut waiting).await {
             let (term, time) = match self.leadership() {
                 Ok(leadership) => leadership,
                 Err(failure) => {
@@ -274,10 +268,41 @@ impl Actor {
                         written.await
                     }
                 };
-                drop(permit);
                 deliver(written, answers, empties);
                 unanswered.send_modify(|count| *count -= 1);
             });
+        }
+    }
+
+    /// Waits until there is something to write, and it is time to. False once nobody can ask any more.
+    ///
+    /// What an entry costs is mostly the same for one command and for a hundred. So while one is on its way commands gather
+    /// for the next; only when a good deal of them waits do more entries set out at once.
+    async fn gather_up(&self, items: &mut mpsc::Receiver<Item>, waiting: &mut Vec<Item>) -> bool {
+        let most = self.parts.limits.batch_commands;
+        let mut answered = self.unanswered.subscribe();
+        let mut open = true;
+        if waiting.is_empty() && items.recv_many(waiting, most).await == 0 {
+            return false;
+        }
+        loop {
+            while waiting.len() < most {
+                let Ok(item) = items.try_recv() else { break };
+                waiting.push(item);
+            }
+            let entries = *answered.borrow_and_update();
+            let many = waiting.len() >= MANY.min(most) && entries < self.parts.limits.entries_in_flight;
+            // Whoever does not lead any more has nothing to wait for: it sends callers on.
+            if entries == 0 || many || self.parts.raft.as_leader().is_err() {
+                return true;
+            }
+            let room = most - waiting.len();
+            tokio::select! {
+                biased;
+                changed = answered.changed() => if changed.is_err() { return false },
+                count = items.recv_many(waiting, room), if open && room > 0 => open = count > 0,
+                () = tokio::time::sleep(LEADERSHIP_CHECK_EVERY) => {}
+            }
         }
     }
 
@@ -351,7 +376,7 @@ impl Actor {
                         .compare_exchange(QUEUED, PROPOSED, Ordering::SeqCst, Ordering::SeqCst)
                         .is_ok();
                     if taken {
-                        gathered.commands.push(proposal.command);
+                        gathered.commands.push(*proposal.command);
                         gathered.answers.push(proposal.answer);
                     }
                 }
