@@ -6,7 +6,7 @@ use earmark_node::{
     Running,
     config::{Address, Config, Limits, Peer, RaftTimes},
     environment::Environment,
-    formation,
+    formation::{self, Formation},
     node::Health,
     storage::Folder,
 };
@@ -19,9 +19,9 @@ pub struct Arguments {
     /// Nodes: 1, 3 or 5.
     #[arg(long, default_value_t = 3, value_parser = nodes)]
     nodes: u16,
-    /// Stock shards, 1 to 1,024.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
-    shards: u32,
+    /// Stock shards, 1 to 1,024. A cluster that is in the folder already keeps the number it has. [default: 8]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    shards: Option<u32>,
     /// Folder for the data, one sub-folder a node. Without it a temporary one is used and removed at the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -36,6 +36,9 @@ fn nodes(text: &str) -> Result<u16, String> {
         _ => Err("must be 1, 3 or 5".to_owned()),
     }
 }
+
+/// Stock shards of a new cluster if nothing is said.
+const SHARDS_DEFAULT: u32 = 8;
 
 /// How long a cluster on one machine may take until every shard has a leader.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -93,14 +96,35 @@ impl Arguments {
             let config = self.config(number, &cluster.folder);
             let disk = Arc::new(Folder::new(config.data.clone()));
             let running = earmark_node::start(config, Environment::real(disk)).await.map_err(Failure::start)?;
+            if let Some(formation) = running.node().formation() {
+                self.must_agree(&formation)?;
+            }
             cluster.endpoints.push(running.client_address().to_string());
             cluster.nodes.push(running);
         }
-        tokio::time::timeout(READY_PATIENCE, cluster.form(self.shards))
+        tokio::time::timeout(READY_PATIENCE, cluster.form(self.shards.unwrap_or(SHARDS_DEFAULT)))
             .await
             .map_err(|_| Failure::local("the cluster did not become ready within a minute"))?
             .map_err(Failure::local)?;
         Ok(cluster)
+    }
+
+    /// Refuses to run a cluster as another than it was formed: its numbers can't be changed.
+    fn must_agree(&self, formation: &Formation) -> Result<(), Failure> {
+        let (nodes, shards) = (formation.nodes.len(), formation.shards);
+        if nodes != usize::from(self.nodes) {
+            return Err(Failure::input(
+                "--nodes",
+                format!("the cluster in the folder has {nodes}; run it so, or choose another --data"),
+            ));
+        }
+        match self.shards {
+            Some(asked) if asked != shards => Err(Failure::input(
+                "--shards",
+                format!("the cluster in the folder has {shards}; leave it out, or choose another --data"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -140,6 +164,11 @@ impl Cluster {
         })
     }
 
+    /// Stock shards it really has.
+    fn shards(&self) -> Option<u32> {
+        Some(self.nodes.first()?.node().formation()?.shards)
+    }
+
     /// Stops every node; removes the folder if it was a temporary one.
     pub async fn stop(self) {
         futures::future::join_all(self.nodes.into_iter().map(Running::stop)).await;
@@ -158,17 +187,46 @@ impl Cluster {
 pub async fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     let cluster = arguments.start().await?;
     if global.output == Output::Json {
-        let told = serde_json::json!({ "endpoints": cluster.endpoints, "data": cluster.folder });
+        let told = serde_json::json!({
+            "endpoints": cluster.endpoints,
+            "data": cluster.folder,
+            "nodes": arguments.nodes,
+            "shards": cluster.shards(),
+        });
         println!("{told}");
         stop_asked().await;
         cluster.stop().await;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{} nodes, {} stock shards, data in {}", arguments.nodes, arguments.shards, cluster.folder.display());
+    let (nodes, shards) = (arguments.nodes, cluster.shards().unwrap_or_default());
+    println!("{nodes} nodes, {shards} stock shards, data in {}", cluster.folder.display());
     println!("endpoints: {}", cluster.endpoints.join(","));
     println!("try:       earmark --endpoints {} receive tea@main 100", cluster.endpoints[0]);
     println!("stop with ctrl-c");
     stop_asked().await;
     cluster.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_a_cluster_is_run_as_it_is_or_not_at_all() {
+        let formed =
+            Formation { shards: 4, nodes: vec![formation::FormationNode::default(); 3], ..Formation::default() };
+        let asked = |nodes, shards| Arguments { nodes, shards, data: None, port: 7_400 }.must_agree(&formed);
+        asked(3, None).expect("whatever it has");
+        asked(3, Some(4)).expect("what it has");
+        assert!(
+            asked(3, Some(8))
+                .expect_err("other shards")
+                .message()
+                .contains("--shards: the cluster in the folder has 4;")
+        );
+        assert!(
+            asked(1, Some(4)).expect_err("other nodes").message().contains("--nodes: the cluster in the folder has 3;")
+        );
+    }
 }
