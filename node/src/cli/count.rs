@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Arguments of `earmark count`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What moved since it was counted is applied on top. A count below what is held and committed is taken as well: it opens a
+What moved since it was counted is applied on top. A count below what is held and committed is taken as well: it opens a \
 shortage, and `earmark shortages` tells of it.
 
 Examples:

@@ -45,8 +45,10 @@ Columns, in any order; only sku is required:
   action sku location kind lot quantity expected_on_hand override document reason
   deduct safety_stock hold_time units_per_owner units_window holds_per_owner frozen opens closes cancel_window
   return_window allocation places
-A row without an action receives its quantity; with settings and no quantity it configures. An empty cell changes nothing;
+
+A row without an action receives its quantity; with settings and no quantity it configures. An empty cell changes nothing; \
 `none` takes a setting away. Interrupted, the same command goes on where it was; no row is done twice.
+
 The exit code is the gravest of: 4 a row is unknown, 3 stopped before the end, 2 bad rows, 1 refused rows, 0 all done.
 
 Examples:
