@@ -44,7 +44,7 @@ fn count(limit: u32) -> usize {
 
 pub(super) async fn shortages(global: &Global, arguments: Shortages) -> Result<ExitCode, Failure> {
     let client = connect(global).await?;
-    let (items, more) = pages(count(arguments.limit), |size, after| {
+    let list = pages(count(arguments.limit), |size, after| {
         let list = client.shortages().page_size(size);
         match after {
             Some(token) => list.after(token),
@@ -53,7 +53,7 @@ pub(super) async fn shortages(global: &Global, arguments: Shortages) -> Result<E
         .send()
     })
     .await?;
-    global.output.print(&ShortagesView::new(items, more))
+    global.output.print(&ShortagesView::from(list))
 }
 
 pub(super) async fn reservations(global: &Global, arguments: Reservations) -> Result<ExitCode, Failure> {
@@ -62,7 +62,7 @@ pub(super) async fn reservations(global: &Global, arguments: Reservations) -> Re
         return Err(Failure::input("owner", "must not be empty"));
     }
     let client = connect(global).await?;
-    let (items, more) = pages(count(arguments.limit), |size, after| {
+    let list = pages(count(arguments.limit), |size, after| {
         let list = client.reservations_of(&*owner).page_size(size);
         match after {
             Some(token) => list.after(token),
@@ -71,13 +71,13 @@ pub(super) async fn reservations(global: &Global, arguments: Reservations) -> Re
         .send()
     })
     .await?;
-    global.output.print(&ReservationsView::new(items, client.server_time(), more))
+    global.output.print(&ReservationsView::new(list, client.server_time()))
 }
 
 pub(super) async fn expiring(global: &Global, arguments: Expiring) -> Result<ExitCode, Failure> {
     let within = parse::ttl_of("within", &arguments.within)?;
     let client = connect(global).await?;
-    let (items, more) = pages(count(arguments.limit), |size, after| {
+    let list = pages(count(arguments.limit), |size, after| {
         let list = client.expiring(within).page_size(size);
         match after {
             Some(token) => list.after(token),
@@ -86,5 +86,5 @@ pub(super) async fn expiring(global: &Global, arguments: Expiring) -> Result<Exi
         .send()
     })
     .await?;
-    global.output.print(&ExpiringView::new(items, client.server_time(), more))
+    global.output.print(&ExpiringView::new(list, client.server_time()))
 }

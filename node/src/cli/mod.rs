@@ -273,32 +273,64 @@ async fn connect(global: &Global) -> Result<Client, Failure> {
 /// Entries in one page of a list.
 const PAGE: u32 = 1_000;
 
-/// The first so many entries of a list, page by page, and whether there are more.
-async fn pages<T, F>(limit: usize, mut read: impl FnMut(u32, Option<PageToken>) -> F) -> Result<(Vec<T>, bool), Failure>
+/// The first so many entries of a list, as one page: `next` says whether there are more.
+async fn pages<T, F>(limit: usize, mut read: impl FnMut(u32, Option<PageToken>) -> F) -> Result<Page<T>, Failure>
 where
     F: Future<Output = Result<Page<T>, earmark_client::Error>>,
 {
-    let (mut items, mut after) = (Vec::new(), None);
-    loop {
-        let left = limit.saturating_sub(items.len());
-        let size = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE);
-        let page = read(size, after.take()).await?;
-        items.extend(page.items);
-        match page.next {
-            Some(next) if items.len() < limit => after = Some(next),
-            next => return Ok((items, next.is_some())),
+    let mut list = read(page_size(limit), None).await?;
+    while list.items.len() < limit
+        && let Some(after) = list.next.take()
+    {
+        let page = read(page_size(limit - list.items.len()), Some(after)).await?;
+        join(&mut list, page);
+    }
+    Ok(list)
+}
+
+fn page_size(entries: usize) -> u32 {
+    u32::try_from(entries).unwrap_or(u32::MAX).min(PAGE)
+}
+
+/// Joins the page that follows. What is said of the freshness of both holds for the older one.
+fn join<T>(list: &mut Page<T>, page: Page<T>) {
+    list.items.extend(page.items);
+    list.next = page.next;
+    for position in page.positions {
+        match list.positions.iter_mut().find(|known| known.shard == position.shard) {
+            Some(known) => *known = position.min(*known),
+            None => list.positions.push(position),
         }
     }
+    list.as_of = list.as_of.min(page.as_of);
+    list.age = list.age.max(page.age);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use earmark_client::{Epoch, Level, LogIndex, Position, ShardId, TimeMs};
 
     #[test]
     fn the_commands_make_sense_to_clap() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pages_are_as_fresh_as_the_oldest_of_them() {
+        let at = |shard, index| Position { shard: ShardId(shard), epoch: Epoch(1), index: LogIndex(index), ordinal: 0 };
+        let page = |items, positions, as_of| Page {
+            items,
+            next: None,
+            level: Level::Bounded,
+            positions,
+            as_of: TimeMs(as_of),
+            age: Duration::from_millis(100 - as_of),
+        };
+        let mut list = page(vec![1, 2], vec![at(1, 7), at(2, 9)], 50);
+        join(&mut list, page(vec![3], vec![at(3, 1), at(1, 8), at(2, 4)], 40));
+        assert_eq!(list, page(vec![1, 2, 3], vec![at(1, 7), at(2, 4), at(3, 1)], 40));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::parse::All;
 use super::views::{ReservedView, WouldHoldView};
 use super::{Failure, Global, connect, parse};
 use clap::Args;
+use earmark_client::DryRun;
 use earmark_ledger::types::Owner;
 use std::process::ExitCode;
 
@@ -67,9 +68,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<ExitCod
         reserve = reserve.best_effort();
     }
     if arguments.dry_run {
-        let tried = reserve.dry_run().send().await?;
-        let would = tried.verdict.map_err(|error| Failure::of_lines(error, cart.places))?;
-        return global.output.print(&WouldHoldView::new(would, tried.as_of));
+        let DryRun { verdict, level, positions, as_of, age } = reserve.dry_run().send().await?;
+        let would = verdict.map_err(|error| Failure::of_lines(error, cart.places))?;
+        return global.output.print(&WouldHoldView::new(would, (level, positions, as_of, age)));
     }
     let reserved = reserve.send().await.map_err(|error| Failure::of_lines(error, cart.places))?;
     global.output.print(&ReservedView::from(&reserved))

@@ -146,7 +146,7 @@ pub(super) async fn run(global: &Global, action: Action) -> Result<ExitCode, Fai
         Action::Show(named) => {
             let sku = parse::sku(&named.sku)?;
             let read = connect(global).await?.settings(&*sku).send().await?;
-            global.output.print(&SettingsView::new(sku, read.version, read.settings))
+            global.output.print(&SettingsView::read(sku, read))
         }
         Action::Freeze(freeze) => {
             let (sku, reason) = (parse::sku(&freeze.sku), parse::reason(&freeze.reason)).all()?;
@@ -207,7 +207,7 @@ async fn change(
     let (version, mut settings) = read(&client, &sku).await?;
     change(&mut settings, client.server_time());
     let done = client.configure(&*sku, version, settings).send().await?;
-    global.output.print(&SettingsView::new(sku, done.version, done.settings))
+    global.output.print(&SettingsView::changed(sku, done))
 }
 
 /// A SKU that is not there yet has no settings, and can be given some.

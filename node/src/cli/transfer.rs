@@ -135,7 +135,7 @@ pub(super) async fn transits(global: &Global, arguments: Transits) -> Result<Exi
     let sku = parse::sku(&arguments.sku)?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let client = connect(global).await?;
-    let (transfers, more) = super::pages(limit, |size, after| {
+    let list = super::pages(limit, |size, after| {
         let list = client.in_transit(&*sku).page_size(size);
         match after {
             Some(token) => list.after(token),
@@ -144,5 +144,5 @@ pub(super) async fn transits(global: &Global, arguments: Transits) -> Result<Exi
         .send()
     })
     .await?;
-    global.output.print(&TransitsView::new(transfers, more))
+    global.output.print(&TransitsView::from(list))
 }

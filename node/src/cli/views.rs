@@ -116,6 +116,25 @@ impl From<Pool> for PoolView {
     }
 }
 
+/// How fresh an answer is.
+#[derive(Debug, Serialize)]
+pub(super) struct FreshnessView {
+    level: &'static str,
+    as_of_ms: u64,
+    age_ms: u64,
+}
+
+impl FreshnessView {
+    fn new(level: Level, as_of: TimeMs, age: Duration) -> Self {
+        Self { level: level_name(level), as_of_ms: as_of.0, age_ms: millis(age) }
+    }
+}
+
+/// What is told of an answer that was given before; empty if it was not.
+fn replayed_text(replayed: bool) -> &'static str {
+    if replayed { "\n\nreplayed: it was done before, and this is what was answered then" } else { "" }
+}
+
 fn pools_table(pools: &[PoolView]) -> String {
     let coming = pools.iter().any(|pool| pool.in_transit > 0 || pool.expected > 0);
     let mut columns = vec![
@@ -180,7 +199,15 @@ impl From<StockChange> for StockChangeView {
 
 impl View for StockChangeView {
     fn table(&self) -> String {
-        pools_table(std::slice::from_ref(&self.pool))
+        let pool = &self.pool;
+        let mut text = pools_table(std::slice::from_ref(pool));
+        if pool.short > 0 {
+            let (sku, location, short) = (&pool.sku, &pool.location, pool.short);
+            text.push_str(&format!(
+                "\n\nSHORTAGE  {sku} at {location}: {short} units short; `earmark stock SKU` tells the holds at risk"
+            ));
+        }
+        text + replayed_text(self.replayed)
     }
 }
 
@@ -190,22 +217,22 @@ pub(super) struct StockView {
     pools: Vec<PoolView>,
     expected: Vec<keeping::ExpectedView>,
     shortages: Vec<keeping::ShortageView>,
-    level: &'static str,
     position: PositionView,
-    as_of_ms: u64,
-    age_ms: u64,
+    #[serde(flatten)]
+    freshness: FreshnessView,
 }
 
 impl From<Stock> for StockView {
-    fn from(stock: Stock) -> Self {
+    fn from(mut stock: Stock) -> Self {
+        // Nodes have them in the order of their keys, where shorter names come first.
+        stock.pools.sort_by(|a, b| (&a.location, a.kind, &a.lot).cmp(&(&b.location, b.kind, &b.lot)));
+        stock.expected.sort_by(|a, b| (a.date, &a.location, &a.document).cmp(&(b.date, &b.location, &b.document)));
         Self {
             pools: stock.pools.into_iter().map(PoolView::from).collect(),
             expected: stock.expected.into_iter().map(keeping::ExpectedView::from).collect(),
             shortages: stock.shortages.into_iter().map(keeping::ShortageView::from).collect(),
-            level: level_name(stock.level),
             position: stock.position.into(),
-            as_of_ms: stock.as_of.0,
-            age_ms: millis(stock.age),
+            freshness: FreshnessView::new(stock.level, stock.as_of, stock.age),
         }
     }
 }
@@ -285,19 +312,51 @@ impl From<&Reservation> for ReservedView {
 impl View for ReservedView {
     fn table(&self) -> String {
         let (deadline, now) = (TimeMs(self.deadline_ms), TimeMs(self.server_time_ms));
-        let head = list([
-            ("reservation", self.reservation_id.clone()),
-            ("held until", format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))),
-        ]);
-        format!("{head}\n\n{}", got_table(&self.lines))
+        let until = if self.replayed {
+            // It may have been extended, committed or released since.
+            format!("{} at first; `earmark show ID` tells what it is now", time_text(deadline))
+        } else {
+            format!("{} ({} from now)", time_text(deadline), countdown(deadline, now))
+        };
+        let head = list([("reservation", self.reservation_id.clone()), ("held until", until)]);
+        format!("{head}\n\n{}{}", got_table(&self.lines), replayed_text(self.replayed))
     }
 }
 
 fn got_table(lines: &[LineGotView]) -> String {
-    let row = |line: &LineGotView| {
-        vec![line.sku.clone(), line.location.clone(), line.asked.to_string(), line.got.to_string()]
-    };
-    table(&["sku", "location", "#asked", "#got"], lines.iter().map(row))
+    let names = PoolNames::of(lines.iter().map(|line| (line.kind, line.lot.as_str())));
+    let rows = lines.iter().map(|line| {
+        let mut row = names.cells(&line.sku, &line.location, line.kind, &line.lot);
+        row.extend([line.asked.to_string(), line.got.to_string()]);
+        row
+    });
+    table(&[names.columns(), vec!["#asked", "#got"]].concat(), rows)
+}
+
+/// The columns that name pools. Kind and lot are told where any is not the usual one.
+struct PoolNames {
+    kinds: bool,
+    lots: bool,
+}
+
+impl PoolNames {
+    fn of<'a>(pools: impl Iterator<Item = (&'static str, &'a str)>) -> Self {
+        let usual = Self { kinds: false, lots: false };
+        pools.fold(usual, |names, (kind, lot)| Self {
+            kinds: names.kinds || kind != kind_name(PoolKind::Now),
+            lots: names.lots || !lot.is_empty(),
+        })
+    }
+
+    fn columns(&self) -> Vec<&'static str> {
+        let all = [("sku", true), ("location", true), ("kind", self.kinds), ("lot", self.lots)];
+        all.into_iter().filter(|(_, told)| *told).map(|(name, _)| name).collect()
+    }
+
+    fn cells(&self, sku: &str, location: &str, kind: &str, lot: &str) -> Vec<String> {
+        let all = [(sku, true), (location, true), (kind, self.kinds), (lot, self.lots)];
+        all.into_iter().filter(|(_, told)| *told).map(|(text, _)| text.to_owned()).collect()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -354,13 +413,18 @@ pub(super) struct ReservationView {
     position: PositionView,
     /// The servers' clock.
     as_of_ms: u64,
+    /// Only of a read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
     /// Only after a change: it had been done before.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<bool>,
 }
 
 impl ReservationView {
-    fn new(info: ReservationInfo, position: Position, as_of: TimeMs, replayed: Option<bool>) -> Self {
+    fn new(info: ReservationInfo, position: Position, as_of: TimeMs) -> Self {
         Self {
             reservation_id: info.id.to_string(),
             namespace: info.namespace,
@@ -375,20 +439,24 @@ impl ReservationView {
             paying: info.paying,
             position: position.into(),
             as_of_ms: as_of.0,
-            replayed,
+            level: None,
+            age_ms: None,
+            replayed: None,
         }
     }
 }
 
 impl From<Change> for ReservationView {
     fn from(change: Change) -> Self {
-        Self::new(change.reservation, change.position, change.server_time, Some(change.replayed))
+        let replayed = Some(change.replayed);
+        Self { replayed, ..Self::new(change.reservation, change.position, change.server_time) }
     }
 }
 
 impl From<ReservationRead> for ReservationView {
     fn from(read: ReservationRead) -> Self {
-        Self::new(read.reservation, read.position, read.as_of, None)
+        let (level, age_ms) = (Some(level_name(read.level)), Some(millis(read.age)));
+        Self { level, age_ms, ..Self::new(read.reservation, read.position, read.as_of) }
     }
 }
 
@@ -414,20 +482,22 @@ impl View for ReservationView {
         // What most reservations never have is told where there is any.
         let after =
             self.lines.iter().any(|line| line.shipped + line.cancelled + line.returned + line.returned_unavailable > 0);
+        let names = PoolNames::of(self.lines.iter().map(|line| (line.kind, line.lot.as_str())));
         let rows = self.lines.iter().map(|line| {
             let mut numbers = vec![line.asked, line.held, line.committed, line.released, line.expired];
             if after {
                 numbers.extend([line.shipped, line.cancelled, line.returned, line.returned_unavailable]);
             }
-            let mut row = vec![line.sku.clone(), line.location.clone()];
+            let mut row = names.cells(&line.sku, &line.location, line.kind, &line.lot);
             row.extend(numbers.iter().map(u64::to_string));
             row
         });
-        let mut columns = vec!["sku", "location", "#asked", "#held", "#committed", "#released", "#expired"];
+        let mut columns = names.columns();
+        columns.extend(["#asked", "#held", "#committed", "#released", "#expired"]);
         if after {
             columns.extend(["#shipped", "#cancelled", "#returned", "#returned unavailable"]);
         }
-        format!("{head}\n\n{}", table(&columns, rows))
+        format!("{head}\n\n{}{}", table(&columns, rows), replayed_text(self.replayed == Some(true)))
     }
 }
 
@@ -443,6 +513,88 @@ mod tests {
     fn moments_are_written_in_utc_as_far_as_there_are_years() {
         assert_eq!(time_text(TimeMs(1_486_166_401_000)), "2017-02-04T00:00:01Z");
         assert_eq!(time_text(TimeMs::MAX), "never");
+    }
+
+    fn pool(location: &str, kind: PoolKind, lot: &str) -> Pool {
+        Pool {
+            namespace: "default".to_owned(),
+            sku: "tea".to_owned(),
+            location: location.to_owned(),
+            kind,
+            lot: lot.to_owned(),
+            on_hand: 12,
+            available: 0,
+            held: 15,
+            committed: 0,
+            unavailable: 0,
+            short: 3,
+            sellable: 0,
+            received_total: 20,
+            sold_total: 0,
+            in_transit: 0,
+            expected: 0,
+            expected_date: None,
+        }
+    }
+
+    fn position() -> Position {
+        use earmark_client::{Epoch, LogIndex, ShardId};
+        Position { shard: ShardId(1), epoch: Epoch(1), index: LogIndex(7), ordinal: 0 }
+    }
+
+    #[test]
+    fn pools_stand_by_name_and_receipts_by_date() {
+        use earmark_client::ExpectedReceipt;
+        let receipt = |document: &str, date| ExpectedReceipt {
+            namespace: "default".to_owned(),
+            sku: "tea".to_owned(),
+            location: "aaa".to_owned(),
+            kind: PoolKind::Now,
+            lot: String::new(),
+            document: document.to_owned(),
+            date: TimeMs(date),
+            quantity: 1,
+        };
+        let places = [("b", PoolKind::Preorder), ("b", PoolKind::Now), ("cc", PoolKind::Now), ("aaa", PoolKind::Now)];
+        let view = StockView::from(Stock {
+            pools: places.map(|(location, kind)| pool(location, kind, "")).into(),
+            expected: vec![receipt("a", 9), receipt("z", 8)],
+            shortages: Vec::new(),
+            level: Level::Bounded,
+            position: position(),
+            as_of: TimeMs(5),
+            age: Duration::from_millis(2),
+        });
+        let told: Vec<_> = view.pools.iter().map(|pool| (pool.location.as_str(), pool.kind)).collect();
+        assert_eq!(told, [("aaa", "now"), ("b", "now"), ("b", "preorder"), ("cc", "now")]);
+        let json = serde_json::to_value(&view).expect("JSON");
+        assert_eq!((&json["expected"][0]["document"], &json["expected"][1]["document"]), (&"z".into(), &"a".into()));
+        assert_eq!((&json["level"], &json["as_of_ms"], &json["age_ms"]), (&"bounded".into(), &5.into(), &2.into()));
+    }
+
+    #[test]
+    fn a_pool_that_is_short_and_an_answer_that_is_a_repeat_are_told_as_such() {
+        let change = |short, replayed| {
+            let pool = Pool { short, ..pool("main", PoolKind::Now, "") };
+            let view =
+                StockChangeView::from(StockChange { pool, position: position(), server_time: TimeMs(5), replayed });
+            view.table()
+        };
+        assert!(change(3, false).contains("SHORTAGE  tea at main: 3 units short"));
+        assert!(!change(0, false).contains("SHORTAGE") && !change(0, false).contains("replayed"));
+        assert!(change(0, true).contains("replayed: it was done before"));
+    }
+
+    #[test]
+    fn kind_and_lot_are_told_where_they_are_not_the_usual_ones() {
+        let columns = |pools: &[(&'static str, &str)]| PoolNames::of(pools.iter().copied()).columns().join(" ");
+        assert_eq!(columns(&[("now", "")]), "sku location");
+        assert_eq!(columns(&[("now", ""), ("preorder", "")]), "sku location kind");
+        assert_eq!(columns(&[("now", "l-1"), ("preorder", "")]), "sku location kind lot");
+        assert_eq!(
+            PoolNames::of([("now", "l-1")].into_iter()).cells("tea", "main", "now", "l-1"),
+            ["tea", "main", "l-1"]
+        );
     }
 
     #[test]

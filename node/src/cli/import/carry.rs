@@ -15,7 +15,7 @@ use super::source::Block;
 use super::verdict::{End, Verdict};
 use crate::cli::Failure;
 use crate::cli::failure::code_of;
-use earmark_client::{Answer, Client, Code, Error, Operation, PoolKind, SettingsRead, SkuSettings, TimeMs};
+use earmark_client::{Answer, Client, Code, Error, Operation, Pool, PoolKind, SettingsRead, SkuSettings, TimeMs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How often settings that others change at the same time are read anew.
@@ -323,6 +323,11 @@ fn stopped() -> Verdict {
     Verdict { end: End::Unavailable, code: "NOT_TRIED", message, replayed: false, open: true }
 }
 
+fn on_hand(pool: &Pool) -> String {
+    let short = if pool.short > 0 { format!(", {} short", pool.short) } else { String::new() };
+    format!("on hand {}{short}", pool.on_hand)
+}
+
 /// # Errors
 /// It answers another question.
 pub(super) fn verdict_of(told: Told) -> Result<Verdict, Failure> {
@@ -330,12 +335,8 @@ pub(super) fn verdict_of(told: Told) -> Result<Verdict, Failure> {
         |end, error: &Error, message: String, open| Verdict { end, code: error.name(), message, replayed: false, open };
     Ok(match told {
         Told::Done(answer) => match *answer {
-            Answer::Stocked(change) => Verdict::done(format!("on hand {}", change.pool.on_hand), change.replayed),
-            Answer::Corrected(change) => {
-                let short =
-                    if change.pool.short > 0 { format!(", {} short", change.pool.short) } else { String::new() };
-                Verdict::done(format!("on hand {}{short}", change.pool.on_hand), change.replayed)
-            }
+            Answer::Stocked(change) => Verdict::done(on_hand(&change.pool), change.replayed),
+            Answer::Corrected(change) => Verdict::done(on_hand(&change.pool), change.replayed),
             Answer::Configured(change) => {
                 Verdict::done(format!("settings version {}", change.version), change.replayed)
             }

@@ -2,12 +2,12 @@
 
 use super::super::output::{View, list, table};
 use super::{
-    Extent, LineGotView, PoolView, PositionView, ReservationInfo, TimeMs, countdown, got_table, kind_name, millis,
-    pools_table, state_name, time_text,
+    Extent, FreshnessView, Level, LineGotView, PoolView, Position, PositionView, ReservationInfo, TimeMs, countdown,
+    got_table, kind_name, millis, pools_table, replayed_text, state_name, time_text,
 };
 use earmark_client::{
-    Deduct, ExpectedReceipt, ExpiringHold, PoolShortage, SkuSettings, StockCorrection, Strategy, TransferInfo,
-    Transferred, WouldHold,
+    Deduct, ExpectedReceipt, ExpiringHold, Page, PoolShortage, SettingsChange, SettingsRead, SkuSettings,
+    StockCorrection, Strategy, TransferInfo, Transferred, WouldHold,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl View for CorrectionView {
         if let Some(short) = &self.shortage {
             text.push_str(&format!("\n\n{}", short.text()));
         }
-        text
+        text + replayed_text(self.replayed)
     }
 }
 
@@ -111,6 +111,37 @@ impl ShortageView {
     }
 }
 
+/// Of which state of each shard an answer is.
+#[derive(Debug, Serialize)]
+struct AsOfView {
+    positions: Vec<PositionView>,
+    #[serde(flatten)]
+    freshness: FreshnessView,
+}
+
+impl AsOfView {
+    fn new((level, positions, as_of, age): (Level, Vec<Position>, TimeMs, Duration)) -> Self {
+        let positions = positions.into_iter().map(PositionView::from).collect();
+        Self { positions, freshness: FreshnessView::new(level, as_of, age) }
+    }
+}
+
+/// The entries of a list, and what is told of it as a whole.
+#[derive(Debug, Serialize)]
+struct ListEnd {
+    /// It goes on.
+    more: bool,
+    #[serde(flatten)]
+    as_of: AsOfView,
+}
+
+impl ListEnd {
+    fn of<T>(page: Page<T>) -> (Vec<T>, Self) {
+        let as_of = AsOfView::new((page.level, page.positions, page.as_of, page.age));
+        (page.items, Self { more: page.next.is_some(), as_of })
+    }
+}
+
 /// Tells of a list that it goes on.
 fn more_text(more: bool) -> &'static str {
     if more { "\n... and more; ask with a higher --limit" } else { "" }
@@ -120,12 +151,16 @@ fn more_text(more: bool) -> &'static str {
 #[derive(Debug, Serialize)]
 pub(in super::super) struct ShortagesView {
     shortages: Vec<ShortageView>,
-    more: bool,
+    #[serde(flatten)]
+    end: ListEnd,
 }
 
-impl ShortagesView {
-    pub(in super::super) fn new(shortages: Vec<PoolShortage>, more: bool) -> Self {
-        Self { shortages: shortages.into_iter().map(ShortageView::from).collect(), more }
+impl From<Page<PoolShortage>> for ShortagesView {
+    fn from(page: Page<PoolShortage>) -> Self {
+        let (mut shortages, end) = ListEnd::of(page);
+        // Nodes have them in the order of their keys, where shorter names come first.
+        shortages.sort_by(|a, b| (&a.sku, &a.location, a.kind, &a.lot).cmp(&(&b.sku, &b.location, b.kind, &b.lot)));
+        Self { shortages: shortages.into_iter().map(ShortageView::from).collect(), end }
     }
 }
 
@@ -145,7 +180,7 @@ impl View for ShortagesView {
             ]
         });
         let columns = ["sku", "location", "#short", "#at risk", "since", "newest hold"];
-        format!("{}{}", table(&columns, rows), more_text(self.more))
+        format!("{}{}", table(&columns, rows), more_text(self.end.more))
     }
 }
 
@@ -235,7 +270,8 @@ impl View for TransferredView {
             row
         };
         let pools = table(&["location", "#on hand", "#available", "#in transit"], [row(&self.from), row(&self.to)]);
-        format!("{}\n\n{pools}", transfers_table(std::slice::from_ref(&self.transfer)))
+        let transfer = transfers_table(std::slice::from_ref(&self.transfer));
+        format!("{transfer}\n\n{pools}{}", replayed_text(self.replayed))
     }
 }
 
@@ -243,12 +279,14 @@ impl View for TransferredView {
 #[derive(Debug, Serialize)]
 pub(in super::super) struct TransitsView {
     transfers: Vec<TransferView>,
-    more: bool,
+    #[serde(flatten)]
+    end: ListEnd,
 }
 
-impl TransitsView {
-    pub(in super::super) fn new(transfers: Vec<TransferInfo>, more: bool) -> Self {
-        Self { transfers: transfers.into_iter().map(TransferView::from).collect(), more }
+impl From<Page<TransferInfo>> for TransitsView {
+    fn from(page: Page<TransferInfo>) -> Self {
+        let (transfers, end) = ListEnd::of(page);
+        Self { transfers: transfers.into_iter().map(TransferView::from).collect(), end }
     }
 }
 
@@ -257,7 +295,7 @@ impl View for TransitsView {
         if self.transfers.is_empty() {
             return "nothing is in transit".to_owned();
         }
-        format!("{}{}", transfers_table(&self.transfers), more_text(self.more))
+        format!("{}{}", transfers_table(&self.transfers), more_text(self.end.more))
     }
 }
 
@@ -296,7 +334,8 @@ pub(super) fn expected_table(expected: &[ExpectedView]) -> String {
 #[derive(Debug, Serialize)]
 pub(in super::super) struct ReservationsView {
     reservations: Vec<ListedView>,
-    more: bool,
+    #[serde(flatten)]
+    end: ListEnd,
     #[serde(skip)]
     now: TimeMs,
 }
@@ -313,7 +352,8 @@ struct ListedView {
 }
 
 impl ReservationsView {
-    pub(in super::super) fn new(reservations: Vec<ReservationInfo>, now: TimeMs, more: bool) -> Self {
+    pub(in super::super) fn new(page: Page<ReservationInfo>, now: TimeMs) -> Self {
+        let (reservations, end) = ListEnd::of(page);
         let listed = |found: ReservationInfo| ListedView {
             reservation_id: found.id.to_string(),
             owner: found.owner,
@@ -323,7 +363,7 @@ impl ReservationsView {
             created_ms: found.created.0,
             deadline_ms: found.deadline.0,
         };
-        Self { reservations: reservations.into_iter().map(listed).collect(), more, now }
+        Self { reservations: reservations.into_iter().map(listed).collect(), end, now }
     }
 }
 
@@ -344,7 +384,7 @@ impl View for ReservationsView {
             ]
         });
         let columns = ["reservation", "state", "#lines", "#held", "held until", "left"];
-        format!("{}{}", table(&columns, rows), more_text(self.more))
+        format!("{}{}", table(&columns, rows), more_text(self.end.more))
     }
 }
 
@@ -352,7 +392,8 @@ impl View for ReservationsView {
 #[derive(Debug, Serialize)]
 pub(in super::super) struct ExpiringView {
     holds: Vec<EndingView>,
-    more: bool,
+    #[serde(flatten)]
+    end: ListEnd,
     #[serde(skip)]
     now: TimeMs,
 }
@@ -365,13 +406,14 @@ struct EndingView {
 }
 
 impl ExpiringView {
-    pub(in super::super) fn new(holds: Vec<ExpiringHold>, now: TimeMs, more: bool) -> Self {
+    pub(in super::super) fn new(page: Page<ExpiringHold>, now: TimeMs) -> Self {
+        let (holds, end) = ListEnd::of(page);
         let ending = |hold: ExpiringHold| EndingView {
             reservation_id: hold.id.to_string(),
             owner: hold.owner,
             deadline_ms: hold.deadline.0,
         };
-        Self { holds: holds.into_iter().map(ending).collect(), more, now }
+        Self { holds: holds.into_iter().map(ending).collect(), end, now }
     }
 }
 
@@ -385,7 +427,7 @@ impl View for ExpiringView {
             vec![hold.reservation_id.clone(), hold.owner.clone(), time_text(deadline), countdown(deadline, self.now)]
         });
         let columns = ["reservation", "owner", "held until", "left"];
-        format!("{}{}", table(&columns, rows), more_text(self.more))
+        format!("{}{}", table(&columns, rows), more_text(self.end.more))
     }
 }
 
@@ -396,11 +438,12 @@ pub(in super::super) struct WouldHoldView {
     extent: &'static str,
     lines: Vec<LineGotView>,
     deadline_ms: u64,
-    as_of_ms: u64,
+    #[serde(flatten)]
+    as_of: AsOfView,
 }
 
 impl WouldHoldView {
-    pub(in super::super) fn new(would: WouldHold, as_of: TimeMs) -> Self {
+    pub(in super::super) fn new(would: WouldHold, as_of: (Level, Vec<Position>, TimeMs, Duration)) -> Self {
         Self {
             dry_run: true,
             extent: match would.extent {
@@ -409,14 +452,14 @@ impl WouldHoldView {
             },
             lines: would.lines.iter().map(LineGotView::from).collect(),
             deadline_ms: would.deadline.0,
-            as_of_ms: as_of.0,
+            as_of: AsOfView::new(as_of),
         }
     }
 }
 
 impl View for WouldHoldView {
     fn table(&self) -> String {
-        let length = countdown(TimeMs(self.deadline_ms), TimeMs(self.as_of_ms));
+        let length = countdown(TimeMs(self.deadline_ms), TimeMs(self.as_of.freshness.as_of_ms));
         format!("nothing is held; a reserve would hold for {length}\n\n{}", got_table(&self.lines))
     }
 }
@@ -438,6 +481,19 @@ pub(in super::super) struct SettingsView {
     cancel_window_ms: Option<u64>,
     return_window_ms: Option<u64>,
     allocation: Option<AllocationView>,
+    position: PositionView,
+    /// Only of a read.
+    #[serde(flatten)]
+    freshness: Option<FreshnessView>,
+    /// Only after a change.
+    #[serde(flatten)]
+    change: Option<ChangeView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChangeView {
+    server_time_ms: u64,
+    replayed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -455,7 +511,17 @@ struct PlaceView {
 }
 
 impl SettingsView {
-    pub(in super::super) fn new(sku: String, version: u64, settings: SkuSettings) -> Self {
+    pub(in super::super) fn read(sku: String, read: SettingsRead) -> Self {
+        let freshness = Some(FreshnessView::new(read.level, read.as_of, read.age));
+        Self { freshness, ..Self::new(sku, read.version, read.settings, read.position) }
+    }
+
+    pub(in super::super) fn changed(sku: String, done: SettingsChange) -> Self {
+        let change = Some(ChangeView { server_time_ms: done.server_time.0, replayed: done.replayed });
+        Self { change, ..Self::new(sku, done.version, done.settings, done.position) }
+    }
+
+    fn new(sku: String, version: u64, settings: SkuSettings, position: Position) -> Self {
         Self {
             sku,
             version,
@@ -474,6 +540,9 @@ impl SettingsView {
             cancel_window_ms: settings.cancel_window.map(millis),
             return_window_ms: settings.return_window.map(millis),
             allocation: settings.allocation.map(AllocationView::from),
+            position: position.into(),
+            freshness: None,
+            change: None,
         }
     }
 }
