@@ -103,7 +103,7 @@ bugs! {
     WrongShard "wrong-shard" "P4" "A message that is handed to another node is applied on the next shard."
     // Answers.
     WrongWaiter "wrong-waiter" "P6" "The outcomes of an entry go to the wrong waiters."
-    TimeoutAsRefusal "timeout-as-refusal" "P10" "A proposal that is not answered in time is told as surely not done."
+    TimeoutAsRefusal "timeout-as-refusal" "P10" "A proposal that is not answered in time, or whose leader lost its place, is told as surely not done."
     LostForwardAsRefusal "lost-forward-as-refusal" "P10" "A forwarded request without an answer is told as surely not done."
     LostTryAsRefusal "lost-try-as-refusal" "P10" "SDK: a try without an answer counts as surely not done."
     DoubtForgotten "doubt-forgotten" "P10" "SDK: the last try's refusal speaks for an earlier one that was never answered."

@@ -538,6 +538,7 @@ fn deliver(
         Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
             Failure::NotLeader(forward.leader_id.map(|id| ReplicaId::from_raft_id(id).node))
         }
+        Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
     for answer in answers {

@@ -40,6 +40,9 @@ pub enum Hint {
     Snapshots,
     /// Carts, and messages that come late, twice or never.
     Carts,
+    /// Carts over several shards want the last units of a few SKUs, and messages between shards take their time: while one cart
+    /// is being asked for, others are refused for its sake, and then it is refused as well.
+    ScarceCarts,
     /// One node after the other is cut off alone for long.
     Alone,
     /// The clock of one node is wild, and leadership changes before and after.
@@ -66,7 +69,8 @@ pub fn of(bug: Bug) -> Hint {
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
-        Bug::UndecidedAsSold | Bug::UnsettledAsHeld | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
+        Bug::UnsettledAsHeld | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
+        Bug::UndecidedAsSold => Hint::ScarceCarts,
         Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
         Bug::NoPreVote => Hint::Alone,
         Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,
@@ -144,6 +148,14 @@ impl Hint {
             Self::Carts => {
                 (scenario.shards, scenario.carts_percent) = (scenario.shards.max(3), 90);
                 scenario.skus = scenario.skus.max(6);
+            }
+            Self::ScarceCarts => {
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, 3, 5);
+                scenario.clocks_ms.truncate(3);
+                (scenario.stock, scenario.carts_percent) = (dice.range(4, 7), 60);
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (6, 1, [20, 400]);
+                scenario.ttl_ms = [1_000, 3_000];
+                scenario.faults.clear();
             }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
             Self::WildClock => {
@@ -227,6 +239,7 @@ impl Hint {
                 2 => fault(Kind::Loss, 0, 4_000, &all, 0),
                 _ => fault(Kind::Transfer, 0, 200, &all, 0),
             }],
+            Self::ScarceCarts => vec![fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[50, 150, 400]))],
             Self::Alone => vec![fault(Kind::Partition, 0, dice.range(6_500, 7_500), &[one], 1)],
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
