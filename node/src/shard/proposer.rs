@@ -67,8 +67,11 @@ pub struct Answer {
     pub logged: bool,
 }
 
-/// An entry that takes longer to be decided is worth a line in the log: everything behind it waits.
+/// An entry that takes longer to be decided is worth a line in the log, and nothing waits for it any more.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// So many such entries, beside those that are in time, and no more set out.
+const SLOW_MAX: usize = 16;
 
 /// Between two lines in the log that say that the queue is full.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
@@ -135,6 +138,7 @@ impl Proposer {
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             unanswered: unanswered.clone(),
+            awaited: watch::Sender::new(0),
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             asking: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
@@ -208,6 +212,8 @@ struct Actor {
     stamp: Stamp,
     /// Entries on their way.
     unanswered: watch::Sender<usize>,
+    /// Those of them that others wait for.
+    awaited: watch::Sender<usize>,
     /// Room for refusals that wait for the barrier; as much as the queue has.
     refusing: Arc<Semaphore>,
     /// Room for what waits for other shards; as much again. What finds none goes on unheard.
@@ -257,11 +263,14 @@ impl Actor {
             let raft = self.parts.raft.clone();
             let (answers, empties) = (gathered.answers, gathered.empties);
             let (shard, commands) = (self.parts.core.shard(), batch.commands.len());
-            let unanswered = self.unanswered.clone();
+            let (unanswered, awaited) = (self.unanswered.clone(), self.awaited.clone());
             unanswered.send_modify(|count| *count += 1);
+            awaited.send_modify(|count| *count += 1);
             tokio::spawn(async move {
                 let mut written = pin!(raft.client_write(payload));
-                let written = match tokio::time::timeout(SLOW, &mut written).await {
+                let soon = tokio::time::timeout(SLOW, &mut written).await;
+                awaited.send_modify(|count| *count -= 1);
+                let written = match soon {
                     Ok(written) => written,
                     Err(_) => {
                         tracing::warn!(%shard, term, commands, "an entry is not decided after {} s", SLOW.as_secs());
@@ -280,7 +289,7 @@ impl Actor {
     /// for the next; only when a good deal of them waits do more entries set out at once.
     async fn gather_up(&self, items: &mut mpsc::Receiver<Item>, waiting: &mut Vec<Item>) -> bool {
         let most = self.parts.limits.batch_commands;
-        let mut answered = self.unanswered.subscribe();
+        let mut answered = self.awaited.subscribe();
         let mut open = true;
         if waiting.is_empty() && items.recv_many(waiting, most).await == 0 {
             return false;
@@ -292,8 +301,9 @@ impl Actor {
             }
             let entries = *answered.borrow_and_update();
             let many = waiting.len() >= MANY.min(most) && entries < self.parts.limits.entries_in_flight;
+            let bearable = *self.unanswered.borrow() < self.parts.limits.entries_in_flight + SLOW_MAX;
             // Whoever does not lead any more has nothing to wait for: it sends callers on.
-            if entries == 0 || many || self.parts.raft.as_leader().is_err() {
+            if ((entries == 0 || many) && bearable) || self.parts.raft.as_leader().is_err() {
                 return true;
             }
             let room = most - waiting.len();
