@@ -2,7 +2,8 @@
 //!
 //! Two facts shape it. openraft sleeps its back-off while the request stream is polled, so the first request is taken
 //! before the call is made; or an unreachable peer would be called in a hot loop. And a partition can swallow an
-//! answer for ever, so an answer that is due has a deadline.
+//! answer for ever, so an answer that is due has a deadline: a longer one after each that was missed, or a follower that is
+//! only slow would be sent the same entries again and again, and never be heard.
 
 use super::{
     convert,
@@ -41,6 +42,35 @@ use std::{
 /// No call to a peer is given up sooner: on a loaded machine a healthy peer takes this long now and then.
 const CALL_MIN: Duration = Duration::from_millis(500);
 
+/// The longest an answer is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
+
+/// How long a follower may take for an answer: twice as long after each that did not come, until one does.
+#[derive(Clone, Debug)]
+struct Patience {
+    millis: Arc<AtomicU64>,
+    least: Duration,
+}
+
+impl Patience {
+    fn new(least: Duration) -> Self {
+        Self { millis: Arc::default(), least }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::Relaxed)).clamp(self.least, ANSWER_MAX.max(self.least))
+    }
+
+    fn missed(&self) {
+        let longer = (2 * self.now()).min(ANSWER_MAX);
+        self.millis.store(u64::try_from(longer.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn heard(&self) {
+        self.millis.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Makes connections for one shard's Raft.
 pub struct Factory {
     shard: ShardId,
@@ -67,6 +97,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
             links: self.links.clone(),
             chunk_bytes: self.chunk_bytes,
             offers: self.offers.clone(),
+            patience: Patience::new(CALL_MIN),
         }
     }
 }
@@ -78,6 +109,7 @@ pub struct Peer {
     links: Links,
     chunk_bytes: usize,
     offers: Arc<Offers>,
+    patience: Patience,
 }
 
 /// Whether the entries of a request follow what it says comes before them.
@@ -139,20 +171,24 @@ struct Answers {
     replies: tonic::Streaming<wire::AppendReply>,
     sent: Arc<AtomicU64>,
     received: u64,
-    deadline: Duration,
+    patience: Patience,
 }
 
 impl Answers {
     /// The next answer; none when the stream ended in order.
     async fn next(&mut self) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
         loop {
-            let message = tokio::time::timeout(self.deadline, self.replies.message()).await;
+            let message = tokio::time::timeout(self.patience.now(), self.replies.message()).await;
             return match message {
                 Err(_) if self.sent.load(Ordering::SeqCst) <= self.received => continue,
-                Err(_) => Some(Err(unreachable("no answer to an append"))),
+                Err(_) => {
+                    self.patience.missed();
+                    Some(Err(unreachable("no answer to an append")))
+                }
                 Ok(Ok(None)) => None,
                 Ok(Err(status)) => Some(Err(broken(status))),
                 Ok(Ok(Some(reply))) => {
+                    self.patience.heard();
                     self.received += 1;
                     Some(match reply.result {
                         Some(wire::append_reply::Result::Closed(why)) => Err(unreachable(why)),
@@ -206,7 +242,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 .map_err(unreachable)?
                 .map_err(unreachable)?
                 .into_inner();
-            let answers = Answers { replies, sent, received: 0, deadline };
+            let answers = Answers { replies, sent, received: 0, patience: self.patience.clone() };
             let stream = futures::stream::unfold(Some(answers), |answers| async move {
                 let mut answers = answers?;
                 let answer = answers.next().await?;
@@ -318,6 +354,20 @@ mod tests {
     use super::*;
     use crate::shard::raft::{Entry, LogId, Payload};
     use openraft::{EntryPayload, impls::leader_id_std::LeaderId};
+
+    #[test]
+    fn a_follower_that_is_only_slow_is_heard_in_the_end() {
+        let patience = Patience::new(CALL_MIN);
+        let other = patience.clone();
+        let mut waited = Vec::new();
+        for _ in 0..5 {
+            waited.push(patience.now().as_millis());
+            other.missed();
+        }
+        assert_eq!(waited, [500, 1_000, 2_000, 4_000, 4_000]);
+        other.heard();
+        assert_eq!(patience.now(), CALL_MIN);
+    }
 
     #[test]
     fn a_request_with_a_hole_before_its_entries_is_not_sent() {
