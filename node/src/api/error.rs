@@ -2,7 +2,11 @@
 
 use crate::shard::{look_back::Unseen, proposer::Failure};
 use earmark_client::wire::v1;
-use earmark_ledger::outcome::{LimitKind, Missing, Refusal, ReservationState};
+use earmark_ledger::{
+    outcome::{LimitKind, Missing, Refusal, ReservationState},
+    types::TimeMs,
+};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// When a busy shard should be asked again.
 const OVERLOADED_HINT_MS: u32 = 50;
@@ -12,6 +16,17 @@ const ELECTION_HINT_MS: u32 = 100;
 
 /// When a contended line should be asked again.
 const CONTENDED_HINT_MS: u32 = 20;
+
+/// The last moment that RFC 3339 can write, and so humantime: the end of the year 9999.
+const LAST_MOMENT: TimeMs = TimeMs(253_402_300_799_999);
+
+/// A moment as people read it.
+fn moment(time: TimeMs) -> String {
+    if time > LAST_MOMENT {
+        return format!("{} ms after 1970", time.0);
+    }
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.0)).to_string()
+}
 
 /// A code with a text, and nothing more to say.
 pub fn refused(code: v1::Code, message: impl Into<String>) -> v1::Error {
@@ -114,27 +129,29 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
             }
         }
         Refusal::ExtensionLimit { latest } => {
-            plain(v1::Code::ExtensionLimit, format!("the hold can't live beyond {} (Unix ms)", latest.0))
+            plain(v1::Code::ExtensionLimit, format!("the hold can't live beyond {}", moment(*latest)))
         }
         Refusal::VersionStale { on_hand } => plain(v1::Code::VersionStale, format!("on hand is {on_hand} by now")),
         Refusal::SettingsStale { version } => {
             plain(v1::Code::VersionStale, format!("the settings have version {version} by now"))
         }
         Refusal::SkuFrozen { reason } => plain(v1::Code::SkuFrozen, format!("the SKU is frozen: {reason}")),
-        Refusal::SaleNotOpen { opens } => {
-            plain(v1::Code::SaleNotOpen, format!("the sale opens at {} (Unix ms)", opens.0))
-        }
+        Refusal::SaleNotOpen { opens } => plain(v1::Code::SaleNotOpen, format!("the sale opens at {}", moment(*opens))),
         Refusal::SaleClosed => plain(v1::Code::SaleClosed, "the sale is over".to_owned()),
         Refusal::LimitExceeded(exceeded) => {
             let (line, limit, used) = (exceeded.line, exceeded.limit, exceeded.used);
             let message = match exceeded.kind {
                 LimitKind::Units => {
-                    let window = exceeded.window;
-                    format!("line {line}: {used} of the {limit} units an owner may hold and buy in {window} are used")
+                    let window = humantime::format_duration(Duration::from_millis(exceeded.window.0));
+                    format!(
+                        "lines[{line}] asks for too much: an owner may hold and buy {limit} units in {window}, and has {used}"
+                    )
                 }
-                LimitKind::Holds => format!("line {line}: {used} of the {limit} holds an owner may have are used"),
+                LimitKind::Holds => {
+                    format!("lines[{line}] is one hold too many: an owner may have {limit}, and has {used}")
+                }
                 LimitKind::Counted => {
-                    format!("line {line}: {used} reservations of the owner are counted, no more can be")
+                    format!("lines[{line}]: {used} reservations of the owner are counted, no more can be")
                 }
             };
             plain(v1::Code::LimitExceeded, message)
@@ -206,5 +223,17 @@ fn state_name(state: ReservationState) -> &'static str {
         ReservationState::Committed => "committed",
         ReservationState::Released => "released",
         ReservationState::Expired => "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_can_be_told() {
+        assert_eq!(moment(TimeMs(1_795_862_850_080)), "2026-11-28T10:47:30.080Z");
+        assert_eq!(moment(LAST_MOMENT), "9999-12-31T23:59:59.999Z");
+        assert_eq!(moment(TimeMs(u64::MAX)), "18446744073709551615 ms after 1970");
     }
 }
