@@ -3,7 +3,7 @@
 //! Two facts shape it. openraft sleeps its back-off while the request stream is polled, so the first request is taken
 //! before the call is made; or an unreachable peer would be called in a hot loop. And a partition can swallow an
 //! answer for ever, so an answer that is due has a deadline: a longer one after each that was missed, or a follower that is
-//! only slow would be sent the same entries again and again, and never be heard.
+//! only slow would be sent the same entries again and again, which makes it slower.
 
 use super::{
     convert,
@@ -356,7 +356,7 @@ mod tests {
     use openraft::{EntryPayload, impls::leader_id_std::LeaderId};
 
     #[test]
-    fn a_follower_that_is_only_slow_is_heard_in_the_end() {
+    fn a_follower_that_is_slow_is_given_more_time() {
         let patience = Patience::new(CALL_MIN);
         let other = patience.clone();
         let mut waited = Vec::new();
