@@ -72,6 +72,12 @@ bench: tools
 	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin earmark-load
 	@target/release/earmark-load bench $(SHAPES) --length $(LENGTH)
 
+# Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
+ONLY ?=
+.PHONY: micro
+micro: tools
+	@$(CARGO) bench --locked --package earmark-benches -- $(ONLY)
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools
