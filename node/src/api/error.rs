@@ -148,7 +148,7 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
                     )
                 }
                 LimitKind::Holds => {
-                    format!("lines[{line}] is one hold too many: an owner may have {limit}, and has {used}")
+                    format!("lines[{line}] is one too many: of the {limit} holds an owner may have {used} are there")
                 }
                 LimitKind::Counted => {
                     format!("lines[{line}]: {used} reservations of the owner are counted, no more can be")
