@@ -14,6 +14,7 @@ pub mod environment;
 pub mod failpoint;
 pub mod formation;
 pub mod inquiry;
+pub mod moment;
 pub mod node;
 pub mod peer;
 pub mod reseed;

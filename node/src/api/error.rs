@@ -1,12 +1,15 @@
 //! The one mapping from what went wrong inside to what a client is told.
 
-use crate::shard::{look_back::Unseen, proposer::Failure};
+use crate::{
+    moment::writable,
+    shard::{look_back::Unseen, proposer::Failure},
+};
 use earmark_client::wire::v1;
 use earmark_ledger::{
     outcome::{LimitKind, Missing, Refusal, ReservationState},
     types::TimeMs,
 };
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// When a busy shard should be asked again.
 const OVERLOADED_HINT_MS: u32 = 50;
@@ -17,15 +20,12 @@ const ELECTION_HINT_MS: u32 = 100;
 /// When a contended line should be asked again.
 const CONTENDED_HINT_MS: u32 = 20;
 
-/// The last moment that RFC 3339 can write, and so humantime: the end of the year 9999.
-const LAST_MOMENT: TimeMs = TimeMs(253_402_300_799_999);
-
 /// A moment as people read it.
 fn moment(time: TimeMs) -> String {
-    if time > LAST_MOMENT {
-        return format!("{} ms after 1970", time.0);
+    match writable(time) {
+        Some(moment) => humantime::format_rfc3339_millis(moment).to_string(),
+        None => format!("{} ms after 1970", time.0),
     }
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.0)).to_string()
 }
 
 /// A code with a text, and nothing more to say.
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn every_moment_can_be_told() {
         assert_eq!(moment(TimeMs(1_795_862_850_080)), "2026-11-28T10:47:30.080Z");
-        assert_eq!(moment(LAST_MOMENT), "9999-12-31T23:59:59.999Z");
+        assert_eq!(moment(TimeMs(253_402_300_799_999)), "9999-12-31T23:59:59.999Z");
         assert_eq!(moment(TimeMs(u64::MAX)), "18446744073709551615 ms after 1970");
     }
 }

@@ -12,15 +12,15 @@ use earmark_client::{
     Change, Extent, Level, LineGot, LineInfo, Pool, PoolKind, Position, Reservation, ReservationInfo, ReservationRead,
     ReservationState, Stock, StockChange, TimeMs, outcomes,
 };
+use earmark_node::moment::writable;
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A moment as people read it, in UTC.
 pub(super) fn time_text(time: TimeMs) -> String {
-    match SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(time.0)) {
-        // humantime can't write what lies beyond the year 9999.
-        Some(moment) if time.0 < 253_402_300_800_000 => humantime::format_rfc3339_seconds(moment).to_string(),
-        _ => "never".to_owned(),
+    match writable(time) {
+        Some(moment) => humantime::format_rfc3339_seconds(moment).to_string(),
+        None => "never".to_owned(),
     }
 }
 
