@@ -96,12 +96,15 @@ pub async fn execute_for_peer(router: &Router, operation: v1::Operation, shard: 
     answer(router, operation, Hop::Forwarded, Some(shard)).await
 }
 
+/// A read under way.
+type Read<'a> = Pin<Box<dyn Future<Output = Result<Answered, v1::Error>> + Send + 'a>>;
+
 /// An operation under way. Thousands of them are at once, nearly all of them commands: so they are small, and what a read
 /// needs lies apart.
 enum Started<'a> {
     Over(v1::Error),
     Command(Prepared),
-    Read(Pin<Box<dyn Future<Output = Result<Answered, v1::Error>> + Send + 'a>>),
+    Read(Read<'a>),
 }
 
 fn answer(
@@ -111,11 +114,11 @@ fn answer(
     only: Option<ShardId>,
 ) -> impl Future<Output = v1::OperationResult> + Send + '_ {
     let started = match operation.body {
-        Some(command) if is_command(&command) => match prepare(router, command, hop) {
-            Ok(prepared) => Started::Command(prepared),
-            Err(error) => Started::Over(error),
-        },
-        read => Started::Read(Box::pin(look(router, read, hop, only))),
+        Some(asked) => start(router, asked, hop, only),
+        None => Started::Over(error::invalid(vec![v1::FieldViolation {
+            field: "operation".to_owned(),
+            description: "is empty, or of a kind this node does not know".to_owned(),
+        }])),
     };
     async move {
         let told = match started {
@@ -127,53 +130,34 @@ fn answer(
     }
 }
 
-fn is_command(asked: &Asked) -> bool {
-    !matches!(
-        asked,
-        Asked::GetStock(_)
-            | Asked::GetReservation(_)
-            | Asked::GetSkuSettings(_)
-            | Asked::ListShortages(_)
-            | Asked::ListInTransit(_)
-            | Asked::ListReservations(_)
-            | Asked::ListExpiring(_)
-            | Asked::DryRun(_)
-    )
-}
-
-/// Answers a read.
-async fn look(
-    router: &Router,
-    operation: Option<Asked>,
-    hop: Hop,
-    only: Option<ShardId>,
-) -> Result<Answered, v1::Error> {
-    match operation {
-        Some(Asked::GetStock(request)) => read::stock(router, request, hop).await.map(Answered::GetStock),
-        Some(Asked::GetReservation(request)) => {
-            read::reservation(router, request, hop).await.map(Answered::GetReservation)
+fn start(router: &Router, asked: Asked, hop: Hop, only: Option<ShardId>) -> Started<'_> {
+    Started::Read(match asked {
+        Asked::GetStock(request) => {
+            Box::pin(async move { read::stock(router, request, hop).await.map(Answered::GetStock) })
         }
-        Some(Asked::GetSkuSettings(request)) => {
+        Asked::GetReservation(request) => {
+            Box::pin(async move { read::reservation(router, request, hop).await.map(Answered::GetReservation) })
+        }
+        Asked::GetSkuSettings(request) => Box::pin(async move {
             read::settings(router, request, hop).await.map(|told| Answered::GetSkuSettings(Box::new(told)))
+        }),
+        Asked::ListInTransit(request) => {
+            Box::pin(async move { read::in_transit(router, request, hop).await.map(Answered::ListInTransit) })
         }
-        Some(Asked::ListInTransit(request)) => {
-            read::in_transit(router, request, hop).await.map(Answered::ListInTransit)
+        Asked::ListShortages(request) => {
+            Box::pin(async move { gather::shortages(router, request, only).await.map(Answered::ListShortages) })
         }
-        Some(Asked::ListShortages(request)) => {
-            gather::shortages(router, request, only).await.map(Answered::ListShortages)
+        Asked::ListReservations(request) => {
+            Box::pin(async move { gather::reservations(router, request, only).await.map(Answered::ListReservations) })
         }
-        Some(Asked::ListReservations(request)) => {
-            gather::reservations(router, request, only).await.map(Answered::ListReservations)
+        Asked::ListExpiring(request) => {
+            Box::pin(async move { gather::expiring(router, request, only).await.map(Answered::ListExpiring) })
         }
-        Some(Asked::ListExpiring(request)) => gather::expiring(router, request, only).await.map(Answered::ListExpiring),
-        Some(Asked::DryRun(request)) => {
+        Asked::DryRun(request) => Box::pin(async move {
             dry_run::dry_run(router, *request, only).await.map(|told| Answered::DryRun(Box::new(told)))
-        }
-        Some(_) | None => Err(error::invalid(vec![v1::FieldViolation {
-            field: "operation".to_owned(),
-            description: "is empty, or of a kind this node does not know".to_owned(),
-        }])),
-    }
+        }),
+        command => return prepare(router, command, hop).map_or_else(Started::Over, Started::Command),
+    })
 }
 
 /// A command that can be decided.
