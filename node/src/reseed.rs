@@ -14,15 +14,18 @@ use crate::{
 use earmark_client::wire::v1;
 use earmark_ledger::types::ShardId;
 use prost::Message;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 /// How long a node may take to set its store aside and open an empty one.
 const PREPARE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to look for a shard's leader.
-const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to look for a shard's leader, to go on after steps that failed, and to let another attempt get on.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks or tries.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The last step.
 const DONE: &str = "done";
@@ -176,6 +179,29 @@ pub async fn run(own: Arc<Node>, node: u32, progress: mpsc::Sender<Result<v1::Re
     }
 }
 
+/// What tells whoever asked how far a shard is.
+struct Tell<'a> {
+    progress: &'a mpsc::Sender<Result<v1::ReseedProgress, Status>>,
+    shard: ShardId,
+    /// Shards before it, and all of them.
+    done: u32,
+    total: u32,
+}
+
+impl Tell<'_> {
+    async fn step(&self, step: &str, incarnation: u32) {
+        let message = v1::ReseedProgress {
+            shard: self.shard.0,
+            shards_done: self.done + u32::from(step == DONE),
+            shards_total: self.total,
+            incarnation,
+            step: step.to_owned(),
+        };
+        // A caller that hung up does not stop the act.
+        let _ = self.progress.send(Ok(message)).await;
+    }
+}
+
 async fn conduct(
     own: &Arc<Node>,
     node: u32,
@@ -192,58 +218,78 @@ async fn conduct(
         if named.is_empty() { needing(own, &formation, node).await? } else { named.into_iter().map(ShardId).collect() };
     let total = u32::try_from(shards.len()).unwrap_or(u32::MAX);
     for (done, shard) in (0..).zip(shards) {
-        let tell = |step: wire::ReplaceReplicaProgress| v1::ReseedProgress {
-            shard: shard.0,
-            shards_done: done + u32::from(step.step == DONE),
-            shards_total: total,
-            incarnation: step.incarnation,
-            step: step.step,
-        };
+        let tell = Tell { progress, shard, done, total };
         // A leader may fall, or have been elected a moment ago and not be ready: the next one goes on where it stopped.
-        let mut deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
-        loop {
-            let mut steps = ask_leader(own, shard, node).await?;
-            let mut finished = false;
-            let broken = loop {
-                match steps.message().await {
-                    Ok(Some(step)) => {
-                        deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
-                        finished = step.step == DONE;
-                        // A caller that hung up does not stop the act.
-                        let _ = progress.send(Ok(tell(step))).await;
-                    }
-                    Ok(None) => break None,
-                    Err(status) => break Some(status),
-                }
-            };
-            match broken {
-                None if finished => break,
-                None => return Err(Status::aborted(format!("shard {shard}: a later attempt took over"))),
-                Some(status) if tokio::time::Instant::now() >= deadline => return Err(status),
-                Some(status) => {
+        let mut deadline = tokio::time::Instant::now() + PATIENCE;
+        let incarnation = loop {
+            match attempt(own, node, shard, &mut deadline, &tell).await {
+                Ok(Some(incarnation)) => break incarnation,
+                Ok(None) => {}
+                Err(status) if tokio::time::Instant::now() >= deadline => return Err(status),
+                Err(status) => {
                     tracing::info!(%shard, node, %status, "a replica was not replaced yet");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
-        }
+        };
+        tell.step(DONE, incarnation).await;
     }
     Ok(())
 }
 
+/// Has the shard's leader replace the node's replica, unless it was. Gives the incarnation that has a vote now, or none
+/// if another attempt was in the way and did not get there either.
+async fn attempt(
+    own: &Arc<Node>,
+    node: u32,
+    shard: ShardId,
+    deadline: &mut tokio::time::Instant,
+    tell: &Tell<'_>,
+) -> Result<Option<u32>, Status> {
+    if let Some(incarnation) = with_vote(own, node).await?.remove(&shard) {
+        return Ok(Some(incarnation));
+    }
+    let mut steps = ask_leader(own, shard, node).await?;
+    let mut finished = false;
+    while let Some(step) = steps.message().await? {
+        *deadline = tokio::time::Instant::now() + PATIENCE;
+        finished = step.step == DONE;
+        if !finished {
+            tell.step(&step.step, step.incarnation).await;
+        }
+    }
+    // A later attempt takes the place of an earlier one in the leader. Two that both insisted would end each other for
+    // ever; so who was ended waits for the other, and tries again only if that one does not get on.
+    if !finished {
+        tell.step("waiting", 0).await;
+    }
+    let seen = async {
+        loop {
+            if let Some(incarnation) = with_vote(own, node).await.ok().and_then(|mut open| open.remove(&shard)) {
+                return incarnation;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    Ok(tokio::time::timeout(PATIENCE, seen).await.ok())
+}
+
 /// Shards the node has no open replica of, or one without a vote.
 async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Result<Vec<ShardId>, Status> {
+    let open = with_vote(own, node).await?;
+    Ok(formation.shards().filter(|shard| !open.contains_key(shard)).collect())
+}
+
+/// Incarnation of each replica of the node that is open and has a vote.
+async fn with_vote(own: &Arc<Node>, node: u32) -> Result<BTreeMap<ShardId, u32>, Status> {
     let status = crate::api::status::of_peer(own, node).await;
     // What a node does not say must not be taken for "nothing": its good replicas would be wiped.
     if status.health() == v1::NodeHealth::Unreachable {
         return Err(Status::unavailable(format!("node {node} does not say what it has: {}", status.detail)));
     }
-    let open: Vec<u32> = status
-        .replicas
-        .into_iter()
-        .filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()))
-        .map(|replica| replica.shard)
-        .collect();
-    Ok(formation.shards().filter(|shard| !open.contains(&shard.0)).collect())
+    let open = status.replicas.into_iter();
+    let open = open.filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()));
+    Ok(open.map(|replica| (ShardId(replica.shard), replica.incarnation)).collect())
 }
 
 async fn ask_leader(
@@ -251,7 +297,7 @@ async fn ask_leader(
     shard: ShardId,
     node: u32,
 ) -> Result<tonic::Streaming<wire::ReplaceReplicaProgress>, Status> {
-    let deadline = tokio::time::Instant::now() + LEADER_PATIENCE;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let leader = own.replica(shard).and_then(|replica| replica.standing().leader);
         if let Some(leader) = leader
@@ -269,6 +315,6 @@ async fn ask_leader(
         if tokio::time::Instant::now() >= deadline {
             return Err(Status::unavailable(format!("shard {shard} has no leader that answers")));
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
