@@ -40,11 +40,10 @@ async fn run(node: Weak<Node>, peer: u32) {
         {
             let Some(node) = node.upgrade() else { return };
             let request = request(&node);
-            let Some(mut link) = node.links().to(peer) else { return };
+            let Some(pulse) = node.links().pulse(peer) else { return };
             let sent = Instant::now();
             drop(node.clone());
-            if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, link.beacon(request)).await {
-                let reply = reply.into_inner();
+            if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, pulse.beacon(request)).await {
                 node.clocks().sample(peer, reply.wall_ms, sent);
                 node.clocks().note_agreement(peer, reply.clocks_agree);
                 follow(&node, &reply.led, if planted::on(Bug::AgeFromArrival) { Instant::now() } else { sent });
@@ -67,11 +66,22 @@ fn request(node: &Node) -> wire::BeaconRequest {
     }
 }
 
+/// Takes in what `from` tells, and gives the answer.
+pub fn answer(node: &Node, digests: &DigestBook, from: u32, request: &wire::BeaconRequest) -> wire::BeaconReply {
+    remember(node, from, &request.marks);
+    digests.hear(node, from, &request.digests);
+    wire::BeaconReply {
+        wall_ms: node.environment().clock.wall_ms(),
+        clocks_agree: node.clocks().median().is_some(),
+        led: led(node),
+    }
+}
+
 /// By the index of a mark, what each node computed there.
 type Marks = BTreeMap<u64, BTreeMap<u32, Digest>>;
 
 /// How far the shards have come that this node leads.
-pub fn led(node: &Node) -> Vec<wire::Led> {
+fn led(node: &Node) -> Vec<wire::Led> {
     let replicas = node.replicas().into_iter().filter(|replica| !replica.core().is_damaged());
     let led = replicas.filter_map(|replica| {
         let Reached { index, age } = replica.reached()?;
@@ -98,7 +108,7 @@ pub struct DigestBook {
 
 impl DigestBook {
     /// Takes in what `peer` told, and marks this node's replicas that are the odd one out of a majority.
-    pub fn hear(&self, node: &Node, peer: u32, digests: &[wire::ReplicaDigest]) {
+    fn hear(&self, node: &Node, peer: u32, digests: &[wire::ReplicaDigest]) {
         for told in digests {
             let Some(digest) = Digest::from_slice(&told.digest) else { continue };
             let shard = ShardId(told.shard);
@@ -148,7 +158,7 @@ fn judge(replica: &Arc<Replica>, index: u64, told: &BTreeMap<u32, Digest>) {
 }
 
 /// Keeps what a peer has synced.
-pub fn remember(node: &Node, peer: u32, marks: &[Bytes]) {
+fn remember(node: &Node, peer: u32, marks: &[Bytes]) {
     if let Some(store) = node.store() {
         let marks: Vec<_> = marks.iter().filter_map(|frame| convert::mark_from(frame).ok()).collect();
         store.remember_peer(peer, &marks);

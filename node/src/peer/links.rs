@@ -1,6 +1,6 @@
 //! One HTTP/2 connection to each peer, shared by all shards.
 
-use super::wire::peer_client::PeerClient;
+use super::{pulse::Pulse, wire::peer_client::PeerClient};
 use crate::environment::Network;
 use std::{
     collections::BTreeMap,
@@ -61,12 +61,20 @@ pub struct Links {
     network: Arc<dyn Network>,
     endpoints: Arc<BTreeMap<u32, String>>,
     open: Arc<Mutex<BTreeMap<u32, Link>>>,
+    pulses: Arc<Mutex<BTreeMap<u32, Pulse>>>,
 }
 
 impl Links {
     /// Connections of `node` to the peers named, opened when first used.
     pub fn new(node: u32, network: Arc<dyn Network>, endpoints: BTreeMap<u32, String>) -> Self {
-        Self { node, cluster: Arc::default(), network, endpoints: Arc::new(endpoints), open: Arc::default() }
+        Self {
+            node,
+            cluster: Arc::default(),
+            network,
+            endpoints: Arc::new(endpoints),
+            open: Arc::default(),
+            pulses: Arc::default(),
+        }
     }
 
     /// From now on, speak as a member of this cluster.
@@ -110,5 +118,12 @@ impl Links {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         open.insert(node, link.clone());
         Some(link)
+    }
+
+    /// Where `node` is asked what is asked all the time, if it is known.
+    pub fn pulse(&self, node: u32) -> Option<Pulse> {
+        let link = self.to(node)?;
+        let mut pulses = self.pulses.lock().expect("no panic holds it");
+        Some(pulses.entry(node).or_insert_with(|| Pulse::new(link)).clone())
     }
 }

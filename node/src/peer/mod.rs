@@ -1,7 +1,10 @@
-//! What nodes say to each other: the client side (`links`, `raft_network`, `snapshot`) and the server side (`service`).
+//! What nodes say to each other: the client side (`links`, `raft_network`, `pulse`, `snapshot`) and the server side
+//! (`service`, `pulse_service`).
 
 pub mod convert;
 pub mod links;
+pub mod pulse;
+mod pulse_service;
 pub mod raft_network;
 pub mod service;
 pub mod snapshot;

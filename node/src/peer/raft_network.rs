@@ -1,4 +1,5 @@
-//! openraft's network: one append stream per shard and follower, on the connection the node pair shares.
+//! openraft's network: one append stream per shard and follower, on the connection the node pair shares. Heartbeats of
+//! all shards share one stream (`pulse`).
 //!
 //! Two facts shape it. openraft sleeps its back-off while the request stream is polled, so the first request is taken
 //! before the call is made; or an unreachable peer would be called in a hot loop. And a partition can swallow an
@@ -98,7 +99,12 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
             chunk_bytes: self.chunk_bytes,
             offers: self.offers.clone(),
             patience: Patience::new(CALL_MIN),
+            heartbeats: false,
         }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        Peer { heartbeats: true, ..self.new_client(target, node).await }
     }
 }
 
@@ -110,6 +116,8 @@ pub struct Peer {
     chunk_bytes: usize,
     offers: Arc<Offers>,
     patience: Patience,
+    /// It is asked for heartbeats only.
+    heartbeats: bool,
 }
 
 /// Whether the entries of a request follow what it says comes before them.
@@ -131,9 +139,38 @@ fn broken(what: impl std::fmt::Display) -> RPCError<TypeConfig> {
 }
 
 impl Peer {
+    fn node(&self) -> u32 {
+        ReplicaId::from_raft_id(self.target).node
+    }
+
+    fn unknown(&self) -> RPCError<TypeConfig> {
+        unreachable(format!("node {} is not known here", self.node()))
+    }
+
     fn link(&self) -> Result<Link, RPCError<TypeConfig>> {
-        let node = ReplicaId::from_raft_id(self.target).node;
-        self.links.to(node).ok_or_else(|| unreachable(format!("node {node} is not known here")))
+        self.links.to(self.node()).ok_or_else(|| self.unknown())
+    }
+
+    /// Asks on the stream of all heartbeats, one after the other.
+    fn ask_heartbeats<S>(
+        &self,
+        input: S,
+    ) -> Result<
+        impl Stream<Item = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> + use<S>,
+        RPCError<TypeConfig>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>>,
+    {
+        let pulse = self.links.pulse(self.node()).ok_or_else(|| self.unknown())?;
+        let (shard, target) = (self.shard, self.target);
+        Ok(input.then(move |request| {
+            let pulse = pulse.clone();
+            async move {
+                let reply = pulse.heartbeat(append_request(shard, target, &request)).await;
+                append_result(reply.map_err(unreachable)?)
+            }
+        }))
     }
 
     async fn ask(&self, call: wire::VoteRequest, option: &RPCOption) -> Result<wire::VoteReply, RPCError<TypeConfig>> {
@@ -166,6 +203,27 @@ impl Peer {
     }
 }
 
+/// A request to the wire.
+fn append_request(shard: ShardId, target: u64, request: &AppendEntriesRequest<TypeConfig>) -> wire::AppendRequest {
+    wire::AppendRequest {
+        shard: shard.0,
+        target,
+        vote: Some(convert::vote(&request.vote)),
+        previous: request.prev_log_id.as_ref().map(convert::log_id),
+        leader_commit: request.leader_commit.as_ref().map(convert::log_id),
+        entries: request.entries.iter().map(convert::entry_frame).collect(),
+    }
+}
+
+/// An answer from the wire.
+fn append_result(reply: wire::AppendReply) -> Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>> {
+    match reply.result {
+        Some(wire::append_reply::Result::Closed(why)) => Err(unreachable(why)),
+        Some(result) => convert::append_result_from(result).map_err(broken),
+        None => Err(broken("an empty answer")),
+    }
+}
+
 /// What is on its way on one append stream.
 struct Answers {
     replies: tonic::Streaming<wire::AppendReply>,
@@ -190,11 +248,7 @@ impl Answers {
                 Ok(Ok(Some(reply))) => {
                     self.patience.heard();
                     self.received += 1;
-                    Some(match reply.result {
-                        Some(wire::append_reply::Result::Closed(why)) => Err(unreachable(why)),
-                        Some(result) => convert::append_result_from(result).map_err(broken),
-                        None => Err(broken("an empty answer")),
-                    })
+                    Some(append_result(reply))
                 }
             };
         }
@@ -214,6 +268,9 @@ impl NetStreamAppend<TypeConfig> for Peer {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            if self.heartbeats {
+                return Ok(Box::pin(self.ask_heartbeats(input)?) as BoxStream<'s, _>);
+            }
             let Some(first) = input.next().await else {
                 return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
             };
@@ -223,18 +280,11 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let deadline = option.soft_ttl().max(CALL_MIN);
             let sent = Arc::new(AtomicU64::new(0));
             let counter = sent.clone();
-            let (shard, target) = (self.shard.0, self.target);
+            let (shard, target) = (self.shard, self.target);
             let rest = input.take_while(|request| futures::future::ready(is_whole(request)));
             let frames = futures::stream::iter([first]).chain(rest).map(move |request| {
                 counter.fetch_add(1, Ordering::SeqCst);
-                wire::AppendRequest {
-                    shard,
-                    target,
-                    vote: Some(convert::vote(&request.vote)),
-                    previous: request.prev_log_id.as_ref().map(convert::log_id),
-                    leader_commit: request.leader_commit.as_ref().map(convert::log_id),
-                    entries: request.entries.iter().map(convert::entry_frame).collect(),
-                }
+                append_request(shard, target, &request)
             });
             let mut link = self.link()?;
             let replies = tokio::time::timeout(deadline, link.append(frames))

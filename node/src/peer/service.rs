@@ -3,7 +3,7 @@
 use super::{
     convert,
     links::{CLUSTER, FROM, MESSAGE_BYTES_MAX, TO, cluster_text},
-    snapshot,
+    pulse_service, snapshot,
     wire::{
         self,
         peer_server::{self, PeerServer},
@@ -49,7 +49,7 @@ const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Service {
     node: Arc<Node>,
     router: Router,
-    digests: beacon::DigestBook,
+    digests: Arc<beacon::DigestBook>,
     /// What replaces a replica of each shard that is led here. A later attempt ends an earlier one, which may wait for a
     /// replica that never comes.
     replacing: tokio::sync::Mutex<BTreeMap<u32, tokio::task::JoinHandle<()>>>,
@@ -58,7 +58,7 @@ pub struct Service {
 impl Service {
     /// The gRPC service.
     pub fn server(node: Arc<Node>, router: Router) -> PeerServer<Self> {
-        PeerServer::new(Self { node, router, digests: beacon::DigestBook::default(), replacing: Default::default() })
+        PeerServer::new(Self { node, router, digests: Arc::default(), replacing: Default::default() })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -111,12 +111,18 @@ fn text<'a, T>(request: &'a Request<T>, key: &str) -> &'a str {
     request.metadata().get(key).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
+/// The answer to an append when there is no replica to take it.
+pub(super) fn closed(node: &Node, shard: u32) -> wire::AppendReply {
+    let why = format!("shard {shard} is not open on node {}", node.config().node);
+    wire::AppendReply { result: Some(wire::append_reply::Result::Closed(why)) }
+}
+
 fn fatal(error: impl std::fmt::Display) -> Status {
     Status::unavailable(error.to_string())
 }
 
 /// What the leader sent, as openraft takes it.
-fn append_request(request: wire::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+pub(super) fn append_request(request: wire::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
     let entries: Result<Vec<Entry>, _> =
         request.entries.iter().map(|frame| decode_entry(frame, "an entry from a peer")).collect();
     Ok(AppendEntriesRequest {
@@ -142,6 +148,7 @@ fn requests(
 #[tonic::async_trait]
 impl peer_server::Peer for Service {
     type AppendStream = BoxStream<'static, Result<wire::AppendReply, Status>>;
+    type PulseStream = ReceiverStream<Result<wire::PulseReply, Status>>;
     type ReplaceReplicaStream = ReceiverStream<Result<wire::ReplaceReplicaProgress, Status>>;
 
     async fn append(
@@ -157,9 +164,7 @@ impl peer_server::Peer for Service {
             let Ok(Some(first)) = frames.message().await else { return };
             let replica = node.replica(ShardId(first.shard)).filter(|replica| replica.id().raft_id() == first.target);
             let Some(replica) = replica else {
-                let why = format!("shard {} is not open on node {}", first.shard, node.config().node);
-                let result = Some(wire::append_reply::Result::Closed(why));
-                let _ = answers.send(Ok(wire::AppendReply { result })).await;
+                let _ = answers.send(Ok(closed(&node, first.shard))).await;
                 return;
             };
             let mut results = Box::pin(replica.raft().stream_append(requests(first, frames)));
@@ -245,16 +250,14 @@ impl peer_server::Peer for Service {
         Ok(Response::new(wire::SnapshotReply { vote: Some(convert::vote(&answer.vote)) }))
     }
 
-    async fn beacon(&self, request: Request<wire::BeaconRequest>) -> Result<Response<wire::BeaconReply>, Status> {
+    async fn pulse(
+        &self,
+        request: Request<Streaming<wire::PulseRequest>>,
+    ) -> Result<Response<Self::PulseStream>, Status> {
         let from = self.introduced(&request)?;
-        let request = request.into_inner();
-        beacon::remember(&self.node, from, &request.marks);
-        self.digests.hear(&self.node, from, &request.digests);
-        Ok(Response::new(wire::BeaconReply {
-            wall_ms: self.node.environment().clock.wall_ms(),
-            clocks_agree: self.node.clocks().median().is_some(),
-            led: beacon::led(&self.node),
-        }))
+        let (answers, queue) = tokio::sync::mpsc::channel(ANSWERS_AHEAD);
+        tokio::spawn(pulse_service::run(self.node.clone(), self.digests.clone(), from, request.into_inner(), answers));
+        Ok(Response::new(ReceiverStream::new(queue)))
     }
 
     async fn forward(&self, request: Request<wire::ForwardRequest>) -> Result<Response<wire::ForwardReply>, Status> {

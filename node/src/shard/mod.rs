@@ -126,6 +126,8 @@ fn raft_config(config: &Config) -> openraft::Config {
     openraft::Config {
         cluster_name: "earmark".to_owned(),
         heartbeat_interval: millis(config.raft.heartbeat),
+        // A follower that took entries a moment ago needs none.
+        heartbeat_min_interval: Some(millis(config.raft.heartbeat) / 2),
         election_timeout_min: millis(config.raft.election_min),
         election_timeout_max: millis(config.raft.election_max),
         // A snapshot streams for as long as it takes; its parts have deadlines of their own.
@@ -148,20 +150,13 @@ fn raft_config(config: &Config) -> openraft::Config {
 /// Marks the replica as damaged if its Raft ends by itself. Nobody else would: openraft's numbers stay as they were.
 async fn notice_end(raft: Raft, core: Arc<Core>) {
     use openraft::{async_runtime::watch::WatchReceiver, errors::Fatal};
-    let mut metrics = raft.metrics();
-    loop {
-        let running = metrics.borrow_watched().running_state.clone();
-        let ended = match running {
-            Err(fatal) => Some(fatal),
-            Ok(()) if metrics.changed().await.is_err() => raft.is_initialized().await.err(),
-            Ok(()) => continue,
-        };
-        match ended {
-            Some(Fatal::Stopped) => {}
-            Some(fatal) => core.mark_damaged(&format!("Raft ended: {fatal}")),
-            None => core.mark_damaged("Raft ended"),
-        }
-        return;
+    // Of all that openraft tells this changes least: who waits for the full metrics is woken by every entry.
+    let mut metrics = raft.server_metrics();
+    while metrics.changed().await.is_ok() {}
+    match raft.is_initialized().await.err() {
+        Some(Fatal::Stopped) => {}
+        Some(fatal) => core.mark_damaged(&format!("Raft ended: {fatal}")),
+        None => core.mark_damaged("Raft ended"),
     }
 }
 

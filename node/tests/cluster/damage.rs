@@ -5,7 +5,7 @@ use earmark_client::wire::v1;
 use earmark_ledger::types::ShardId;
 use earmark_node::{
     Running, api,
-    peer::wire::{BeaconRequest, ReplicaDigest, peer_client::PeerClient},
+    peer::wire::{BeaconRequest, PulseRequest, ReplicaDigest, peer_client::PeerClient, pulse_request::Question},
     reseed,
 };
 use std::sync::Arc;
@@ -25,7 +25,10 @@ async fn tell_otherwise(target: &Running) {
         for from in (1..=3).filter(|from| *from != ODD) {
             let digest = ReplicaDigest { shard: SHARD.0, index, digest: vec![7; 16].into() };
             let beacon = BeaconRequest { digests: vec![digest], ..Default::default() };
-            peer.beacon(introduced(beacon, target, from)).await.expect("heard");
+            let question = PulseRequest { number: 1, question: Some(Question::Beacon(beacon)) };
+            let questions = futures::stream::iter([question]);
+            let mut heard = peer.pulse(introduced(questions, target, from)).await.expect("heard").into_inner();
+            heard.message().await.expect("answered").expect("an answer");
         }
     }
 }
