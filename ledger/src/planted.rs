@@ -55,11 +55,12 @@ bugs! {
     // Leading, voting, reading.
     NoPreVote "no-pre-vote" "liveness" "A replica that is cut off stands for election again and again, and raises its term."
     VoterForgetsLease "voter-forgets-lease" "P3" "With leases on, a restarted voter votes at once."
-    LeaseWithoutMargin "lease-without-margin" "P3" "The lease lasts until others may stand for election, not until they may be helped."
+    LeaseWithoutMargin "lease-without-margin" "P3" "The lease lasts longer than others wait before they help to elect."
     ReadWithoutBarrier "read-without-barrier" "P3" "A linearizable read is answered by whoever believes it leads."
     ReadFromFollower "read-from-follower" "P3" "A linearizable read is answered by a follower."
     RefusalWithoutBarrier "refusal-without-barrier" "P3" "A fresh reserve is refused off the applied state before leadership is confirmed."
     RefusalBeforeApplied "refusal-before-applied" "P3" "A read index counts before it is applied."
+    NewsUnanswered "news-unanswered" "P3" "News of commits is sent before the answer to the entries before it came, which openraft then takes as heard when the news was sent."
     AgeFromArrival "age-from-arrival" "P3" "The age of a bounded read counts from when an answer came in, not from when it was asked for."
     // Time.
     StampOwnClock "expiry-by-own-clock" "P7" "Entries carry the leader's own clock, so holds end by it."

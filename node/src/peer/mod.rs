@@ -1,4 +1,4 @@
-//! What nodes say to each other: the client side (`links`, `raft_network`, `pulse`, `snapshot`) and the server side
+//! What nodes say to each other: the client side (`links`, `raft_network`, `turns`, `pulse`, `snapshot`) and the server side
 //! (`service`, `pulse_service`).
 
 pub mod convert;
@@ -8,6 +8,7 @@ mod pulse_service;
 pub mod raft_network;
 pub mod service;
 pub mod snapshot;
+mod turns;
 
 /// The peer protocol, generated from `proto/earmark/peer/v1/peer.proto`.
 #[allow(missing_docs, unused_qualifications, clippy::all)]

@@ -10,6 +10,7 @@ use super::{
     convert,
     links::{Link, Links},
     snapshot,
+    turns::{self, Turn},
     wire::{self, vote_request::Kind},
 };
 use crate::shard::{
@@ -230,6 +231,8 @@ struct Answers {
     sent: Arc<AtomicU64>,
     received: u64,
     patience: Patience,
+    /// Ends the requests with the answers.
+    _alive: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Answers {
@@ -281,8 +284,12 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let sent = Arc::new(AtomicU64::new(0));
             let counter = sent.clone();
             let (shard, target) = (self.shard, self.target);
+            let turn = Turn::default();
+            let (alive, over) = tokio::sync::oneshot::channel::<()>();
             let rest = input.take_while(|request| futures::future::ready(is_whole(request)));
-            let frames = futures::stream::iter([first]).chain(rest).map(move |request| {
+            // When nobody waits for answers any more, the requests end too. Half asked for the next one they hold a lock of
+            // openraft's, without which no other stream begins, and the connection drops them only when they end.
+            let frames = turns::requests(first, rest, turn.clone()).take_until(over).map(move |request| {
                 counter.fetch_add(1, Ordering::SeqCst);
                 append_request(shard, target, &request)
             });
@@ -292,12 +299,19 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 .map_err(unreachable)?
                 .map_err(unreachable)?
                 .into_inner();
-            let answers = Answers { replies, sent, received: 0, patience: self.patience.clone() };
-            let stream = futures::stream::unfold(Some(answers), |answers| async move {
-                let mut answers = answers?;
-                let answer = answers.next().await?;
-                let goes_on = matches!(answer, Ok(Ok(_)));
-                Some((answer, goes_on.then_some(answers)))
+            let answers = Answers { replies, sent, received: 0, patience: self.patience.clone(), _alive: alive };
+            let stream = futures::stream::unfold(Some(answers), move |answers| {
+                let turn = turn.clone();
+                async move {
+                    let mut answers = answers?;
+                    // Asked for the next, openraft has dealt with the one before.
+                    if answers.received > 0 {
+                        turn.over();
+                    }
+                    let answer = answers.next().await?;
+                    let goes_on = matches!(answer, Ok(Ok(_)));
+                    Some((answer, goes_on.then_some(answers)))
+                }
             });
             Ok(Box::pin(stream) as BoxStream<'s, _>)
         })

@@ -14,6 +14,7 @@ use super::{
 use earmark_ledger::planted::{self, Bug};
 use openraft::{
     ReadPolicy,
+    async_runtime::watch::WatchReceiver,
     errors::{LinearizableReadError, RaftError},
     raft::linearizable_read::LinearizerOption,
 };
@@ -96,6 +97,11 @@ async fn run(
 
 /// Whether the lease lasts, and all that was decided is applied.
 async fn leased(raft: &Raft, lease: Duration) -> bool {
+    if planted::on(Bug::LeaseWithoutMargin) {
+        // openraft grants no lease beyond the longest election timeout.
+        let acked = raft.metrics().borrow_watched().last_quorum_acked;
+        return acked.is_some_and(|acked| openraft::Instant::elapsed(&acked.into_inner()) < lease);
+    }
     let at_once = LinearizerOption::new(Some(lease), false).with_wait_timeout(Duration::ZERO);
     match raft.get_read_linearizer(at_once).await {
         Ok(linearizer) => linearizer.await_ready(raft).await.is_ok(),
