@@ -61,13 +61,19 @@ fn moves(action: &Action) -> bool {
     }
 }
 
+/// Whether a reservation may have its home in another shard than the units that were moved. What moves none of its home's
+/// units stands where the next movement there does.
+fn may_move_elsewhere(told: &Told) -> bool {
+    matches!(told, Told::Reservation(told) if told.lines.len() > 1)
+}
+
 /// Two operations that move units never have the same place.
 fn effects(history: &History) -> Vec<Broken> {
     let mut places = BTreeMap::new();
     let mut broken = Vec::new();
     for (at, operation) in history.operations.iter().enumerate() {
-        let (End::Done { place, .. }, Some(key)) = (&operation.end, key(&operation.action)) else { continue };
-        if !moves(&operation.action) {
+        let (End::Done { place, told, .. }, Some(key)) = (&operation.end, key(&operation.action)) else { continue };
+        if !moves(&operation.action) || may_move_elsewhere(told) {
             continue;
         }
         let (first, other) = *places.entry(*place).or_insert((at, key));
@@ -119,5 +125,19 @@ mod tests {
     fn two_operations_at_one_place_are_found() {
         let other = (0, 1, receive("b", "mug", 1), at(done(Told::Balance(balance("mug", 2, 0))), 5));
         assert!(!check(&history(vec![received(1, 5), other])).broken.is_empty());
+    }
+
+    #[test]
+    fn a_cart_that_moves_nothing_at_home_stands_where_the_next_movement_does() {
+        let ship = |lines: &[(&str, [u64; 4])]| {
+            let action = Action::Ship { id: "cart".to_owned(), operation: "b".to_owned(), parts: Vec::new() };
+            (0, 1, action, at(reservation("committed", lines), 5))
+        };
+        assert!(
+            check(&history(vec![received(1, 5), ship(&[("mug", [1, 0, 1, 0]), ("pot", [1, 0, 1, 0])])]))
+                .broken
+                .is_empty()
+        );
+        assert!(!check(&history(vec![received(1, 5), ship(&[("mug", [1, 0, 1, 0])])])).broken.is_empty());
     }
 }

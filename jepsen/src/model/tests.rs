@@ -129,6 +129,23 @@ fn a_refused_late_commit_is_told_again_under_its_operation() {
 }
 
 #[test]
+fn what_was_not_found_is_told_again_under_its_operation_though_it_is_held_by_then() {
+    let missing = || End::Refused { code: "NOT_FOUND".to_owned(), logged: true, short: vec![], state: None };
+    let cancel =
+        |operation: &str| Action::Cancel { id: "a".to_owned(), operation: operation.to_owned(), parts: vec![] };
+    let again = |operation: &str| {
+        explained(vec![
+            stocked(3),
+            (5, 6, cancel("x"), missing()),
+            held_until(7, "a", 2, 900_000),
+            (9, 10, cancel(operation), missing()),
+        ])
+    };
+    assert!(again("x"));
+    assert!(!again("y"), "it is there");
+}
+
+#[test]
 fn best_effort_takes_what_is_there_and_no_less_than_its_minimum() {
     let told = |minimum: u64, got: u64| {
         let action = Action::Reserve {

@@ -4,7 +4,7 @@ use super::part;
 use crate::model::{
     Step,
     act::{Judged, Parts},
-    shelf::{Id, Shelf, Units},
+    shelf::{Shelf, Units},
 };
 
 impl Shelf {
@@ -46,8 +46,8 @@ impl Shelf {
         apply: impl Fn(&mut Units) -> Option<()>,
     ) -> bool {
         match end {
-            Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::Over => return self.stands(operation, self.is_over(id)),
+            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
@@ -78,11 +78,9 @@ impl Shelf {
         let wanted = self.wanted_again(id, parts);
         match end {
             Judged::Over => {
-                let right = self.is_over(id) && self.cannot_be_had(id, &wanted);
-                // Under the same operation it is told again, though the units may be there by then.
-                return operation.map_or(right, |operation| self.refuses(Id::Operation(operation), true, |_| right));
+                return self.stands(operation, self.is_over(id) && self.cannot_be_had(id, &wanted));
             }
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
@@ -136,8 +134,8 @@ impl Shelf {
 
     pub(super) fn extend(&mut self, id: u32, operation: Option<u32>, ttl_ms: u64, step: &Step) -> bool {
         match &step.end {
-            Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::Over => return self.stands(operation, self.is_over(id)),
+            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Unknown => {}
             _ => return true,
         }
@@ -160,8 +158,8 @@ impl Shelf {
 
     pub(super) fn mark_paying(&mut self, id: u32, operation: u32, grace_ms: u64, end: &Judged) -> bool {
         match end {
-            Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::Over => return self.stands(Some(operation), self.is_over(id)),
+            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Unknown | Judged::Done => {}
             _ => return true,
         }

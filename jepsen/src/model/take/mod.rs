@@ -86,6 +86,12 @@ impl Shelf {
         right
     }
 
+    /// A refusal for what has become of a reservation. Under the same operation it is told again for a while, though the
+    /// reservation may have been held meanwhile, or its units may be there again.
+    fn stands(&mut self, operation: Option<u32>, is_so: bool) -> bool {
+        operation.map_or(is_so, |operation| self.refuses(Id::Operation(operation), true, |_| is_so))
+    }
+
     /// Whether one of these pools has fewer units for a shopper than asked for.
     fn is_short(&self, skus: &[u16], asked: &Parts) -> bool {
         skus.iter().any(|sku| part(asked, *sku) + self.late(*sku) > self.sellable(*sku))

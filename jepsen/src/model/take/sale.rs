@@ -9,7 +9,7 @@ use crate::model::{
 impl Shelf {
     pub(super) fn after(&mut self, id: u32, operation: u32, parts: Option<&Parts>, what: After, end: &Judged) -> bool {
         match end {
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }

@@ -73,8 +73,8 @@ impl Shelf {
 
     pub(super) fn replace(&mut self, id: u32, operation: u32, (lines, whole): (&Parts, bool), end: &Judged) -> bool {
         match end {
-            Judged::Over => return self.is_over(id),
-            Judged::NotHeld => return !self.holds.contains(id),
+            Judged::Over => return self.stands(Some(operation), self.is_over(id)),
+            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
             Judged::Short { skus, logged } => {
                 return self.refuses(Id::Operation(operation), *logged, |state| {
                     let more = state.more(id, lines);
