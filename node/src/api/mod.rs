@@ -299,10 +299,6 @@ fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Res
     Ok(shard)
 }
 
-/// Does many independent operations.
-///
-/// # Errors
-/// INVALID_ARGUMENT if there are too many.
 /// Whether an operation says that it comes for the first time.
 fn is_fresh(operation: &v1::Operation) -> bool {
     matches!(&operation.body, Some(Asked::Reserve(reserve)) if reserve.delivery.as_ref().is_some_and(|delivery| delivery.fresh))
@@ -315,6 +311,10 @@ fn stale(operation: &mut v1::Operation) {
     }
 }
 
+/// Does many independent operations.
+///
+/// # Errors
+/// INVALID_ARGUMENT if there are too many.
 async fn execute_batch(router: &Router, request: v1::BatchRequest) -> Result<v1::BatchResponse, v1::Error> {
     let count = request.operations.len();
     if count > BATCH_MAX {
