@@ -288,7 +288,8 @@ async fn with_vote(own: &Arc<Node>, node: u32) -> Result<BTreeMap<ShardId, u32>,
         return Err(Status::unavailable(format!("node {node} does not say what it has: {}", status.detail)));
     }
     let open = status.replicas.into_iter();
-    let open = open.filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()));
+    let open =
+        open.filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()));
     Ok(open.map(|replica| (ShardId(replica.shard), replica.incarnation)).collect())
 }
 

@@ -17,7 +17,10 @@ use earmark_node::{
     node::Health,
     storage::{Continuity, Disk, Family, Found, Image},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// All replicas of a node have to vote for so long before the next disk may be lost: a vote that was given a moment ago may
 /// not be decided yet.
@@ -37,6 +40,8 @@ pub struct Damage {
     trace: Trace,
     watch: Arc<Watch>,
     healths: BTreeMap<u32, &'static str>,
+    /// Nodes that were found damaged though nothing had damaged them.
+    unhurt: BTreeSet<u32>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -62,6 +67,7 @@ impl Damage {
             trace,
             watch,
             healths: BTreeMap::new(),
+            unhurt: BTreeSet::new(),
             counts: BTreeMap::new(),
         }
     }
@@ -174,6 +180,18 @@ impl Damage {
                 }
             }
             self.judge(now_ms, host, name == "serving");
+            let found = match health {
+                Health::Doubted(reason) => Some(reason),
+                Health::Serving => node.closed().into_values().next(),
+                _ => None,
+            };
+            if let Some(found) = found
+                && !self.hurt.contains_key(&host.number)
+                && self.unhurt.insert(host.number)
+            {
+                let what = format!("n{} finds damage that nothing did to it: {found}", host.number);
+                self.watch.broke("P5", "unhurt", what);
+            }
         }
     }
 

@@ -210,6 +210,7 @@ impl Faults {
             // These are links, or were dealt with.
             Kind::Partition
             | Kind::OneWay
+            | Kind::Unreached
             | Kind::Bridge
             | Kind::Ring
             | Kind::Flapping

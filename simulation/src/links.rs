@@ -99,6 +99,10 @@ impl Links {
                     CLIENTS_ON_BOTH_SIDES => a != stays_with_nodes(second - self.nodes),
                     _ => false,
                 },
+                Kind::Unreached => {
+                    let machine = second.saturating_sub(self.nodes);
+                    a && machine > 0 && (fault.amount == 0 || fault.amount == i64::from(machine))
+                }
                 Kind::Flapping => *apart && between_nodes && a != b,
                 Kind::Bridge => between_nodes && bridge_cuts(&fault.nodes, first, second),
                 Kind::Ring => between_nodes && ring_cuts(&fault.nodes, first, second),

@@ -106,6 +106,8 @@ pub enum Kind {
     Partition,
     /// What the nodes send reaches no other node; what is sent to them does.
     OneWay,
+    /// The machine of clients `amount`, or each if that is 0, does not reach the nodes; everybody else does.
+    Unreached,
     /// The first node reaches everyone, and the rest is split into two halves that do not reach each other.
     Bridge,
     /// Each node reaches only its neighbours in a ring.
@@ -166,9 +168,10 @@ pub const FLIPPED: [&str; 5] = ["state", "log", "journal", "meta", "marks"];
 
 impl Kind {
     /// Every class.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Partition,
         Self::OneWay,
+        Self::Unreached,
         Self::Bridge,
         Self::Ring,
         Self::Flapping,
@@ -202,6 +205,7 @@ impl Kind {
         match self {
             Self::Partition => "partition",
             Self::OneWay => "one-way",
+            Self::Unreached => "unreached",
             Self::Bridge => "bridge",
             Self::Ring => "ring",
             Self::Flapping => "flapping",
@@ -367,6 +371,7 @@ fn draw_amount(kind: Kind, dice: &mut Dice) -> i64 {
     let sign = if dice.percent(50) { 1 } else { -1 };
     match kind {
         Kind::Partition => *dice.pick(&[0, CLIENTS_WITH_THE_OTHERS, CLIENTS_ON_BOTH_SIDES]),
+        Kind::Unreached => *dice.pick(&[0, 1, 2]),
         Kind::Flapping => *dice.pick(&[150, 700, 1_500, 3_000]),
         Kind::Delay => *dice.pick(&[20, 100, 400, 1_500]),
         Kind::PowerLoss => *dice.pick(&[0, 0, 50, 100]),

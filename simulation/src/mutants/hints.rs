@@ -34,6 +34,12 @@ pub enum Hint {
     /// One is cut off with some of the clients, and the rest restart and elect another before it has noticed: a leader without
     /// a majority gives up before those who heard of it stand for election. Many clients want the same few things.
     TwoSellers,
+    /// The same, with a few clients who take their time: a leader that waits for an entry to be decided refuses nobody.
+    LateRefusals,
+    /// What a node and the others tell each other takes its time. Many clients only look.
+    LateBeacons,
+    /// The same, and then nobody hears that node any more, so the others elect another while it still gets old answers.
+    OldAnswers,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
     /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
@@ -51,6 +57,8 @@ pub enum Hint {
     RightClocks,
     /// Messages of all nodes are lost again and again.
     Loss,
+    /// Clients do not reach one of the nodes, so others forward what they want of it, and what they forward is lost.
+    LostForwards,
     /// Clients miss answers again and again, and there is little to be had.
     UnheardOfLittle,
     /// Nodes restart.
@@ -65,7 +73,10 @@ pub fn of(bug: Bug) -> Hint {
         Bug::VoterForgetsLease => Hint::ForgottenLeases,
         Bug::LeaseWithoutMargin => Hint::LongLeases,
         Bug::ReplayUndecided | Bug::TruncateLate | Bug::ReadFromFollower => Hint::CutLeaders,
-        Bug::RefusalWithoutBarrier | Bug::ReadWithoutBarrier => Hint::TwoSellers,
+        Bug::ReadWithoutBarrier => Hint::TwoSellers,
+        Bug::RefusalWithoutBarrier => Hint::LateRefusals,
+        Bug::AgeFromArrival => Hint::LateBeacons,
+        Bug::NewsUnanswered => Hint::OldAnswers,
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
@@ -75,7 +86,8 @@ pub fn of(bug: Bug) -> Hint {
         Bug::NoPreVote => Hint::Alone,
         Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,
         Bug::RefusalNotRemembered => Hint::RightClocks,
-        Bug::LostTryAsRefusal | Bug::LostForwardAsRefusal => Hint::Loss,
+        Bug::LostTryAsRefusal => Hint::Loss,
+        Bug::LostForwardAsRefusal => Hint::LostForwards,
         Bug::DoubtForgotten | Bug::FreshKept => Hint::UnheardOfLittle,
         Bug::OperationNotRemembered | Bug::RetryUnderNewId | Bug::TimeoutAsRefusal => Hint::Loss,
         Bug::ForgetIdsAtRestart | Bug::CheckpointAhead | Bug::CheckpointKeepsDeleted => Hint::Restarts,
@@ -135,7 +147,20 @@ impl Hint {
                 scenario.clocks_ms.truncate(3);
                 (scenario.stock, scenario.carts_percent) = (dice.range(3, 6), 0);
                 (scenario.workers, scenario.readers) = (8, 2);
-                (scenario.timeout_ms, scenario.pause_ms) = (IMPATIENT_MS, [100, 1_000]);
+                (scenario.timeout_ms, scenario.pause_ms) = (IMPATIENT_MS, [20, 400]);
+            }
+            Self::LateRefusals => {
+                Self::TwoSellers.settings(scenario, dice);
+                (scenario.skus, scenario.stock) = (1, dice.range(2, 4));
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (2, 0, [700, 2_500]);
+            }
+            Self::LateBeacons | Self::OldAnswers => {
+                scenario.faults.clear();
+                scenario.node.leases = false;
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, 2, 3);
+                scenario.clocks_ms.truncate(3);
+                (scenario.workers, scenario.readers, scenario.carts_percent) = (4, 6, 0);
+                (scenario.timeout_ms, scenario.pause_ms) = (6_000, [10, 200]);
             }
             Self::Turnover => {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
@@ -172,7 +197,7 @@ impl Hint {
                 (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(2, 4), 0);
                 (scenario.timeout_ms, scenario.pause_ms) = (6_000, [20, 500]);
             }
-            Self::None | Self::Loss | Self::Restarts => {}
+            Self::None | Self::Loss | Self::LostForwards | Self::Restarts => {}
         }
     }
 
@@ -196,7 +221,7 @@ impl Hint {
                 vec![fault(Kind::Election, 0, 200, &[one], 0), fault(Kind::PowerLoss, dice.range(10, 60), 500, &all, 0)]
             }
             // Whoever restarts is cut off before: it would hear of the leader again, and keep calm because of that.
-            Self::ForgottenLeases | Self::TwoSellers => {
+            Self::ForgottenLeases | Self::TwoSellers | Self::LateRefusals => {
                 let elected = dice.range(250, 450);
                 vec![
                     fault(Kind::Partition, 0, 3_500, &[one], CLIENTS_ON_BOTH_SIDES),
@@ -225,6 +250,12 @@ impl Hint {
                     fault(Kind::Crash, killed, 300, &[one], 0),
                 ]
             }
+            Self::LateBeacons => vec![fault(Kind::Delay, 0, 5_000, &[one], *dice.pick(&[700, 1_500, 2_500]))],
+            Self::OldAnswers => vec![
+                fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[1_500, 2_500, 4_000])),
+                fault(Kind::OneWay, dice.range(20, 400), 4_000, &[one], 0),
+                fault(Kind::Vanish, 100, 1_500, &[2], 0),
+            ],
             Self::Turnover => vec![
                 fault(Kind::SlowDisk, 0, 3_000, &others, 200),
                 fault(Kind::Transfer, 600, 200, &all, 0),
@@ -255,6 +286,11 @@ impl Hint {
             Self::Loss => vec![
                 fault(Kind::Loss, 0, 4_000, &all, 0),
                 fault(Kind::Partition, 1_000, 2_500, &[one], i64::from(dice.percent(50))),
+            ],
+            Self::LostForwards => vec![
+                fault(Kind::Unreached, 0, 4_500, &[one], 0),
+                fault(Kind::Loss, 300, 4_000, &[one], 0),
+                fault(Kind::Transfer, 2_000, 200, &others, 0),
             ],
             Self::UnheardOfLittle => vec![fault(Kind::Unheard, 0, 4_500, &[1, 2], 30)],
             Self::Restarts => {
