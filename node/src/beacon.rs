@@ -37,17 +37,17 @@ pub fn start(node: &Arc<Node>) {
 
 async fn run(node: Weak<Node>, peer: u32) {
     loop {
-        {
+        let asked = {
             let Some(node) = node.upgrade() else { return };
-            let request = request(&node);
-            let Some(pulse) = node.links().pulse(peer) else { return };
-            let sent = Instant::now();
-            drop(node.clone());
-            if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, pulse.beacon(request)).await {
-                node.clocks().sample(peer, reply.wall_ms, sent);
-                node.clocks().note_agreement(peer, reply.clocks_agree);
-                follow(&node, &reply.led, if planted::on(Bug::AgeFromArrival) { Instant::now() } else { sent });
-            }
+            node.links().pulse(peer).map(|pulse| (pulse, request(&node)))
+        };
+        let Some((pulse, request)) = asked else { return };
+        let sent = Instant::now();
+        if let Ok(Ok(reply)) = tokio::time::timeout(PATIENCE, pulse.beacon(request)).await {
+            let Some(node) = node.upgrade() else { return };
+            node.clocks().sample(peer, reply.wall_ms, sent);
+            node.clocks().note_agreement(peer, reply.clocks_agree);
+            follow(&node, &reply.led, if planted::on(Bug::AgeFromArrival) { Instant::now() } else { sent });
         }
         tokio::time::sleep(EVERY).await;
     }

@@ -102,6 +102,7 @@ impl Running {
         let handed = self.node.hand_over(tokio::time::Instant::now() + HANDOVER).await;
         tracing::info!(handed, "shards were handed over");
         self.node.close_replicas().await;
+        self.node.end_lasting();
         self.stop.send_replace(true);
         for server in self.servers {
             let handle = server.abort_handle();

@@ -68,6 +68,8 @@ pub struct Node {
     health: watch::Sender<Health>,
     /// One forming or re-seeding at a time.
     changing: tokio::sync::Mutex<()>,
+    /// True once it stops.
+    stopping: watch::Sender<bool>,
     started: Instant,
 }
 
@@ -86,6 +88,7 @@ impl Node {
             closed: Mutex::default(),
             health: watch::channel(Health::Starting).0,
             changing: tokio::sync::Mutex::default(),
+            stopping: watch::channel(false).0,
             started: Instant::now(),
             config,
             environment,
@@ -110,6 +113,16 @@ impl Node {
     /// What it knows of its peers' clocks.
     pub fn clocks(&self) -> &Arc<Clocks> {
         &self.clocks
+    }
+
+    /// Ends what it has with its peers for as long as both live.
+    pub fn end_lasting(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether it stops, as that changes.
+    pub fn watch_stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// When it was started.

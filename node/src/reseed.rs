@@ -14,7 +14,7 @@ use crate::{
 use earmark_client::wire::v1;
 use earmark_ledger::types::ShardId;
 use prost::Message;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks or tries.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a replica is replaced that does not get as far as a vote.
+const TRIES: u32 = 3;
 
 /// The last step.
 const DONE: &str = "done";
@@ -221,10 +224,16 @@ async fn conduct(
         let tell = Tell { progress, shard, done, total };
         // A leader may fall, or have been elected a moment ago and not be ready: the next one goes on where it stopped.
         let mut deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut fruitless = 0;
         let incarnation = loop {
             match attempt(own, node, shard, &mut deadline, &tell).await {
                 Ok(Some(incarnation)) => break incarnation,
-                Ok(None) => {}
+                Ok(None) if fruitless < TRIES => fruitless += 1,
+                Ok(None) => {
+                    let what =
+                        format!("shard {shard}: node {node} has no vote in it after {TRIES} tries; see its status");
+                    return Err(Status::unavailable(what));
+                }
                 Err(status) if tokio::time::Instant::now() >= deadline => return Err(status),
                 Err(status) => {
                     tracing::info!(%shard, node, %status, "a replica was not replaced yet");
@@ -246,7 +255,7 @@ async fn attempt(
     deadline: &mut tokio::time::Instant,
     tell: &Tell<'_>,
 ) -> Result<Option<u32>, Status> {
-    if let Some(incarnation) = with_vote(own, node).await?.remove(&shard) {
+    if let Some(incarnation) = has_vote(&replicas(own, node).await?, shard) {
         return Ok(Some(incarnation));
     }
     let mut steps = ask_leader(own, shard, node).await?;
@@ -263,34 +272,44 @@ async fn attempt(
     if !finished {
         tell.step("waiting", 0).await;
     }
-    let seen = async {
-        loop {
-            if let Some(incarnation) = with_vote(own, node).await.ok().and_then(|mut open| open.remove(&shard)) {
-                return incarnation;
+    // As long as the replica gets on, somebody brings it back.
+    let (mut reached, mut since) = (None, tokio::time::Instant::now());
+    while since.elapsed() < PATIENCE {
+        if let Ok(replicas) = replicas(own, node).await {
+            if let Some(incarnation) = has_vote(&replicas, shard) {
+                return Ok(Some(incarnation));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            let found = replicas.iter().find(|replica| replica.shard == shard.0);
+            let now = found.map(|replica| (replica.incarnation, replica.applied_index, replica.last_index));
+            if now != reached {
+                (reached, since) = (now, tokio::time::Instant::now());
+            }
         }
-    };
-    Ok(tokio::time::timeout(PATIENCE, seen).await.ok())
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(None)
 }
 
 /// Shards the node has no open replica of, or one without a vote.
 async fn needing(own: &Arc<Node>, formation: &Formation, node: u32) -> Result<Vec<ShardId>, Status> {
-    let open = with_vote(own, node).await?;
-    Ok(formation.shards().filter(|shard| !open.contains_key(shard)).collect())
+    let replicas = replicas(own, node).await?;
+    Ok(formation.shards().filter(|shard| has_vote(&replicas, *shard).is_none()).collect())
 }
 
-/// Incarnation of each replica of the node that is open and has a vote.
-async fn with_vote(own: &Arc<Node>, node: u32) -> Result<BTreeMap<ShardId, u32>, Status> {
+/// What the node says of its replicas.
+async fn replicas(own: &Arc<Node>, node: u32) -> Result<Vec<v1::ReplicaStatus>, Status> {
     let status = crate::api::status::of_peer(own, node).await;
     // What a node does not say must not be taken for "nothing": its good replicas would be wiped.
     if status.health() == v1::NodeHealth::Unreachable {
         return Err(Status::unavailable(format!("node {node} does not say what it has: {}", status.detail)));
     }
-    let open = status.replicas.into_iter();
-    let open =
-        open.filter(|replica| replica.damage.is_empty() && !["none", "learner"].contains(&replica.role.as_str()));
-    Ok(open.map(|replica| (ShardId(replica.shard), replica.incarnation)).collect())
+    Ok(status.replicas)
+}
+
+/// The incarnation of a shard's replica, if that is open and has a vote.
+fn has_vote(replicas: &[v1::ReplicaStatus], shard: ShardId) -> Option<u32> {
+    let open = replicas.iter().find(|replica| replica.shard == shard.0 && replica.damage.is_empty())?;
+    (!["none", "learner"].contains(&open.role.as_str())).then_some(open.incarnation)
 }
 
 async fn ask_leader(

@@ -88,7 +88,10 @@ impl Pulse {
 
     async fn ask(&self, question: Question) -> Result<pulse_reply::Answer, Silence> {
         let (answer, heard) = oneshot::channel();
-        self.queue.try_send(Asked { question, answer }).map_err(|_| Silence::Full)?;
+        self.queue.try_send(Asked { question, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Silence::Full,
+            mpsc::error::TrySendError::Closed(_) => Silence::Broken,
+        })?;
         heard.await.map_err(|_| Silence::Broken)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     convert,
     links::{Link, Links},
     snapshot,
-    turns::{self, Turn},
+    turns::{self, Source, Turn},
     wire::{self, vote_request::Kind},
 };
 use crate::shard::{
@@ -28,18 +28,19 @@ use openraft::{
     impls::BasicNode,
     network::{Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption},
     raft::{
-        AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderError, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, SnapshotResponse, StreamAppendError, StreamAppendResult, TransferLeaderError,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// No call to a peer is given up sooner: on a loaded machine a healthy peer takes this long now and then.
 const CALL_MIN: Duration = Duration::from_millis(500);
@@ -169,7 +170,12 @@ impl Peer {
             let pulse = pulse.clone();
             async move {
                 let reply = pulse.heartbeat(append_request(shard, target, &request)).await;
-                append_result(reply.map_err(unreachable)?)
+                let result = append_result(reply.map_err(unreachable)?)?;
+                // Nothing conflicts with nothing, and openraft relies on that.
+                if request.prev_log_id.is_none() && matches!(result, Err(StreamAppendError::Conflict(_))) {
+                    return Err(broken("a conflict with nothing"));
+                }
+                Ok(result)
             }
         }))
     }
@@ -225,23 +231,49 @@ fn append_result(reply: wire::AppendReply) -> Result<StreamAppendResult<TypeConf
     }
 }
 
+/// What was sent on one append stream.
+struct Sent {
+    count: AtomicU64,
+    at: Mutex<Instant>,
+}
+
+/// Ends the requests of a stream with its answers.
+struct Ends {
+    _alive: tokio::sync::oneshot::Sender<()>,
+    source: Box<dyn Fn() + Send>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        (self.source)();
+    }
+}
+
 /// What is on its way on one append stream.
 struct Answers {
     replies: tonic::Streaming<wire::AppendReply>,
-    sent: Arc<AtomicU64>,
+    sent: Arc<Sent>,
     received: u64,
     patience: Patience,
-    /// Ends the requests with the answers.
-    _alive: tokio::sync::oneshot::Sender<()>,
+    turn: Turn,
+    _ends: Ends,
 }
 
 impl Answers {
     /// The next answer; none when the stream ended in order.
     async fn next(&mut self) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
+        if self.received > 0 {
+            // Asked for the next, openraft has dealt with the one before.
+            self.turn.over();
+        }
         loop {
-            let message = tokio::time::timeout(self.patience.now(), self.replies.message()).await;
+            let message = tokio::select! {
+                message = tokio::time::timeout_at(self.deadline(), self.replies.message()) => message,
+                // Not waiting for the follower to end its side too, which takes a round trip.
+                () = self.turn.ended() => return None,
+            };
             return match message {
-                Err(_) if self.sent.load(Ordering::SeqCst) <= self.received => continue,
+                Err(_) if self.deadline() > Instant::now() => continue,
                 Err(_) => {
                     self.patience.missed();
                     Some(Err(unreachable("no answer to an append")))
@@ -255,6 +287,13 @@ impl Answers {
                 }
             };
         }
+    }
+
+    /// Until when there has to be an answer to what was sent, or when to look whether something was.
+    fn deadline(&self) -> Instant {
+        let waits = self.sent.count.load(Ordering::SeqCst) > self.received;
+        let since = *self.sent.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits { since + self.patience.now() } else { Instant::now() + self.patience.now() }
     }
 }
 
@@ -281,16 +320,18 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 return Err(unreachable("the log it needs is purged"));
             }
             let deadline = option.soft_ttl().max(CALL_MIN);
-            let sent = Arc::new(AtomicU64::new(0));
-            let counter = sent.clone();
+            let sent = Arc::new(Sent { count: AtomicU64::new(0), at: Mutex::new(Instant::now()) });
             let (shard, target) = (self.shard, self.target);
             let turn = Turn::default();
+            let rest = Source::new(input.take_while(|request| futures::future::ready(is_whole(request))));
+            // Whoever waits for answers lets go of the requests too, also if there never will be any.
             let (alive, over) = tokio::sync::oneshot::channel::<()>();
-            let rest = input.take_while(|request| futures::future::ready(is_whole(request)));
-            // When nobody waits for answers any more, the requests end too. Half asked for the next one they hold a lock of
-            // openraft's, without which no other stream begins, and the connection drops them only when they end.
+            let source = rest.clone();
+            let ends = Ends { _alive: alive, source: Box::new(move || source.end()) };
+            let sending = sent.clone();
             let frames = turns::requests(first, rest, turn.clone()).take_until(over).map(move |request| {
-                counter.fetch_add(1, Ordering::SeqCst);
+                *sending.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                sending.count.fetch_add(1, Ordering::SeqCst);
                 append_request(shard, target, &request)
             });
             let mut link = self.link()?;
@@ -299,19 +340,13 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 .map_err(unreachable)?
                 .map_err(unreachable)?
                 .into_inner();
-            let answers = Answers { replies, sent, received: 0, patience: self.patience.clone(), _alive: alive };
-            let stream = futures::stream::unfold(Some(answers), move |answers| {
-                let turn = turn.clone();
-                async move {
-                    let mut answers = answers?;
-                    // Asked for the next, openraft has dealt with the one before.
-                    if answers.received > 0 {
-                        turn.over();
-                    }
-                    let answer = answers.next().await?;
-                    let goes_on = matches!(answer, Ok(Ok(_)));
-                    Some((answer, goes_on.then_some(answers)))
-                }
+            let patience = self.patience.clone();
+            let answers = Answers { replies, sent, received: 0, patience, turn, _ends: ends };
+            let stream = futures::stream::unfold(Some(answers), |answers| async move {
+                let mut answers = answers?;
+                let answer = answers.next().await?;
+                let goes_on = matches!(answer, Ok(Ok(_)));
+                Some((answer, goes_on.then_some(answers)))
             });
             Ok(Box::pin(stream) as BoxStream<'s, _>)
         })

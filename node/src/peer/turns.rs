@@ -11,9 +11,13 @@
 
 use crate::shard::raft::TypeConfig;
 use earmark_ledger::planted::{self, Bug};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future::poll_fn, stream};
 use openraft::raft::AppendEntriesRequest;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+    time::Duration,
+};
 use tokio::{sync::Notify, time::Instant};
 
 /// News of what is committed waits so long for entries. Reads of a follower that ask for what was just written wait for it.
@@ -21,28 +25,79 @@ const NEWS_PATIENCE: Duration = Duration::from_millis(2);
 
 type Request = AppendEntriesRequest<TypeConfig>;
 
-/// Told once openraft has dealt with an answer.
+/// Where requests come from, shared by those who send them and who hears the answers. Whoever lets go of it first ends it:
+/// half asked for the next request it holds a lock of openraft's without which no other stream begins, and a connection
+/// that is stuck does not ask it again.
+pub struct Source<S>(Arc<Mutex<Option<S>>>);
+
+impl<S> Clone for Source<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Stream<Item = Request> + Unpin> Source<S> {
+    /// Of these.
+    pub fn new(requests: S) -> Self {
+        Self(Arc::new(Mutex::new(Some(requests))))
+    }
+
+    /// There are no more.
+    pub fn end(&self) {
+        let requests = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(requests);
+    }
+
+    async fn next(&self) -> Option<Request> {
+        poll_fn(|context| {
+            let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match requests.as_mut() {
+                Some(some) => {
+                    let next = some.poll_next_unpin(context);
+                    if matches!(next, Poll::Ready(None)) {
+                        *requests = None;
+                    }
+                    next
+                }
+                None => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+}
+
+/// Whose turn it is.
 #[derive(Clone, Default)]
-pub struct Turn(Arc<Notify>);
+pub struct Turn {
+    answered: Arc<Notify>,
+    ended: Arc<Notify>,
+}
 
 impl Turn {
-    /// The next request may be taken up.
+    /// openraft has dealt with an answer: the next request may be taken up.
     pub fn over(&self) {
-        self.0.notify_one();
+        self.answered.notify_one();
+    }
+
+    /// Resolves once there will be no further request, and all were answered.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
     }
 }
 
 /// `first`, and what comes after it, each once the turn before is over.
-pub fn requests(
-    first: Request,
-    rest: impl Stream<Item = Request> + Send + Unpin + 'static,
-    turn: Turn,
-) -> impl Stream<Item = Request> + Send + 'static {
-    let rest = stream::unfold((rest.fuse(), turn), |(mut rest, turn)| async move {
+pub fn requests<S>(first: Request, rest: Source<S>, turn: Turn) -> impl Stream<Item = Request> + Send + 'static
+where
+    S: Stream<Item = Request> + Send + Unpin + 'static,
+{
+    let rest = stream::unfold((rest, turn), |(rest, turn)| async move {
         if !planted::on(Bug::NewsUnanswered) {
-            turn.0.notified().await;
+            turn.answered.notified().await;
         }
-        let mut request = rest.next().await?;
+        let Some(mut request) = rest.next().await else {
+            turn.ended.notify_one();
+            return None;
+        };
         let until = Instant::now() + NEWS_PATIENCE;
         while request.entries.is_empty() {
             match tokio::time::timeout_at(until, rest.next()).await {
@@ -84,8 +139,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_request_is_taken_up_before_the_answer_to_the_one_before() {
         let (sender, rest) = mpsc::unbounded_channel();
+        let source = Source::new(UnboundedReceiverStream::new(rest));
         let turn = Turn::default();
-        let mut requests = pin!(requests(request(0, 1, 0), UnboundedReceiverStream::new(rest), turn.clone()));
+        let mut requests = pin!(requests(request(0, 1, 0), source, turn.clone()));
         assert_eq!(requests.next().await.as_ref().map(said), Some((1, 0)));
         sender.send(request(1, 0, 1)).unwrap();
         sender.send(request(1, 2, 1)).unwrap();
@@ -102,8 +158,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn news_waits_a_moment_only() {
         let (sender, rest) = mpsc::unbounded_channel();
+        let source = Source::new(UnboundedReceiverStream::new(rest));
         let turn = Turn::default();
-        let mut requests = pin!(requests(request(0, 1, 0), UnboundedReceiverStream::new(rest), turn.clone()));
+        let mut requests = pin!(requests(request(0, 1, 0), source, turn.clone()));
         requests.next().await;
         turn.over();
         let begun = Instant::now();
@@ -117,5 +174,23 @@ mod tests {
         assert_eq!(requests.next().await.as_ref().map(said), Some((0, 3)), "the last is sent though no more comes");
         turn.over();
         assert!(requests.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hears_the_answers_ends_the_requests_whoever_holds_them() {
+        let (sender, rest) = mpsc::unbounded_channel();
+        let source = Source::new(UnboundedReceiverStream::new(rest));
+        let turn = Turn::default();
+        let mut requests = pin!(requests(request(0, 1, 0), source.clone(), turn.clone()));
+        requests.next().await;
+        sender.send(request(1, 0, 1)).unwrap();
+        turn.over();
+        requests.next().await;
+        // The connection holds them and asks no more.
+        source.end();
+        assert!(sender.is_closed(), "what openraft lent is given back");
+        turn.over();
+        assert!(requests.next().await.is_none());
+        assert!(turn.ended().now_or_never().is_some());
     }
 }

@@ -132,8 +132,9 @@ fn raft_config(config: &Config) -> openraft::Config {
         election_timeout_max: millis(config.raft.election_max),
         // A snapshot streams for as long as it takes; its parts have deadlines of their own.
         install_snapshot_timeout: 3_600_000,
-        // Bytes bound a replication frame (storage::log), so this count only bounds small entries.
-        max_payload_entries: 256,
+        // Bytes bound a replication frame (storage::log), so this count only bounds small entries. One frame is on its way
+        // to a follower at a time, so one that is far away must get many at once.
+        max_payload_entries: 8_192,
         // Neither snapshots nor purges are openraft's to decide: the checkpointer triggers both. By its own rule it would
         // purge with each snapshot all but so many entries.
         snapshot_policy: openraft::SnapshotPolicy::Never,
