@@ -1,7 +1,7 @@
 //! SIGKILL of leaders, and of everyone.
 
 use crate::{
-    alone,
+    admitted,
     checks::{books_agree, digests_equal},
     cluster::{Cluster, NODES},
     load::{Load, Seeded, receive, skus},
@@ -13,7 +13,7 @@ const CALLERS: u64 = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kill_minus_nine() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut random = Seeded::from_environment();
     let mut cluster = Cluster::formed(8, "").await;
     let client = cluster.client().await;

@@ -2,7 +2,7 @@
 //! re-seed under load brings it back under its next incarnation.
 
 use crate::{
-    alone,
+    admitted,
     checks::{books_agree, digests_equal},
     cluster::{Cluster, NODES, eventually},
     load::{Account, Load, Seeded, receive, skus},
@@ -292,7 +292,7 @@ async fn incarnations(cluster: &Cluster, asked: u32, node: u32) -> BTreeMap<u32,
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reseed_that_broke_off_is_taken_up_again() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut story = Story::begin().await;
     let (conductor, other, node) = (1, 2, 3);
     story.damage(node, Damage::Emptied, Opened::Once).await;
@@ -332,7 +332,7 @@ async fn a_reseed_that_broke_off_is_taken_up_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_disk_is_noticed_and_reseeded_under_load() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut story = Story::begin().await;
     for (damage, node, opened) in Damage::STORIES {
         eprintln!("--- {damage:?} on node {node}");

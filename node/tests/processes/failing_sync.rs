@@ -1,7 +1,7 @@
 //! A disk whose syncs fail: the node stops serving from that store, says so, and the cluster goes on.
 
 use crate::{
-    alone,
+    admitted,
     checks::{books_agree, digests_equal},
     cluster::{Cluster, NODES, Start, compile, eventually},
     load::{LOCATION, Load, Seeded, receive, skus},
@@ -14,7 +14,7 @@ const CALLERS: u64 = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_stops_its_node_and_no_other() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut random = Seeded::from_environment();
     let mut cluster = Cluster::formed(4, "").await;
     let (library, control) = (cluster.scratch("failing_sync.so"), cluster.scratch("syncs-fail"));

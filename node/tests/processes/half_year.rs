@@ -4,7 +4,7 @@
 //! cargo test --package earmark-node --test processes half_year -- --ignored --nocapture`
 
 use crate::{
-    alone,
+    admitted,
     checks::digests_equal,
     cluster::{Cluster, NODES, binary, eventually},
 };
@@ -108,7 +108,7 @@ async fn thirds(client: &Client, sample: &Asked, share: u64, replay: &mut Child)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: half a year of orders; EARMARK_TEST_ORDERS names the file"]
 async fn half_a_year_of_orders_survives_its_leaders() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let orders = PathBuf::from(std::env::var_os("EARMARK_TEST_ORDERS").expect("EARMARK_TEST_ORDERS names the file"));
     let asked = read(&orders);
     let sample: Asked = asked.iter().step_by(SAMPLED).map(|(sku, units)| (sku.clone(), *units)).collect();

@@ -8,7 +8,7 @@
 //! cargo test --package earmark-node --test processes import -- --nocapture`
 
 use crate::{
-    alone,
+    admitted,
     checks::digests_equal,
     cluster::{Cluster, NODES, binary, eventually},
 };
@@ -157,7 +157,7 @@ async fn books_agree(client: &Client, feed: &Feed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_import_does_every_row_once() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut cluster = Cluster::formed(4, "").await;
     let feed = feed(row_count());
     let rows = feed.lines.len();

@@ -1,7 +1,7 @@
 //! A leader whose wall clock really jumps by an hour while those of the others stay true.
 
 use crate::{
-    alone,
+    admitted,
     checks::digests_equal,
     cluster::{Cluster, NODES, Start, compile, eventually},
     load::LOCATION,
@@ -100,7 +100,7 @@ async fn jump(cluster: &Cluster, client: &Client, hands: &[Hand], seconds: i64) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_clock_jumps_ends_nothing_early_and_freezes_nothing() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut cluster = Cluster::prepare("");
     let library = cluster.scratch("jumping_clock.so");
     compile("jumping_clock.c", &library);

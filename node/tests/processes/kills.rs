@@ -2,7 +2,7 @@
 
 use crate::{
     acts::{Case, OPERATIONS, Operation, comes_by, end, revision},
-    alone,
+    admitted,
     carts::{Cast, Stage},
     checks::digests_equal,
     cluster::eventually,
@@ -69,7 +69,7 @@ async fn kill_at(stage: &mut Stage, past: &mut Past, operation: Operation, step:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_killed_at_whatever_step_no_cart_is_half_done() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let begun = Instant::now();
     let mut stage = Stage::set(6).await;
     let mut past = Past::default();

@@ -1,7 +1,7 @@
 //! A follower that was away for so long that the log it needs is purged.
 
 use crate::{
-    alone,
+    admitted,
     checks::{books_agree, digests_equal},
     cluster::{Cluster, NODES, eventually, free_port, reservations},
     load::{Account, Load, Seeded, receive, skus},
@@ -60,7 +60,7 @@ async fn last(cluster: &Cluster, node: u32) -> BTreeMap<u32, u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_left_behind_takes_a_snapshot_though_it_is_killed_in_the_middle() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut random = Seeded::from_environment();
     let reservations = reservations();
     let chunk = if reservations < 100_000 { 4 << 10 } else { 1 << 20 };

@@ -1,6 +1,7 @@
 //! Real processes and real faults: kill -9, damaged disks, syncs that fail, folders that are not what they should be.
 //!
-//! Each test has three nodes of its own; one test runs at a time, because what they need most is the machine.
+//! Each test has three nodes of its own. Two tests run at a time: they wait more than they compute, and more of them would
+//! need the whole machine.
 
 mod acts;
 mod carts;
@@ -21,10 +22,13 @@ mod unsettled;
 mod vanish;
 mod wal;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Held by the test that runs.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
+/// Tests that run at a time.
+const TOGETHER: usize = 2;
+
+/// Held by a test that runs.
+pub async fn admitted() -> SemaphorePermit<'static> {
+    static PLACES: Semaphore = Semaphore::const_new(TOGETHER);
+    PLACES.acquire().await.expect("it is never closed")
 }

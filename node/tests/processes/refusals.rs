@@ -1,7 +1,7 @@
 //! What a node refuses to start with: each is told in one readable line that names the key, with exit code 2.
 
 use crate::{
-    alone,
+    admitted,
     cluster::{Cluster, NODES, refused},
 };
 use earmark_client::wire::v1::NodeHealth;
@@ -25,7 +25,7 @@ fn assert_refused(what: &str, told: (Option<i32>, String), words: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_is_told_with_its_key() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let cluster = Cluster::prepare("");
     let taken = TcpListener::bind(cluster.endpoint(1)).expect("free");
     assert_refused("client port", refused(&cluster.config_file(1)), &["client.listen", &cluster.endpoint(1), "in use"]);
@@ -38,7 +38,7 @@ async fn a_port_in_use_is_told_with_its_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_that_makes_no_sense_is_told_with_its_key() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     for (extra, words) in [
         ("[limits]\nlog_keep = 3\n", &["log_keep"][..]),
         ("[limits]\nqueue = 0\n", &["limits.queue", "out of range"]),
@@ -53,7 +53,7 @@ async fn a_configuration_that_makes_no_sense_is_told_with_its_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_is_not_this_nodes_is_refused() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut cluster = Cluster::formed(2, "").await;
     let file = cluster.scratch("other.toml");
 
@@ -91,7 +91,7 @@ async fn a_folder_that_is_not_this_nodes_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_another_cluster_is_doubted() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut strangers = Cluster::formed(1, "").await;
     strangers.stop(2);
     let mut cluster = Cluster::formed(1, "").await;

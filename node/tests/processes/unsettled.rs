@@ -2,7 +2,7 @@
 
 use crate::{
     acts::{Case, Operation},
-    alone,
+    admitted,
     carts::{LOCATION, RECEIVED, Stage},
     cluster::eventually,
 };
@@ -11,7 +11,7 @@ use earmark_node::failpoint::Step;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_of_a_release_that_is_still_on_its_way_can_be_had() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut stage = Stage::set(3).await;
     let cast = stage.cast(0).await;
     let case = Case::make(&mut stage, &cast, Operation::Release, None).await;

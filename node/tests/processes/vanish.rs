@@ -2,7 +2,7 @@
 
 use crate::{
     acts::{Case, OPERATIONS, Operation, comes_by},
-    alone,
+    admitted,
     carts::{Cast, LOCATION, RECEIVED, Stage, UNITS},
     checks::digests_equal,
     cluster::eventually,
@@ -125,7 +125,7 @@ async fn freed(client: Client, case: Case) -> Result<Duration, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_vanishes_leaves_nothing_held() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let begun = Instant::now();
     let mut stage = Stage::set(3).await;
     let (mut watched, mut made) = (Vec::new(), Vec::new());
@@ -181,7 +181,7 @@ async fn a_client_that_vanishes_leaves_nothing_held() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undecided_units_are_contended_and_a_second_sending_is_told_the_same_end_again() {
-    let _alone = alone().await;
+    let _admitted = admitted().await;
     let mut stage = Stage::set(3).await;
     let cast = stage.cast(0).await;
     let case = Case::make(&mut stage, &cast, Operation::Reserve, None).await;
