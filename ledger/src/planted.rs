@@ -45,6 +45,7 @@ bugs! {
     VoteNotSynced "vote-not-synced" "P3" "A vote is answered before it is synced."
     TruncateLate "truncate-late" "P5" "A truncation is answered at once and reaches the disk later, behind the entries that follow it."
     ReplayUndecided "replay-undecided" "P3" "After a restart every entry of the log is applied, decided or not."
+    BehindMarkServes "behind-mark-serves" "P5" "A store that lost what its marks say it had synced votes and serves."
     PurgeAboveCheckpoint "purge-above-checkpoint" "P5" "The log is purged up to what is applied, not to what the checkpoint covers."
     CheckpointAhead "checkpoint-ahead" "P5" "A checkpoint names one entry more than its records hold."
     CheckpointKeepsDeleted "checkpoint-keeps-deleted" "P6" "A checkpoint does not delete the records that are gone."
@@ -60,7 +61,6 @@ bugs! {
     ReadFromFollower "read-from-follower" "P3" "A linearizable read is answered by a follower."
     RefusalWithoutBarrier "refusal-without-barrier" "P3" "A fresh reserve is refused off the applied state before leadership is confirmed."
     RefusalBeforeApplied "refusal-before-applied" "P3" "A read index counts before it is applied."
-    NewsUnanswered "news-unanswered" "P3" "News of commits is sent before the answer to the entries before it came, which openraft then takes as heard when the news was sent."
     AgeFromArrival "age-from-arrival" "P3" "The age of a bounded read counts from when an answer came in, not from when it was asked for."
     // Time.
     StampOwnClock "expiry-by-own-clock" "P7" "Entries carry the leader's own clock, so holds end by it."
@@ -79,6 +79,7 @@ bugs! {
     LastUnitRefused "last-unit-refused" "P3" "The last unit of a pool is not sold: off by one."
     OneUnitMore "one-unit-more" "P2" "A receipt of several units books one more."
     OverdueFreeTwice "overdue-free-twice" "P2" "Units of overdue holds that are not swept yet are counted as free twice."
+    SumAfterCheck "sum-after-check" "P2" "Lines of one pool are checked one by one, not by their sum."
     UnsettledAsHeld "unsettled-as-held" "P3" "A refusal counts on holds of other homes' carts as they were last told, without asking the homes."
     UndecidedAsSold "undecided-as-sold" "P3" "A refusal that needs undecided units is a plain shortage."
     RestStaysHeld "rest-stays-held" "P3" "What a commit in part leaves over stays held, asked for or not."

@@ -228,7 +228,7 @@ async fn conduct(
         let incarnation = loop {
             match attempt(own, node, shard, &mut deadline, &tell).await {
                 Ok(Some(incarnation)) => break incarnation,
-                Ok(None) if fruitless < TRIES => fruitless += 1,
+                Ok(None) if fruitless + 1 < TRIES => fruitless += 1,
                 Ok(None) => {
                     let what =
                         format!("shard {shard}: node {node} has no vote in it after {TRIES} tries; see its status");

@@ -9,7 +9,7 @@ use crate::{
     tap::{Tap, Wire},
     trace::Trace,
     watch::Watch,
-    workload::{Crowd, work},
+    workload::{Crowd, Role, work},
 };
 use earmark_client::Client;
 use earmark_node::{
@@ -306,13 +306,15 @@ pub fn machines(sim: &mut Sim<'_>, crowd: &Crowd, trace: &Trace, open: &Arc<Atom
                 let seed = crowd.scenario.seed;
                 let random = Drawn::new(Dice::fork(seed, &name));
                 let client = client(&crowd.scenario, &name.replace(' ', "-"), random, &trace, tap).await;
+                let first = number == 1 && crowd.scenario.first_only_reserves;
+                let role = if first { Role::Reserves } else { Role::Anything };
                 for worker in 0..crowd.scenario.workers {
                     let dice = Dice::fork(seed, &format!("{name} worker {worker}"));
-                    tokio::spawn(work(client.clone(), crowd.clone(), false, dice));
+                    tokio::spawn(work(client.clone(), crowd.clone(), role, dice));
                 }
                 for reader in 0..crowd.scenario.readers {
                     let dice = Dice::fork(seed, &format!("{name} reader {reader}"));
-                    tokio::spawn(work(client.clone(), crowd.clone(), true, dice));
+                    tokio::spawn(work(client.clone(), crowd.clone(), Role::Looks, dice));
                 }
                 std::future::pending().await
             }

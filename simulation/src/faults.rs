@@ -200,7 +200,7 @@ impl Faults {
             Kind::Transfer => return host.order(Order::HandOver),
             Kind::Election => return host.order(Order::Elect),
             Kind::Checkpoint => return host.order(Order::Checkpoint),
-            Kind::Delay => self.links.slow(host.number, fault.amount, sim),
+            Kind::Delay | Kind::Lag => self.links.slow(host.number, fault.kind, fault.amount, sim),
             Kind::Stale => {
                 let now_ns = self.trace.now_ns();
                 let noticed_ms = self.later.range(100, 1_500).min(fault.for_ms);
@@ -299,7 +299,7 @@ impl Faults {
             Kind::Freeze => wear.frozen_until_ms.store(0, Ordering::Relaxed),
             Kind::FailingDisk => wear.fails.store(false, Ordering::Relaxed),
             Kind::FailingRead => return !wear.read_fails.swap(false, Ordering::Relaxed),
-            Kind::Delay => self.links.slow(host.number, 0, sim),
+            Kind::Delay | Kind::Lag => self.links.slow(host.number, fault.kind, 0, sim),
             Kind::BitFlip if !self.down.contains_key(&host.number) => {
                 host.end(sim, None);
                 self.down.insert(host.number, now_ms + DOWN_MS);

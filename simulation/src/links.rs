@@ -51,10 +51,10 @@ impl Links {
         self.lost_until.retain(|_, until| *until > now_ms);
     }
 
-    /// Messages to and from a node take so much longer.
-    pub fn slow(&self, node: u32, by_ms: i64, sim: &Sim<'_>) {
+    /// Messages to and from a node take so much longer; those of clients only with [`Kind::Delay`].
+    pub fn slow(&self, node: u32, kind: Kind, by_ms: i64, sim: &Sim<'_>) {
         let most = Duration::from_millis(self.latency_ms_max + u64::try_from(by_ms).unwrap_or(0));
-        for other in self.others(node) {
+        for other in self.others(node).into_iter().filter(|other| kind == Kind::Delay || *other <= self.nodes) {
             sim.set_link_max_message_latency(self.name(node), self.name(other), most);
         }
     }

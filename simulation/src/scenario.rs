@@ -32,6 +32,8 @@ pub struct Scenario {
     pub skus: u32,
     /// Units of each SKU at the beginning.
     pub stock: u64,
+    /// Clients of the first machine only reserve; what frees units again, others do.
+    pub first_only_reserves: bool,
     /// How many reserves of a hundred are carts of several SKUs.
     pub carts_percent: u64,
     /// Shortest and longest time to live of a hold.
@@ -118,6 +120,8 @@ pub enum Kind {
     Loss,
     /// Messages to and from the nodes take `amount` milliseconds more.
     Delay,
+    /// The same between nodes alone: clients reach them as fast as ever.
+    Lag,
     /// Nothing reaches or leaves the nodes, and all of it arrives afterwards at once.
     Pause,
     /// The processes are killed; what they wrote is there when they come back.
@@ -168,7 +172,7 @@ pub const FLIPPED: [&str; 5] = ["state", "log", "journal", "meta", "marks"];
 
 impl Kind {
     /// Every class.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Partition,
         Self::OneWay,
         Self::Unreached,
@@ -177,6 +181,7 @@ impl Kind {
         Self::Flapping,
         Self::Loss,
         Self::Delay,
+        Self::Lag,
         Self::Pause,
         Self::Crash,
         Self::PowerLoss,
@@ -211,6 +216,7 @@ impl Kind {
             Self::Flapping => "flapping",
             Self::Loss => "loss",
             Self::Delay => "delay",
+            Self::Lag => "lag",
             Self::Pause => "pause",
             Self::Crash => "crash",
             Self::PowerLoss => "power-loss",
@@ -265,6 +271,7 @@ impl Default for Scenario {
             readers: 0,
             skus: 12,
             stock: 20,
+            first_only_reserves: false,
             carts_percent: 30,
             ttl_ms: [1_000, 20_000],
             pause_ms: [50, 1_500],
@@ -373,7 +380,7 @@ fn draw_amount(kind: Kind, dice: &mut Dice) -> i64 {
         Kind::Partition => *dice.pick(&[0, CLIENTS_WITH_THE_OTHERS, CLIENTS_ON_BOTH_SIDES]),
         Kind::Unreached => *dice.pick(&[0, 1, 2]),
         Kind::Flapping => *dice.pick(&[150, 700, 1_500, 3_000]),
-        Kind::Delay => *dice.pick(&[20, 100, 400, 1_500]),
+        Kind::Delay | Kind::Lag => *dice.pick(&[20, 100, 400, 1_500]),
         Kind::PowerLoss => *dice.pick(&[0, 0, 50, 100]),
         Kind::ClockJump => sign * *dice.pick(&[300, 700, 5_000, 60_000, 3_600_000]),
         Kind::ClockDrift => sign * *dice.pick(&[1, 20, 200]),

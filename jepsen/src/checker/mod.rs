@@ -45,7 +45,7 @@ pub fn all(history: &History, bound: ClockBound) -> Vec<Named> {
         ("whole-carts", whole::check(history)),
         ("books", books::check(history, bound)),
         ("expiry", expiry::check(history, bound)),
-        ("fresh", fresh::check(history, bound)),
+        ("fresh", fresh::check(history)),
         ("counts", counts::check(history)),
         ("shortages", shortages::check(history)),
         ("lists", lists::check(history, bound)),

@@ -10,7 +10,6 @@
 //! with: while a shard is written to, that is half of all messages.
 
 use crate::shard::raft::TypeConfig;
-use earmark_ledger::planted::{self, Bug};
 use futures::{Stream, StreamExt, future::poll_fn, stream};
 use openraft::raft::AppendEntriesRequest;
 use std::{
@@ -91,9 +90,7 @@ where
     S: Stream<Item = Request> + Send + Unpin + 'static,
 {
     let rest = stream::unfold((rest, turn), |(rest, turn)| async move {
-        if !planted::on(Bug::NewsUnanswered) {
-            turn.answered.notified().await;
-        }
+        turn.answered.notified().await;
         let Some(mut request) = rest.next().await else {
             turn.ended.notify_one();
             return None;

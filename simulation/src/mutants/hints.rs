@@ -34,12 +34,11 @@ pub enum Hint {
     /// One is cut off with some of the clients, and the rest restart and elect another before it has noticed: a leader without
     /// a majority gives up before those who heard of it stand for election. Many clients want the same few things.
     TwoSellers,
-    /// The same, with a few clients who take their time: a leader that waits for an entry to be decided refuses nobody.
+    /// The same, where those who are cut off with it only reserve, and units are freed on the other side: a leader that waits
+    /// for an entry to be decided refuses nobody.
     LateRefusals,
     /// What a node and the others tell each other takes its time. Many clients only look.
     LateBeacons,
-    /// The same, and then nobody hears that node any more, so the others elect another while it still gets old answers.
-    OldAnswers,
     /// Leadership changes all the time, disks are slow, and there is little to be had.
     Turnover,
     /// No log is kept behind checkpoints, they are small and frequent, and nodes are away for a while.
@@ -57,12 +56,18 @@ pub enum Hint {
     RightClocks,
     /// Messages of all nodes are lost again and again.
     Loss,
-    /// Clients do not reach one of the nodes, so others forward what they want of it, and what they forward is lost.
+    /// Clients do not reach the node that leads, so others forward what they want of it; what it answers takes its time, and
+    /// it is killed. Clients give up before another is elected.
     LostForwards,
-    /// Clients miss answers again and again, and there is little to be had.
-    UnheardOfLittle,
+    /// The same without the end: connections between nodes break, what was forwarded on them comes when clients have asked
+    /// again, and there is little to be had.
+    LateForwards,
+    /// Clients miss answers, and before they have asked again nobody is there any more.
+    UnheardAndGone,
     /// Nodes restart.
     Restarts,
+    /// Disks lose what they had synced.
+    LostTails,
 }
 
 /// What a bug needs.
@@ -76,7 +81,6 @@ pub fn of(bug: Bug) -> Hint {
         Bug::ReadWithoutBarrier => Hint::TwoSellers,
         Bug::RefusalWithoutBarrier => Hint::LateRefusals,
         Bug::AgeFromArrival => Hint::LateBeacons,
-        Bug::NewsUnanswered => Hint::OldAnswers,
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
@@ -88,10 +92,12 @@ pub fn of(bug: Bug) -> Hint {
         Bug::RefusalNotRemembered => Hint::RightClocks,
         Bug::LostTryAsRefusal => Hint::Loss,
         Bug::LostForwardAsRefusal => Hint::LostForwards,
-        Bug::DoubtForgotten | Bug::FreshKept => Hint::UnheardOfLittle,
+        Bug::DoubtForgotten => Hint::UnheardAndGone,
+        Bug::FreshKept => Hint::LateForwards,
         Bug::OperationNotRemembered | Bug::RetryUnderNewId | Bug::TimeoutAsRefusal => Hint::Loss,
         Bug::ForgetIdsAtRestart | Bug::CheckpointAhead | Bug::CheckpointKeepsDeleted => Hint::Restarts,
         Bug::PurgeAboveCheckpoint => Hint::Restarts,
+        Bug::BehindMarkServes => Hint::LostTails,
         _ => Hint::None,
     }
 }
@@ -151,10 +157,12 @@ impl Hint {
             }
             Self::LateRefusals => {
                 Self::TwoSellers.settings(scenario, dice);
-                (scenario.skus, scenario.stock) = (1, dice.range(2, 4));
-                (scenario.workers, scenario.readers, scenario.pause_ms) = (2, 0, [700, 2_500]);
+                (scenario.skus, scenario.stock, scenario.first_only_reserves) = (1, dice.range(3, 6), true);
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (4, 0, [20, 300]);
+                // A hold that is overdue is not refused for.
+                scenario.ttl_ms = [20_000, 60_000];
             }
-            Self::LateBeacons | Self::OldAnswers => {
+            Self::LateBeacons => {
                 scenario.faults.clear();
                 scenario.node.leases = false;
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 2, 3);
@@ -193,11 +201,16 @@ impl Hint {
                 scenario.faults.retain(|fault| !wild(fault));
                 (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
             }
-            Self::UnheardOfLittle => {
-                (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(2, 4), 0);
-                (scenario.timeout_ms, scenario.pause_ms) = (6_000, [20, 500]);
+            Self::LostForwards | Self::LateForwards | Self::UnheardAndGone => {
+                scenario.faults.clear();
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, 2, 3);
+                scenario.clocks_ms.truncate(3);
+                (scenario.workers, scenario.carts_percent, scenario.pause_ms) = (6, 0, [20, 300]);
+                scenario.timeout_ms = if self == Self::LateForwards { 6_000 } else { 1_000 };
+                scenario.ttl_ms = [1_000, 3_000];
+                scenario.stock = if self == Self::LateForwards { dice.range(3, 6) } else { 200 };
             }
-            Self::None | Self::Loss | Self::LostForwards | Self::Restarts => {}
+            Self::None | Self::Loss | Self::Restarts | Self::LostTails => {}
         }
     }
 
@@ -250,12 +263,7 @@ impl Hint {
                     fault(Kind::Crash, killed, 300, &[one], 0),
                 ]
             }
-            Self::LateBeacons => vec![fault(Kind::Delay, 0, 5_000, &[one], *dice.pick(&[700, 1_500, 2_500]))],
-            Self::OldAnswers => vec![
-                fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[1_500, 2_500, 4_000])),
-                fault(Kind::OneWay, dice.range(20, 400), 4_000, &[one], 0),
-                fault(Kind::Vanish, 100, 1_500, &[2], 0),
-            ],
+            Self::LateBeacons => vec![fault(Kind::Lag, 0, 5_000, &[one], *dice.pick(&[700, 1_500, 2_500]))],
             Self::Turnover => vec![
                 fault(Kind::SlowDisk, 0, 3_000, &others, 200),
                 fault(Kind::Transfer, 600, 200, &all, 0),
@@ -288,11 +296,23 @@ impl Hint {
                 fault(Kind::Partition, 1_000, 2_500, &[one], i64::from(dice.percent(50))),
             ],
             Self::LostForwards => vec![
-                fault(Kind::Unreached, 0, 4_500, &[one], 0),
-                fault(Kind::Loss, 300, 4_000, &[one], 0),
-                fault(Kind::Transfer, 2_000, 200, &others, 0),
+                fault(Kind::Unreached, 0, 4_800, &[one], 0),
+                fault(Kind::Transfer, 200, 200, &others, 0),
+                fault(Kind::Transfer, 900, 200, &others, 0),
+                fault(Kind::Lag, 1_500, 3_000, &[one], 300),
+                fault(Kind::Crash, dice.range(2_000, 3_000), 1_800, &[one], 0),
             ],
-            Self::UnheardOfLittle => vec![fault(Kind::Unheard, 0, 4_500, &[1, 2], 30)],
+            Self::LateForwards => vec![
+                fault(Kind::Unreached, 0, 4_800, &[one], 0),
+                fault(Kind::Transfer, 200, 200, &others, 0),
+                fault(Kind::Transfer, 900, 200, &others, 0),
+                fault(Kind::Stale, 1_500, dice.range(1_000, 3_000), &others, 0),
+            ],
+            Self::UnheardAndGone => vec![
+                fault(Kind::Unheard, 0, 900, &[1, 2], 50),
+                fault(Kind::Crash, dice.range(300, 800), 1_800, &all, 0),
+            ],
+            Self::LostTails => vec![fault(Kind::LostTail, 0, dice.range(1_000, 4_000), &[one], 0)],
             Self::Restarts => {
                 let nodes = if dice.percent(40) { &all[..] } else { std::slice::from_ref(&one) };
                 vec![fault(Kind::Crash, 0, dice.range(300, 1_500), nodes, 0)]

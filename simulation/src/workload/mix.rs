@@ -3,6 +3,17 @@
 use super::Worker;
 use crate::dice::Dice;
 
+/// What a client is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Every operation there is.
+    Anything,
+    /// It only reserves.
+    Reserves,
+    /// It changes nothing, so it never waits for a decision.
+    Looks,
+}
+
 #[derive(Clone, Copy)]
 enum Deed {
     Reserve,
@@ -91,7 +102,11 @@ fn draw(mix: &[(u64, Deed)], dice: &mut Dice) -> Deed {
 impl Worker {
     /// One thing, by chance.
     pub(super) async fn act(&mut self, dice: &mut Dice) {
-        let mix = if self.only_looks { &LOOKS[..] } else { &MIX };
+        let mix = match self.role {
+            Role::Anything => &MIX[..],
+            Role::Reserves => &[(1, Deed::Reserve)],
+            Role::Looks => &LOOKS,
+        };
         let action = match draw(mix, dice) {
             Deed::Reserve => Some(self.reserve(dice)),
             Deed::Commit => self.commit(dice),

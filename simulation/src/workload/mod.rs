@@ -10,6 +10,7 @@ mod reading;
 mod sale;
 
 pub use kind::{BACK, Kind};
+pub use mix::Role;
 
 use crate::{
     dice::Dice,
@@ -200,7 +201,7 @@ impl Drop for InHand {
 /// Sets what is set for every SKU at the beginning, and receives its first stock, until it is there.
 pub async fn stock_up(client: &Client, crowd: &Crowd) {
     let process = crowd.recorder.process();
-    let mut worker = Worker { process, only_looks: false, client: client.clone(), crowd: crowd.clone() };
+    let mut worker = Worker { process, role: Role::Anything, client: client.clone(), crowd: crowd.clone() };
     for number in 0..u64::from(crowd.scenario.skus) {
         if let Some(settings) = kind::first_settings(number, crowd.scenario.stock) {
             let id = client.make_operation_id().to_string();
@@ -213,9 +214,9 @@ pub async fn stock_up(client: &Client, crowd: &Crowd) {
 }
 
 /// One client: one thing after the other until the run is over.
-pub async fn work(client: Client, crowd: Crowd, only_looks: bool, mut dice: Dice) {
+pub async fn work(client: Client, crowd: Crowd, role: Role, mut dice: Dice) {
     let _busy = Busy::new(&crowd.busy);
-    let mut worker = Worker { process: crowd.recorder.process(), only_looks, client, crowd };
+    let mut worker = Worker { process: crowd.recorder.process(), role, client, crowd };
     while !worker.crowd.over.load(Ordering::Relaxed) {
         let [least, most] = worker.crowd.scenario.pause_ms;
         sleep(Duration::from_millis(dice.range(least, most))).await;
@@ -225,8 +226,7 @@ pub async fn work(client: Client, crowd: Crowd, only_looks: bool, mut dice: Dice
 
 struct Worker {
     process: u64,
-    /// It changes nothing, so it never waits for a decision.
-    only_looks: bool,
+    role: Role,
     client: Client,
     crowd: Crowd,
 }

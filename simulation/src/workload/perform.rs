@@ -58,10 +58,22 @@ fn reservation_id(text: &str) -> ReservationId {
     text.parse().expect("an id of our own")
 }
 
-fn wanted(line: &Line, least: Option<&Vec<Line>>) -> Wanted {
-    let (sku, location) = pool_of(&line.sku);
-    let least = least.into_iter().flatten().find(|least| least.sku == line.sku).map_or(0, |least| least.units);
-    Wanted::new(sku, location, line.units).minimum(least)
+/// Lines as they are sent: some of them as two of the same pool, which is the same request. The second ones come last, so
+/// that a line keeps its place.
+fn wanted(lines: &[Line], least: Option<&Vec<Line>>) -> Vec<Wanted> {
+    let mut more = Vec::new();
+    let mut wanted = Vec::new();
+    for line in lines {
+        let (sku, location) = pool_of(&line.sku);
+        let least = least.into_iter().flatten().find(|least| least.sku == line.sku).map_or(0, |least| least.units);
+        let first = if line.units % 3 == 2 { line.units - 1 } else { line.units };
+        wanted.push(Wanted::new(sku, location, first).minimum(least.min(first)));
+        if first < line.units {
+            more.push(Wanted::new(sku, location, line.units - first).minimum(least.saturating_sub(first)));
+        }
+    }
+    wanted.append(&mut more);
+    wanted
 }
 
 fn parts(lines: &[Line]) -> Vec<Part> {
@@ -75,8 +87,8 @@ fn parts(lines: &[Line]) -> Vec<Part> {
 async fn reserve(client: &Client, action: &Action) -> Result<Reservation, Error> {
     let Action::Reserve { id, lines, ttl_ms, owner, least } = action else { unreachable!("only reserves come here") };
     let mut reserve = client.reserve().ttl(Duration::from_millis(*ttl_ms)).owner(owner);
-    for line in lines {
-        reserve = reserve.push(wanted(line, least.as_ref()));
+    for line in wanted(lines, least.as_ref()) {
+        reserve = reserve.push(line);
     }
     if least.is_some() {
         reserve = reserve.best_effort();
@@ -105,8 +117,8 @@ async fn of_reservation(client: &Client, action: &Action) -> End {
     match action {
         Action::Replace { lines, .. } => {
             let mut replace = client.replace(id);
-            for line in lines {
-                replace = replace.push(wanted(line, None));
+            for line in wanted(lines, None) {
+                replace = replace.push(line);
             }
             let own = own.expect("a replace has an id of its own");
             recorder::replaced(lines, replace.operation_id(own).send().await)
@@ -252,8 +264,8 @@ async fn of_reader(client: &Client, action: &Action) -> End {
         Action::ReadSettings { sku } => recorder::settings(client.settings(sku).send().await),
         Action::DryRun { lines, owner } => {
             let mut reserve = client.reserve().owner(owner);
-            for line in lines {
-                reserve = reserve.push(wanted(line, None));
+            for line in wanted(lines, None) {
+                reserve = reserve.push(line);
             }
             recorder::tried(lines, reserve.dry_run().send().await)
         }
