@@ -201,14 +201,17 @@ impl Hint {
                 scenario.faults.retain(|fault| !wild(fault));
                 (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
             }
-            Self::LostForwards | Self::LateForwards | Self::UnheardAndGone => {
+            Self::LostForwards | Self::UnheardAndGone => {
                 scenario.faults.clear();
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 2, 3);
                 scenario.clocks_ms.truncate(3);
                 (scenario.workers, scenario.carts_percent, scenario.pause_ms) = (6, 0, [20, 300]);
-                scenario.timeout_ms = if self == Self::LateForwards { 6_000 } else { 1_000 };
-                scenario.ttl_ms = [1_000, 3_000];
-                scenario.stock = if self == Self::LateForwards { dice.range(3, 6) } else { 200 };
+                (scenario.timeout_ms, scenario.stock) = (1_000, 200);
+            }
+            Self::LateForwards => {
+                Self::LostForwards.settings(scenario, dice);
+                (scenario.skus, scenario.stock, scenario.workers) = (1, dice.range(3, 6), 8);
+                (scenario.timeout_ms, scenario.ttl_ms) = (6_000, [20_000, 60_000]);
             }
             Self::None | Self::Loss | Self::Restarts | Self::LostTails => {}
         }
