@@ -30,6 +30,8 @@ pub struct Clocks {
     samples: Mutex<BTreeMap<u32, Sample>>,
     /// Nodes that said that the clocks they know agree, and when.
     agreeing: Mutex<BTreeMap<u32, Instant>>,
+    /// The last median there was.
+    last: Mutex<Option<(TimeMs, Instant)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -41,7 +43,7 @@ struct Sample {
 impl Clocks {
     /// Clocks of a cluster of `nodes` voters, of which a majority must lie within `bound` of the median.
     pub fn new(own: Arc<dyn Clock>, nodes: usize, bound: Duration) -> Self {
-        Self { own, nodes, bound, samples: Mutex::default(), agreeing: Mutex::default() }
+        Self { own, nodes, bound, samples: Mutex::default(), agreeing: Mutex::default(), last: Mutex::default() }
     }
 
     /// Notes that `node`'s clock showed `wall_ms` in the middle of a call that took from `sent` to now.
@@ -91,7 +93,20 @@ impl Clocks {
         }
         let median = readings[(readings.len() - 1) / 2];
         let near = readings.iter().filter(|reading| reading.abs_diff(median) <= millis(self.bound)).count();
-        (near > self.nodes / 2).then_some(TimeMs(median))
+        let median = (near > self.nodes / 2).then_some(TimeMs(median));
+        if let Some(median) = median {
+            *self.last.lock().expect("no panic holds it") = Some((median, now));
+        }
+        median
+    }
+
+    /// About what the time is, also where no majority's clocks are known any more: the last median and what has passed
+    /// since. Only good for deciding whether to ask for a stamp. None if there never was one.
+    pub fn about(&self) -> Option<TimeMs> {
+        self.median().or_else(|| {
+            let (median, at) = (*self.last.lock().expect("no panic holds it"))?;
+            Some(TimeMs(median.0.saturating_add(millis(at.elapsed()))))
+        })
     }
 
     /// The bound clocks are held to.
@@ -172,6 +187,17 @@ mod tests {
         assert_eq!(stamp.now(1), None, "two clocks that differ are no majority of three");
         clocks.sample(3, 1_000_100, Instant::now());
         assert_eq!(stamp.now(1), Some(TimeMs(1_000_100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_goes_on_when_nothing_is_heard_of_the_others() {
+        let (_, clocks) = clocks(1_000_000);
+        assert_eq!(clocks.about(), None);
+        clocks.sample(2, 1_000_000, Instant::now());
+        assert_eq!(clocks.median(), Some(TimeMs(1_000_000)));
+        let silent = SAMPLE_AGE_MAX + Duration::from_secs(3);
+        tokio::time::advance(silent).await;
+        assert_eq!((clocks.median(), clocks.about()), (None, Some(TimeMs(1_000_000 + millis(silent)))));
     }
 
     #[tokio::test(start_paused = true)]

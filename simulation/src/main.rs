@@ -119,7 +119,7 @@ struct Sweep {
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     output: Form,
-    /// Says nothing of what never occurred: for a few seeds.
+    /// Says nothing of what never occurred, nor of runs that were short or poor: for a few seeds.
     #[arg(long)]
     partial: bool,
     /// Keeps each seed that ended in this file. A second call runs only what is missing, and tells of all. Seeds that
@@ -386,6 +386,7 @@ fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
     let mut swept = sweep(plan, tell).map_err(|error| error.to_string())?;
     if arguments.partial {
         swept.missing.clear();
+        swept.small.clear();
     }
     match arguments.output {
         Form::Json => println!("{}", serde_json::to_string_pretty(&swept).map_err(|error| error.to_string())?),
@@ -511,5 +512,8 @@ fn tell_swept(swept: &Swept) {
     println!("looked at {:?}, undecided {:?}", swept.checks, swept.undecided);
     if !swept.missing.is_empty() {
         println!("never occurred: {}", swept.missing.join(", "));
+    }
+    if !swept.small.is_empty() {
+        println!("too short, with too few operations or faults: {:?}", swept.small);
     }
 }

@@ -293,7 +293,7 @@ impl Scenario {
             seed,
             nodes,
             shards: *dice.pick(&[1, 2, 3, 4, 4, 6, 8]).min(&if nodes == 5 { 4 } else { 8 }),
-            seconds: dice.range(100, 120),
+            seconds: dice.range(112, 125),
             latency_ms_max: *dice.pick(&[2, 5, 10, 10, 30]),
             machines: 2,
             workers: u32::try_from(dice.range(3, 5)).expect("small"),
@@ -346,7 +346,56 @@ fn draw_faults(scenario: &Scenario, dice: &mut Dice) -> Vec<Fault> {
         .collect();
     faults.sort_by_key(|fault| fault.at_ms);
     keep_most_clocks(&mut faults, scenario.nodes);
+    while faults.iter().filter(|fault| takes_hold(fault.kind)).count() < FAULTS_MIN {
+        let kind = *dice.pick(&Kind::ALL);
+        if takes_hold(kind) {
+            let at_ms = dice.range(0, last_ms - 5_000);
+            let for_ms = dice.range(200, 15_000).min(last_ms - at_ms);
+            let (nodes, amount) = (draw_nodes(kind, scenario, dice), draw_amount(kind, dice));
+            faults.push(Fault { at_ms, for_ms, kind, nodes, amount });
+        }
+    }
+    faults.sort_by_key(|fault| fault.at_ms);
     faults
+}
+
+/// Faults of a scenario that take hold whatever else happens.
+pub const FAULTS_MIN: usize = 3;
+
+/// Whether a class of faults always takes hold. Others find a node down already, or a disk that may not be damaged as well.
+fn takes_hold(kind: Kind) -> bool {
+    match kind {
+        Kind::Partition
+        | Kind::OneWay
+        | Kind::Unreached
+        | Kind::Bridge
+        | Kind::Ring
+        | Kind::Flapping
+        | Kind::Loss
+        | Kind::Delay
+        | Kind::Lag
+        | Kind::Pause
+        | Kind::Freeze
+        | Kind::SlowDisk
+        | Kind::SlowRead
+        | Kind::Stale
+        | Kind::Vanish => true,
+        Kind::Crash
+        | Kind::PowerLoss
+        | Kind::ClockJump
+        | Kind::ClockDrift
+        | Kind::FailingDisk
+        | Kind::Transfer
+        | Kind::Election
+        | Kind::Checkpoint
+        | Kind::Duplicate
+        | Kind::Unheard
+        | Kind::BitFlip
+        | Kind::LostTail
+        | Kind::OldCopy
+        | Kind::DiskLost
+        | Kind::FailingRead => false,
+    }
 }
 
 fn draw_nodes(kind: Kind, scenario: &Scenario, dice: &mut Dice) -> Vec<u32> {
@@ -421,6 +470,15 @@ mod tests {
             let scenario = Scenario::draw(seed);
             let text = toml::to_string(&scenario).expect("written");
             assert_eq!(toml::from_str::<Scenario>(&text).expect("read"), scenario, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_has_faults_that_take_hold() {
+        for seed in 0..500 {
+            let faults = Scenario::draw(seed).faults;
+            assert!(faults.iter().filter(|fault| takes_hold(fault.kind)).count() >= FAULTS_MIN, "{seed}");
+            assert!(faults.is_sorted_by_key(|fault| fault.at_ms), "{seed}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     kept::Kept,
     process::{LOOK_EVERY, Process, Said},
     report::Report,
-    scenario::Kind,
+    scenario::{FAULTS_MIN, Kind},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -50,7 +50,12 @@ pub struct Swept {
     pub ends: BTreeMap<String, u64>,
     /// Classes of faults, operations and ends that never occurred.
     pub missing: Vec<String>,
+    /// Seeds whose runs were shorter than a run has to be, had fewer operations or fewer faults.
+    pub small: Vec<u64>,
 }
+
+/// What a run has to be at least, to say something: virtual seconds, operations, faults that took hold.
+const RUN_MIN: (f64, u64, u64) = (120.0, 500, FAULTS_MIN as u64);
 
 /// A run of a sweep, as it ended.
 pub struct Ended {
@@ -132,6 +137,7 @@ pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result
         running = still;
     }
     swept.failed_seeds.sort_unstable();
+    swept.small.sort_unstable();
     swept.missing = missing(&swept);
     Ok(swept)
 }
@@ -164,6 +170,11 @@ impl Swept {
             self.failed_seeds.push(ended.seed);
         }
         let Ok(report) = &ended.shown else { return };
+        let (seconds, operations, faults) = RUN_MIN;
+        let few = report.operations < operations || report.faults.values().sum::<u64>() < faults;
+        if report.virtual_seconds < seconds || few {
+            self.small.push(ended.seed);
+        }
         self.virtual_seconds += report.virtual_seconds;
         self.cpu_seconds += report.cpu_seconds;
         self.operations += report.operations;
@@ -194,7 +205,7 @@ impl Swept {
 
     /// Whether no promise was broken, and everything that a sweep is to cover occurred.
     pub fn is_clean(&self) -> bool {
-        self.failed == 0 && self.missing.is_empty()
+        self.failed == 0 && self.missing.is_empty() && self.small.is_empty()
     }
 }
 

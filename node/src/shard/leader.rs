@@ -34,7 +34,7 @@ pub(super) async fn expire(raft: Raft, core: Arc<Core>, proposer: Proposer, cloc
             return;
         }
         let due = core.hot().ledger.next_deadline();
-        let now = clocks.median();
+        let now = clocks.about();
         match (due, now) {
             (Some(due), Some(now)) if due <= now => {
                 if raft.as_leader().is_ok() {

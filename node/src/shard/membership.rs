@@ -1,6 +1,6 @@
 //! Changing who keeps a shard, as far as re-seeding a replica needs it.
 
-use super::{Replica, raft::ReplicaId};
+use super::{Replica, proposer::Raft, raft::ReplicaId};
 use crate::storage::Mark;
 use earmark_ledger::types::ShardId;
 use openraft::{
@@ -21,6 +21,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long an empty replica may take to catch up with a whole state.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// Between two looks for a change that nobody finishes.
+const FINISH_EVERY: Duration = Duration::from_secs(1);
+
+/// Finishes what another leader began: a change of voters takes two entries, and whoever dies between them leaves a shard
+/// that needs a majority of the voters before as well as of those after. With a voter of each gone it could decide nothing
+/// any more, and nobody could change that.
+pub(super) async fn finish_changes(raft: Raft) {
+    use openraft::async_runtime::watch::WatchReceiver;
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(FINISH_EVERY).await;
+        let joint = {
+            let receiver = raft.metrics();
+            let metrics = receiver.borrow_watched();
+            let membership = &metrics.membership_config;
+            (membership.membership().get_joint_config().len() > 1).then(|| *membership.log_id())
+        };
+        // Whoever makes a change here finishes it as a rule before the second look.
+        if joint.is_some() && joint == seen && raft.as_leader().is_ok() {
+            // No voter more: openraft goes on to the newer set alone.
+            let rest = raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), true);
+            match tokio::time::timeout(CHANGE_PATIENCE, rest).await {
+                Ok(Ok(_)) => tracing::info!("a change of voters that another leader had begun is finished"),
+                Ok(Err(error)) => tracing::debug!(%error, "a change of voters is not finished yet"),
+                Err(_) => tracing::debug!("a change of voters was not finished in time"),
+            }
+        }
+        seen = joint;
+    }
+}
 
 impl Replica {
     /// The incarnation under which `node` is a member of this shard, if it is.

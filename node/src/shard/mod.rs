@@ -226,6 +226,7 @@ impl Replica {
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),
             tokio::spawn(leader::yield_without_time(timeless, handover.clone(), clocks.clone())),
+            tokio::spawn(membership::finish_changes(raft.clone())),
             tokio::spawn(leader::forget(raft.clone(), core.clone(), proposer.clone())),
             tokio::spawn(leader::mark_digests(shard, raft.clone(), proposer.clone(), config.limits.digest_every)),
         ];
@@ -373,7 +374,7 @@ impl Replica {
     /// [`Failure`]; a read has no effect in any case.
     pub async fn catch_up(&self, deadline: Instant) -> Result<(), Failure> {
         let clock = self.hot().clock();
-        if self.clocks.median().is_some_and(|now| now.since(clock) > CLOCK_LAG) {
+        if self.clocks.about().is_none_or(|now| now.since(clock) > CLOCK_LAG) {
             self.proposer.tick(false, deadline).await?;
         }
         Ok(())
@@ -393,10 +394,10 @@ impl Replica {
             (hot.ledger.next_deadline(), hot.clock())
         };
         // The leader's own time decides only whether to ask the log, never the answer. What is overdue by the ledger's
-        // clock is counted as free already, swept or not.
-        if let (Some(due), Some(now)) = (due, self.clocks.median())
+        // clock is counted as free already, swept or not. Where the time is not known at all the log has to say.
+        if let Some(due) = due
             && due > clock
-            && due <= now
+            && self.clocks.about().is_none_or(|now| due <= now)
         {
             self.proposer.tick(false, deadline).await?;
         }
