@@ -68,6 +68,7 @@ bugs! {
     ClockGoesBack "clock-goes-back" "P7" "The ledger's clock follows each entry's stamp, back too."
     ExpiryEarly "expiry-early" "P7" "Holds are swept two seconds before their deadline."
     ExpiryLate "expiry-late" "P7" "Holds count as live for two seconds beyond their deadline."
+    TtlHalved "ttl-halved" "P7" "A hold lasts for half as long as was asked for, and so it is told."
     DeadlineToldLate "deadline-told-late" "P7" "A reserve is told a deadline two seconds later than the one that is kept."
     ExtendShortens "extend-shortens" "P7" "An extension may bring the deadline nearer."
     // Ids.

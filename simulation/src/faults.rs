@@ -183,7 +183,9 @@ impl Faults {
 
     fn install_on(&mut self, host: &Host, fault: &Fault, now_ms: u64, sim: &mut Sim<'_>) -> bool {
         let wear = &host.wear;
+        let runs = host.node().is_some();
         match fault.kind {
+            Kind::SlowDisk | Kind::SlowRead | Kind::Freeze if !runs => return false,
             Kind::Crash | Kind::PowerLoss => return self.kill(host, fault, now_ms, sim),
             Kind::DiskLost => return self.lose_disk(host, fault, now_ms, sim),
             Kind::BitFlip | Kind::LostTail | Kind::OldCopy => return self.damage.begin(fault, host),
@@ -195,8 +197,8 @@ impl Faults {
                 let until = self.trace.now_ns() / 1_000_000 + fault.for_ms;
                 wear.frozen_until_ms.store(until, Ordering::Relaxed);
             }
-            Kind::FailingDisk => return host.node().is_some() && !wear.fails.swap(true, Ordering::Relaxed),
-            Kind::FailingRead => return host.node().is_some() && !wear.read_fails.swap(true, Ordering::Relaxed),
+            Kind::FailingDisk => return runs && !wear.fails.swap(true, Ordering::Relaxed),
+            Kind::FailingRead => return runs && !wear.read_fails.swap(true, Ordering::Relaxed),
             Kind::Transfer => return host.order(Order::HandOver),
             Kind::Election => return host.order(Order::Elect),
             Kind::Checkpoint => return host.order(Order::Checkpoint),
@@ -297,7 +299,7 @@ impl Faults {
             Kind::SlowDisk => wear.slower_ms.store(0, Ordering::Relaxed),
             Kind::SlowRead => wear.slow_read_ms.store(0, Ordering::Relaxed),
             Kind::Freeze => wear.frozen_until_ms.store(0, Ordering::Relaxed),
-            Kind::FailingDisk => wear.fails.store(false, Ordering::Relaxed),
+            Kind::FailingDisk => return !wear.fails.swap(false, Ordering::Relaxed),
             Kind::FailingRead => return !wear.read_fails.swap(false, Ordering::Relaxed),
             Kind::Delay | Kind::Lag => self.links.slow(host.number, fault.kind, 0, sim),
             Kind::BitFlip if !self.down.contains_key(&host.number) => {
@@ -346,7 +348,7 @@ impl Faults {
 
 /// Whether a class of fault takes hold only as it ends, if at all.
 fn at_its_end(kind: Kind) -> bool {
-    matches!(kind, Kind::LostTail | Kind::OldCopy | Kind::FailingRead)
+    matches!(kind, Kind::LostTail | Kind::OldCopy | Kind::FailingRead | Kind::FailingDisk)
 }
 
 fn unsigned(amount: i64) -> u64 {

@@ -293,7 +293,7 @@ impl Scenario {
             seed,
             nodes,
             shards: *dice.pick(&[1, 2, 3, 4, 4, 6, 8]).min(&if nodes == 5 { 4 } else { 8 }),
-            seconds: dice.range(112, 125),
+            seconds: dice.range(120, 130),
             latency_ms_max: *dice.pick(&[2, 5, 10, 10, 30]),
             machines: 2,
             workers: u32::try_from(dice.range(3, 5)).expect("small"),
@@ -375,12 +375,12 @@ fn takes_hold(kind: Kind) -> bool {
         | Kind::Delay
         | Kind::Lag
         | Kind::Pause
-        | Kind::Freeze
-        | Kind::SlowDisk
-        | Kind::SlowRead
         | Kind::Stale
         | Kind::Vanish => true,
         Kind::Crash
+        | Kind::Freeze
+        | Kind::SlowDisk
+        | Kind::SlowRead
         | Kind::PowerLoss
         | Kind::ClockJump
         | Kind::ClockDrift

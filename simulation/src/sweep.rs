@@ -264,8 +264,32 @@ const READS: [&str; 12] = [
 const MET: [&str; 9] =
     ["snapshots", "doubted", "reseeds", "poisoned", "lost-writes", "torn-marks", "doubled", "unheard", "late-reads"];
 
-/// What a sweep has to have met to say anything: every class of fault, what faults lead to, every operation, and every
-/// way in which it can end.
+/// Every checker that counts what it looked at.
+const CHECKERS: [&str; 20] = [
+    "acknowledged",
+    "books",
+    "calm",
+    "counts",
+    "digests",
+    "expiry",
+    "fresh",
+    "journal",
+    "journal-books",
+    "linearizable",
+    "lists",
+    "log-matching",
+    "no-oversell",
+    "one-effect",
+    "one-leader",
+    "shortages",
+    "strict-serializable",
+    "surely-not-done",
+    "told-again",
+    "whole-carts",
+];
+
+/// What a sweep has to have met to say anything: every class of fault, what faults lead to, every operation, every way in
+/// which it can end, and something to look at for every checker.
 fn missing(swept: &Swept) -> Vec<String> {
     let mut missing: Vec<String> = Kind::ALL
         .iter()
@@ -279,6 +303,8 @@ fn missing(swept: &Swept) -> Vec<String> {
     let wanted = CHANGES.iter().flat_map(|(action, ends)| ends.iter().map(move |end| format!("{action} {end}")));
     let wanted = wanted.chain(READS.iter().map(|read| format!("{read} done")));
     missing.extend(wanted.filter(|name| !swept.ends.contains_key(name)));
+    let blind = CHECKERS.iter().filter(|name| swept.checks.get(**name).is_none_or(|count| *count == 0));
+    missing.extend(blind.map(|name| format!("anything for {name}")));
     missing
 }
 

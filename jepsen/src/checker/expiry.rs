@@ -6,7 +6,7 @@ use crate::{
     history::{Action, Broken, End, History, Operation, Told},
     model::ClockBound,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a reservation's deadline.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,61 @@ pub fn check(history: &History, bound: ClockBound) -> Findings {
             findings.broken.push(Broken::new("P7", "expiry", what, vec![place]));
         }
     }
+    findings.broken.extend(lengths(history, bound));
     findings
+}
+
+/// What was asked for is what is told: a hold lasts for its time to live from the decision, which came between the sending
+/// and the answer. An extension may find a later deadline, which stays.
+fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
+    let mut told: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
+    let mut moved: BTreeSet<&str> = BTreeSet::new();
+    let mut graces: BTreeMap<&str, u64> = BTreeMap::new();
+    for (place, operation) in history.operations.iter().enumerate() {
+        let Some(id) = operation.action.reservation() else { continue };
+        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. }) {
+            moved.insert(id);
+        }
+        if let Action::MarkPaying { grace_ms, .. } = &operation.action {
+            let longest = graces.entry(id).or_default();
+            *longest = (*longest).max(*grace_ms);
+        }
+        match operation.told() {
+            Some(Told::Reserved { deadline_ms, .. }) => told.entry(id).or_default().push((place, *deadline_ms)),
+            Some(Told::Reservation(view)) if view.state == "held" => {
+                told.entry(id).or_default().push((place, view.deadline_ms));
+            }
+            _ => {}
+        }
+    }
+    let mut broken = Vec::new();
+    for (id, deadlines) in &told {
+        for (place, deadline_ms) in deadlines {
+            let operation = &history.operations[*place];
+            let (ttl_ms, extends) = match &operation.action {
+                Action::Reserve { ttl_ms, .. } => (ttl_ms, false),
+                Action::Extend { ttl_ms, .. } => (ttl_ms, true),
+                _ => continue,
+            };
+            if matches!(operation.end, End::Done { replayed: true, .. }) {
+                continue;
+            }
+            let first_ms = (history.unix_ms(operation.invoked_ns) + ttl_ms).saturating_sub(bound.0);
+            // An extension of one that is being paid for has the grace on top.
+            let grace_ms = if extends { graces.get(id).copied().unwrap_or(0) } else { 0 };
+            let last_ms = history.unix_ms(operation.ended_ns) + ttl_ms + grace_ms + bound.0;
+            let stays = extends
+                && (moved.contains(id)
+                    || deadlines.iter().any(|(other, known)| other != place && known == deadline_ms));
+            if *deadline_ms < first_ms || *deadline_ms > last_ms && !stays {
+                let what = format!(
+                    "reservation {id}: a deadline of {deadline_ms} for a time to live of {ttl_ms} ms is none of {first_ms} to {last_ms}"
+                );
+                broken.push(Broken::new("P7", "expiry", what, vec![*place]));
+            }
+        }
+    }
+    broken
 }
 
 enum Shown {
@@ -105,6 +159,16 @@ mod tests {
             view.deadline_ms = EPOCH_MS + 10_000;
         }
         check(&history(vec![reserved, (at_ms, at_ms + 1, action, end)]), ClockBound(500))
+    }
+
+    #[test]
+    fn a_deadline_that_is_not_what_was_asked_for_is_found() {
+        let deadline = |ms| {
+            let reserved = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], ms));
+            check(&history(vec![reserved]), ClockBound(500)).broken.len()
+        };
+        assert_eq!((deadline(9_502), deadline(10_503)), (0, 0), "within the bound");
+        assert_eq!((deadline(9_501), deadline(10_504), deadline(5_000)), (1, 1, 1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// States looked at in one search before it is given up as undecided.
-const WORK_MAX: usize = 50_000;
+const WORK_MAX: usize = 400_000;
 
 /// Operations shown before the one that can't be explained.
 const SHOWN: usize = 12;
@@ -69,9 +69,8 @@ fn judge(
     let mut findings = Findings::default();
     for group in groups {
         let case = Case::new(history, &group, bound);
-        findings.looked_at += case.steps.len() as u64;
         match search(&case) {
-            Verdict::Explained => {}
+            Verdict::Explained => findings.looked_at += case.steps.len() as u64,
             Verdict::Undecided => findings.undecided += 1,
             Verdict::Impossible { explained, stuck } => {
                 let last = explained.len().saturating_sub(SHOWN);

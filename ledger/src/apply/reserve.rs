@@ -304,7 +304,8 @@ impl Entry<'_> {
 
     fn hold(&mut self, command: &Command, reserve: &Reserve, wants: &[Want], print: u64) -> Effect {
         let clock = self.clock();
-        let deadline = clock.plus(reserve.ttl);
+        let ttl = if planted::on(Bug::TtlHalved) { DurationMs(reserve.ttl.0 / 2) } else { reserve.ttl };
+        let deadline = clock.plus(ttl);
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
         let late = if planted::on(Bug::DeadlineToldLate) { DurationMs::seconds(2) } else { DurationMs(0) };

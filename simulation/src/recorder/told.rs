@@ -190,7 +190,7 @@ pub fn stock(answer: Result<Stock, Error>) -> End {
     match answer {
         Ok(stock) => match one_pool(&stock).filter(|_| stock.level == Level::Linearizable) {
             Some(balance) => done(Told::Balance(balance), stock.position, false),
-            None => End::Unknown { why: format!("an answer of another kind: {stock:?}") },
+            None => panic!("an answer of another kind than was asked for: {stock:?}"),
         },
         Err(error) => failed(&error),
     }
@@ -201,7 +201,7 @@ pub fn seen_stock(answer: Result<Stock, Error>) -> End {
     match answer {
         Ok(stock) => match one_pool(&stock) {
             Some(balance) => done(seen(stock.age, Told::Balance(balance)), stock.position, false),
-            None => End::Unknown { why: format!("an answer of another kind: {stock:?}") },
+            None => panic!("an answer of another kind than was asked for: {stock:?}"),
         },
         Err(error) => failed(&error),
     }
@@ -217,7 +217,7 @@ pub fn read(answer: Result<ReservationRead, Error>) -> End {
         Ok(read) if read.level == Level::Linearizable => {
             done(Told::Reservation(held(&read.reservation)), read.position, false)
         }
-        Ok(read) => End::Unknown { why: format!("an answer of another kind: {read:?}") },
+        Ok(read) => panic!("an answer of another kind than was asked for: {read:?}"),
         Err(error) => failed(&error),
     }
 }

@@ -6,7 +6,7 @@ use super::{
         error::StoreError,
         keys::KeyRange,
     },
-    Call, Effect, Failure, Families, SimulatedDisk, State,
+    Call, Failure, Families, SimulatedDisk, State,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -36,22 +36,21 @@ impl SimulatedEngine {
         Ok(state)
     }
 
-    /// Carries a write out as far as `effect` lets it.
-    fn write_now(&self, batch: &Batch, sync: bool, effect: Effect) -> Result<(), StoreError> {
+    /// Writes a batch, un-synced.
+    fn put(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut state = self.disk.state();
         state.check(self.session)?;
-        if effect.failure == Some(Failure::Undone) {
-            return Err(planted());
-        }
         state.content.current.apply(batch);
         state.unsynced.push(batch.clone());
-        if effect.failure.is_some() {
-            return Err(planted());
-        }
-        if sync {
-            let State { content, unsynced, .. } = &mut *state;
-            unsynced.drain(..).for_each(|batch| content.synced.apply(&batch));
-        }
+        Ok(())
+    }
+
+    /// Syncs whatever was written.
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut state = self.disk.state();
+        state.check(self.session)?;
+        let State { content, unsynced, .. } = &mut *state;
+        unsynced.drain(..).for_each(|batch| content.synced.apply(&batch));
         Ok(())
     }
 }
@@ -106,10 +105,18 @@ impl Engine for SimulatedEngine {
     fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let effect = self.disk.effect(Call::Write { bytes: batch.bytes(), sync });
+            // Written first: what takes its time is the sync, and the power may go meanwhile.
+            if effect.failure != Some(Failure::Undone) {
+                self.put(batch)?;
+            }
             if !effect.delay.is_zero() {
                 tokio::time::sleep(effect.delay).await;
             }
-            self.write_now(batch, sync, effect)
+            match effect.failure {
+                Some(_) => Err(planted()),
+                None if sync => self.sync(),
+                None => self.health(),
+            }
         }
         .boxed()
     }
