@@ -23,6 +23,30 @@ impl Usage {
         Self::read(&Process::new(i32::try_from(pid)?)?)
     }
 
+    /// Of a process and all that it started, also those that ended and were waited for. Memory that they share counts once
+    /// for each.
+    ///
+    /// # Errors
+    /// The process is gone, or is another user's.
+    pub fn of_tree(root: u32) -> Result<Self, Failed> {
+        let root = i32::try_from(root)?;
+        let all: Vec<(i32, i32)> = procfs::process::all_processes()?
+            // Those that end meanwhile are no longer there to be asked.
+            .filter_map(|process| process.ok()?.stat().ok())
+            .map(|stat| (stat.pid, stat.ppid))
+            .collect();
+        let (mut tree, mut next) = (vec![root], 0);
+        while let Some(parent) = tree.get(next).copied() {
+            tree.extend(all.iter().filter(|(_, ppid)| *ppid == parent).map(|(pid, _)| *pid));
+            next += 1;
+        }
+        let ended = Process::new(root)?.stat()?;
+        let mut usage = Self::read(&Process::new(root)?)?;
+        usage.cpu_seconds += (ended.cutime + ended.cstime) as f64 / procfs::ticks_per_second() as f64;
+        let children = tree[1..].iter().filter_map(|pid| Self::read(&Process::new(*pid).ok()?).ok());
+        Ok(children.fold(usage, Self::and))
+    }
+
     /// Of this process.
     ///
     /// # Errors
@@ -73,5 +97,17 @@ mod tests {
             sum = std::hint::black_box((0..1_000_000_u64).fold(sum, u64::wrapping_add));
         }
         assert!(Usage::own().expect("Linux").resident_bytes > 100_000);
+    }
+
+    #[test]
+    fn a_tree_has_what_its_children_use() {
+        let mut shell = std::process::Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().expect("a shell");
+        let alone = || Usage::of(shell.id()).expect("it runs");
+        while Usage::of_tree(shell.id()).expect("it runs").resident_bytes <= alone().resident_bytes {
+            std::thread::yield_now();
+        }
+        let stopped = std::process::Command::new("pkill").args(["-P", &shell.id().to_string()]).status();
+        assert!(stopped.expect("pkill").success());
+        shell.wait().expect("it ended");
     }
 }

@@ -6,17 +6,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use earmark_benches::{
     Failed,
     load::{
-        drive::drive,
         keys::Spread,
+        measure::{How, measure},
         shape::{Plan, Shape},
-        worker::Crew,
     },
-    report::{Counted, Report, table},
-    servers::{Servers, Setting, usage},
-    usage::Usage,
+    report::{Report, table},
+    servers::{Servers, Setting},
 };
-use earmark_client::Client;
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Loads a cluster in the shapes that other systems are measured by, and says what it cost.
 #[derive(Parser)]
@@ -120,6 +117,10 @@ enum Output {
 }
 
 impl Load {
+    fn how(&self, shape: Shape) -> How {
+        How { plan: self.plan(shape), length: self.length.into(), warm_up: self.warm_up.into(), seed: self.seed }
+    }
+
     fn plan(&self, shape: Shape) -> Plan {
         let plan = shape.plan();
         Plan {
@@ -157,7 +158,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Run) -> Result<Report, Failed> {
-    measure(arguments.shape, &arguments.load, &arguments.endpoints, &arguments.pids, arguments.stocked).await
+    measure(
+        arguments.shape,
+        &arguments.load.how(arguments.shape),
+        &arguments.endpoints,
+        &arguments.pids,
+        arguments.stocked,
+    )
+    .await
 }
 
 async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
@@ -173,7 +181,7 @@ async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
     let mut reports = Vec::new();
     for shape in shapes {
         let servers = Servers::start(&setting).await?;
-        let report = measure(shape, &arguments.load, &servers.endpoints(), &servers.pids(), false).await?;
+        let report = measure(shape, &arguments.load.how(shape), &servers.endpoints(), &servers.pids(), false).await?;
         eprintln!(
             "{}: {:.0}/s, p99 {:.1} ms, {:.1} CPU-s per million on the servers",
             report.shape, report.rate, report.p99_ms, report.server_cpu_s_per_million
@@ -182,36 +190,4 @@ async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
     }
     std::fs::remove_dir_all(&setting.folder)?;
     Ok(reports)
-}
-
-async fn measure(
-    shape: Shape,
-    load: &Load,
-    endpoints: &[String],
-    pids: &[u32],
-    stocked: bool,
-) -> Result<Report, Failed> {
-    let crew = Arc::new(Crew::connect(load.plan(shape), endpoints).await?);
-    if !stocked {
-        crew.stock_up().await?;
-    }
-    if load.warm_up.as_secs_f64() > 0.0 {
-        drive(&crew, load.warm_up.into(), load.seed).await?;
-    }
-    let watcher = Client::connect(endpoints.iter().cloned()).await?;
-    let before = counted(&watcher, pids).await?;
-    let (measured, took): (_, Duration) = drive(&crew, load.length.into(), load.seed.wrapping_add(1)).await?;
-    let after = counted(&watcher, pids).await?;
-    let used = Counted {
-        servers: after.servers.since(before.servers),
-        own: after.own.since(before.own),
-        fsyncs: after.fsyncs.saturating_sub(before.fsyncs),
-    };
-    Ok(Report::new(&shape.name(), &measured, load.rate.is_none(), took.as_secs_f64(), used))
-}
-
-async fn counted(watcher: &Client, pids: &[u32]) -> Result<Counted, Failed> {
-    let status = watcher.cluster().status(false).await?;
-    let fsyncs = status.nodes.iter().filter_map(|node| node.store.as_ref()).map(|store| store.syncs).sum();
-    Ok(Counted { servers: usage(pids)?, own: Usage::own()?, fsyncs })
 }

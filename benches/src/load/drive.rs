@@ -1,6 +1,6 @@
 //! Callers that take turns: a closed loop as fast as answers come, an open loop as turns are due.
 
-use super::{measured::Measured, worker::Crew};
+use super::measured::{Counts, Measured};
 use crate::Failed;
 use rand::{SeedableRng, rngs::SmallRng};
 use std::{
@@ -15,6 +15,20 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+/// Who takes turns: callers of a cluster, or of another system that is measured in the same way.
+pub trait Callers: Send + Sync + 'static {
+    /// Turns under way at once; in an open loop, at most.
+    fn outstanding(&self) -> usize;
+
+    /// Turns a second that are due; none for a closed loop.
+    fn rate(&self) -> Option<f64> {
+        None
+    }
+
+    /// One turn of the caller of that number.
+    fn turn(&self, caller: usize, random: &mut SmallRng) -> impl Future<Output = Counts> + Send;
+}
+
 /// Takes turns for a while; what is under way then is waited for and counted.
 ///
 /// With a rate each turn has a moment at which it is due, whether earlier turns have ended or not, and its latency counts
@@ -22,18 +36,18 @@ use tokio::{
 ///
 /// # Errors
 /// A caller broke down.
-pub async fn drive(crew: &Arc<Crew>, length: Duration, seed: u64) -> Result<(Measured, Duration), Failed> {
+pub async fn drive<C: Callers>(crew: &Arc<C>, length: Duration, seed: u64) -> Result<(Measured, Duration), Failed> {
     let begun = Instant::now();
     let until = begun + length;
     let turns = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();
-    for caller in 0..crew.plan().outstanding.max(1) {
+    for caller in 0..crew.outstanding().max(1) {
         let random = SmallRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(caller as u64));
         let (crew, turns) = (Arc::clone(crew), Arc::clone(&turns));
         callers.spawn(async move {
-            match crew.plan().rate {
-                None => closed(&crew, caller, random, until).await,
-                Some(rate) => open(&crew, caller, random, begun..until, rate, &turns).await,
+            match crew.rate() {
+                None => closed(&*crew, caller, random, until).await,
+                Some(rate) => open(&*crew, caller, random, begun..until, rate, &turns).await,
             }
         });
     }
@@ -44,7 +58,7 @@ pub async fn drive(crew: &Arc<Crew>, length: Duration, seed: u64) -> Result<(Mea
     Ok((all, begun.elapsed()))
 }
 
-async fn closed(crew: &Crew, caller: usize, mut random: SmallRng, until: Instant) -> Measured {
+async fn closed(crew: &impl Callers, caller: usize, mut random: SmallRng, until: Instant) -> Measured {
     let mut measured = Measured::default();
     while Instant::now() < until {
         let begun = Instant::now();
@@ -55,7 +69,7 @@ async fn closed(crew: &Crew, caller: usize, mut random: SmallRng, until: Instant
 }
 
 async fn open(
-    crew: &Crew,
+    crew: &impl Callers,
     caller: usize,
     mut random: SmallRng,
     span: std::ops::Range<Instant>,

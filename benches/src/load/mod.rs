@@ -3,6 +3,7 @@
 
 pub mod drive;
 pub mod keys;
+pub mod measure;
 pub mod measured;
 pub mod shape;
 pub mod worker;

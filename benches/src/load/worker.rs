@@ -1,6 +1,7 @@
 //! One caller's turns.
 
 use super::{
+    drive::Callers,
     keys::Keys,
     measured::Counts,
     shape::{Plan, Work},
@@ -87,39 +88,6 @@ impl Crew {
         Ok(())
     }
 
-    /// One turn of the caller of that number.
-    pub async fn turn(&self, caller: usize, random: &mut SmallRng) -> Counts {
-        let client = &self.clients[caller % self.clients.len()];
-        match self.plan.work {
-            Work::Reserve => {
-                let sku = self.keys.draw(random);
-                counted(client.reserve().line(sku, LOCATION, 1).ttl(self.plan.ttl).send().await.map(drop))
-            }
-            Work::Pair => self.pair(client, random).await,
-            Work::Cart(lines) => {
-                let skus = self.keys.draw_several(lines, random).into_iter();
-                let cart = skus.fold(client.reserve().ttl(self.plan.ttl), |cart, sku| cart.line(sku, LOCATION, 1));
-                counted(cart.send().await.map(drop))
-            }
-            Work::Read(level) => {
-                let sku = self.keys.draw(random);
-                counted(client.stock(sku).location(LOCATION).level(level).send().await.map(drop))
-            }
-            Work::Batch(size) => {
-                let (counts, _) = self.batch(client, self.reserves(client, size, random)).await;
-                counts
-            }
-            Work::BatchPair(size) => {
-                let (mut counts, held) = self.batch(client, self.reserves(client, size, random)).await;
-                let commits = held.into_iter().map(|id| client.commit(id).operation());
-                let (sold, _) = self.batch(client, commits.filter_map(Result::ok)).await;
-                counts.add(sold);
-                counts
-            }
-            Work::Unary => self.unary(client, random).await,
-        }
-    }
-
     async fn pair(&self, client: &Client, random: &mut SmallRng) -> Counts {
         let sku = self.keys.draw(random);
         match client.reserve().line(sku, LOCATION, 1).ttl(self.plan.ttl).send().await {
@@ -175,6 +143,48 @@ impl Crew {
         match ReservationServiceClient::new(channel.clone()).reserve(request).await {
             Ok(_) => counted(Ok(())),
             Err(told) => of_code(status::from_status(&told).map_or(Code::OutcomeUnknown, |error| error.code())),
+        }
+    }
+}
+
+impl Callers for Crew {
+    fn outstanding(&self) -> usize {
+        self.plan.outstanding
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.plan.rate
+    }
+
+    async fn turn(&self, caller: usize, random: &mut SmallRng) -> Counts {
+        let client = &self.clients[caller % self.clients.len()];
+        match self.plan.work {
+            Work::Reserve => {
+                let sku = self.keys.draw(random);
+                counted(client.reserve().line(sku, LOCATION, 1).ttl(self.plan.ttl).send().await.map(drop))
+            }
+            Work::Pair => self.pair(client, random).await,
+            Work::Cart(lines) => {
+                let skus = self.keys.draw_several(lines, random).into_iter();
+                let cart = skus.fold(client.reserve().ttl(self.plan.ttl), |cart, sku| cart.line(sku, LOCATION, 1));
+                counted(cart.send().await.map(drop))
+            }
+            Work::Read(level) => {
+                let sku = self.keys.draw(random);
+                counted(client.stock(sku).location(LOCATION).level(level).send().await.map(drop))
+            }
+            Work::Batch(size) => {
+                let (counts, _) = self.batch(client, self.reserves(client, size, random)).await;
+                counts
+            }
+            Work::BatchPair(size) => {
+                let (mut counts, held) = self.batch(client, self.reserves(client, size, random)).await;
+                let commits = held.into_iter().map(|id| client.commit(id).operation());
+                let (sold, _) = self.batch(client, commits.filter_map(Result::ok)).await;
+                counts.add(sold);
+                counts
+            }
+            Work::Unary => self.unary(client, random).await,
         }
     }
 }
