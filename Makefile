@@ -10,7 +10,7 @@ CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
 # Lists the targets.
 .PHONY: help
 help:
-	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{split($$1,name,":"); if(text!="")printf "  make %-10s %s\n",name[1],text; text=""}' Makefile
+	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{split($$1,name,":"); if(text!="")printf "  make %-12s %s\n",name[1],text; text=""}' Makefile
 
 # Starts a three-node cluster in one process, sells a real Saturday's orders on it, and says what happened.
 .PHONY: demo
@@ -71,6 +71,14 @@ LENGTH ?= 10s
 bench: tools
 	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin earmark-load
 	@target/release/earmark-load bench $(SHAPES) --length $(LENGTH)
+
+# Gives the same work to Earmark, Redis, PostgreSQL and etcd, in turn, each as three copies here: make bench-peers SHAPES=singles-64.
+.PHONY: bench-peers
+bench-peers: tools
+	@deploy/install-peers
+	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+	@cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
+	@target/peers/release/earmark-peers $(SHAPES) --length $(LENGTH)
 
 # Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
 ONLY ?=
