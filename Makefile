@@ -80,6 +80,13 @@ bench-peers: tools
 	@cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
 	@target/peers/release/earmark-peers $(SHAPES) --length $(LENGTH)
 
+# Kills the leader of a shard under load, thirty times, and says how long nobody got anything: make fail-over KILLS=5.
+KILLS ?= 30
+.PHONY: fail-over
+fail-over: tools
+	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin fail-over
+	@target/release/fail-over --kills $(KILLS)
+
 # Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
 ONLY ?=
 .PHONY: micro
