@@ -133,16 +133,18 @@ fn what_was_not_found_is_told_again_under_its_operation_though_it_is_held_by_the
     let missing = || End::Refused { code: "NOT_FOUND".to_owned(), logged: true, short: vec![], state: None };
     let cancel =
         |operation: &str| Action::Cancel { id: "a".to_owned(), operation: operation.to_owned(), parts: vec![] };
-    let again = |operation: &str| {
+    let again = |first: End, operation: &str| {
         explained(vec![
             stocked(3),
-            (5, 6, cancel("x"), missing()),
+            (5, 6, cancel("x"), first),
             held_until(7, "a", 2, 900_000),
             (9, 10, cancel(operation), missing()),
         ])
     };
-    assert!(again("x"));
-    assert!(!again("y"), "it is there");
+    assert!(again(missing(), "x"));
+    assert!(!again(missing(), "y"), "it is there");
+    assert!(again(unknown(), "x"), "who heard nothing may have been told so");
+    assert!(!again(unknown(), "y"));
 }
 
 #[test]

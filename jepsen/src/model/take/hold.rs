@@ -51,6 +51,9 @@ impl Shelf {
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
+        if !self.holds.contains(id) {
+            return self.found_nothing(operation, end);
+        }
         if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             // The first answer again, whatever became of the reservation since.
             return true;
@@ -83,6 +86,9 @@ impl Shelf {
             Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
+        }
+        if !self.holds.contains(id) {
+            return self.found_nothing(operation, end);
         }
         if operation.is_some_and(|operation| self.done.contains(operation)) {
             return true;
@@ -139,6 +145,9 @@ impl Shelf {
             Judged::Reservation { .. } | Judged::Unknown => {}
             _ => return true,
         }
+        if !self.holds.contains(id) {
+            return self.found_nothing(operation, &step.end);
+        }
         if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             return true;
         }
@@ -162,6 +171,9 @@ impl Shelf {
             Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
             Judged::Reservation { .. } | Judged::Unknown | Judged::Done => {}
             _ => return true,
+        }
+        if !self.holds.contains(id) {
+            return self.found_nothing(Some(operation), end);
         }
         if !self.done.insert(operation, ()) {
             return true;

@@ -92,6 +92,18 @@ impl Shelf {
         operation.map_or(is_so, |operation| self.refuses(Id::Operation(operation), true, |_| is_so))
     }
 
+    /// A change of a reservation that is not there. One without an answer may have been told so, and under its operation it
+    /// is told so again.
+    fn found_nothing(&mut self, operation: Option<u32>, end: &Judged) -> bool {
+        match (operation, end) {
+            (Some(operation), Judged::Unknown) => {
+                self.refused_operations.insert(operation, ());
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whether one of these pools has fewer units for a shopper than asked for.
     fn is_short(&self, skus: &[u16], asked: &Parts) -> bool {
         skus.iter().any(|sku| part(asked, *sku) + self.late(*sku) > self.sellable(*sku))

@@ -13,6 +13,9 @@ impl Shelf {
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
             _ => return true,
         }
+        if !self.holds.contains(id) {
+            return self.found_nothing(Some(operation), end);
+        }
         if !self.done.insert(operation, ()) {
             return true;
         }
