@@ -202,7 +202,12 @@ impl<'a> Builder<'a> {
         let own = action.operation().filter(|_| !matches!(action, Action::Reserve { .. }));
         let own = own.map(|own| self.operation(own));
         let known = &self.known;
+        let found_nothing = action.operation().is_some_and(|own| known.found_nothing.contains(own));
         let judged = match action {
+            // It shows nowhere but in what its repeats are told.
+            action if !matches!(action, Action::Reserve { .. }) && operation.is_unknown() && found_nothing => {
+                Judged::Unknown
+            }
             Action::Reserve { lines, .. } => self.reserved(name, lines, end)?,
             Action::Replace { lines, .. } => self.replaced(name, lines, end)?,
             Action::Commit { .. } => self.changed(name, end, |line| line.committed)?,

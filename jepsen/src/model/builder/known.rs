@@ -12,6 +12,8 @@ pub(super) struct Known<'a> {
     pub(super) moved: BTreeSet<&'a str>,
     /// Somebody tried to give it other lines.
     pub(super) replaced: BTreeSet<&'a str>,
+    /// Operations that somebody was told found no reservation.
+    pub(super) found_nothing: BTreeSet<&'a str>,
     /// The earliest deadline that anyone was told.
     pub(super) first_told: BTreeMap<&'a str, u64>,
     /// As it was shown at any time.
@@ -25,6 +27,7 @@ impl<'a> Known<'a> {
             pools: BTreeMap::new(),
             moved: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            found_nothing: BTreeSet::new(),
             first_told: BTreeMap::new(),
             shown: BTreeMap::new(),
         };
@@ -37,6 +40,11 @@ impl<'a> Known<'a> {
             }
             if let Action::Reserve { lines, .. } | Action::Replace { lines, .. } = &operation.action {
                 known.pools.entry(id).or_default().extend(lines.iter().map(|line| line.sku.as_str()));
+            }
+            if let (Some(own), End::Refused { code, .. }) = (operation.action.operation(), &operation.end)
+                && code == "NOT_FOUND"
+            {
+                known.found_nothing.insert(own);
             }
             if let Some(Told::Reservation(view)) = operation.told()
                 && !matches!(view.state.as_str(), "open" | "rejected")
