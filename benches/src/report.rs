@@ -4,6 +4,15 @@ use crate::{load::measured::Measured, usage::Usage};
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 
+/// How a result is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people; Markdown.
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// Of one shape.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {

@@ -19,7 +19,7 @@ use earmark_benches::{
         measure::{How, measure},
         shape::Shape,
     },
-    report::Report,
+    report::{Output, Report},
     servers::{Servers, Setting},
 };
 use etcd::Etcd;
@@ -104,14 +104,6 @@ impl System {
             Self::Etcd => "etcd",
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people; Markdown.
-    Table,
-    /// A list, one object for each shape of each system.
-    Json,
 }
 
 #[tokio::main]

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use earmark_benches::{
     Failed,
     load::{
@@ -10,7 +10,7 @@ use earmark_benches::{
         measure::{How, measure},
         shape::{Plan, Shape},
     },
-    report::{Report, table},
+    report::{Output, Report, table},
     servers::{Servers, Setting},
 };
 use std::{path::PathBuf, process::ExitCode};
@@ -106,14 +106,6 @@ struct Load {
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people; Markdown.
-    Table,
-    /// A list, one object for each shape.
-    Json,
 }
 
 impl Load {

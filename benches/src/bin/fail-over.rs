@@ -3,10 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
+    report::Output,
     servers::{Servers, Setting},
 };
 use earmark_client::{Client, Error};
@@ -61,14 +62,6 @@ struct Arguments {
     output: Output,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people; Markdown.
-    Table,
-    /// One object.
-    Json,
-}
-
 /// What it showed.
 #[derive(Serialize)]
 struct Report {
@@ -91,9 +84,9 @@ struct Seen {
     reserved: AtomicU64,
     refused: AtomicU64,
     unknown: AtomicU64,
-    /// When the newest reserve was sent that succeeded, and when it did, in nanoseconds since the beginning; of those sent
-    /// after a moment of interest only the first is kept.
+    /// The last kill, in nanoseconds since the beginning.
     after_ns: AtomicU64,
+    /// When the first reserve succeeded that was sent after it.
     first_ns: Mutex<Option<u64>>,
 }
 
