@@ -320,6 +320,9 @@ fn run_twice(arguments: &Twice) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let seeds = arguments.seeds.clone().or_else(|| arguments.seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
     let (mut same, mut events, total) = (0, 0, seeds.end.saturating_sub(seeds.start));
+    if total == 0 {
+        return Err("no seed is in that range".to_owned());
+    }
     for seed in seeds {
         let run = Seed { seed, seconds: arguments.seconds, ..Seed::default() };
         let verdict = twice(&program, &run.arguments("run"), &std::env::temp_dir());

@@ -55,7 +55,8 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
     let mut graces: BTreeMap<&str, u64> = BTreeMap::new();
     for (place, operation) in history.operations.iter().enumerate() {
         let Some(id) = operation.action.reservation() else { continue };
-        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. }) {
+        // What an extension without an answer, or a reserve, set is known to nobody.
+        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. } | Action::Reserve { .. }) {
             moved.insert(id);
         }
         if let Action::MarkPaying { grace_ms, .. } = &operation.action {
@@ -169,6 +170,21 @@ mod tests {
         };
         assert_eq!((deadline(9_502), deadline(10_503)), (0, 0), "within the bound");
         assert_eq!((deadline(9_501), deadline(10_504), deadline(5_000)), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_shorter_extension_finds_the_deadline_of_a_reserve_that_may_have_been_answered_to_nobody() {
+        let extended = |reserved: End| {
+            let mut view = reservation("held", &[("mug", [3, 0, 0, 0])]);
+            if let End::Done { told: Told::Reservation(view), .. } = &mut view {
+                view.deadline_ms = EPOCH_MS + 10_000;
+            }
+            let extend = Action::Extend { id: "a".to_owned(), operation: Some("x".to_owned()), ttl_ms: 1_000 };
+            let reserve = reserve("a", &[("mug", 3)], 10_000);
+            check(&history(vec![(2, 3, reserve, reserved), (5, 6, extend, view)]), ClockBound(500)).broken.len()
+        };
+        assert_eq!(extended(unknown()), 0);
+        assert_eq!(extended(refused("NO_QUORUM", Vec::new())), 1);
     }
 
     #[test]

@@ -62,9 +62,13 @@ fn moves(action: &Action) -> bool {
 }
 
 /// Whether a reservation may have its home in another shard than the units that were moved. What moves none of its home's
-/// units stands where the next movement there does.
+/// units stands where the next movement there does, also a reserve that got none of what it asked for there.
 fn may_move_elsewhere(told: &Told) -> bool {
-    matches!(told, Told::Reservation(told) if told.lines.len() > 1)
+    match told {
+        Told::Reservation(told) => told.lines.len() > 1,
+        Told::Reserved { lines, .. } => lines.iter().any(|line| line.units == 0),
+        _ => false,
+    }
 }
 
 /// Two operations that move units never have the same place.
@@ -139,5 +143,10 @@ mod tests {
                 .is_empty()
         );
         assert!(!check(&history(vec![received(1, 5), ship(&[("mug", [1, 0, 1, 0])])])).broken.is_empty());
+        let cart = |got| {
+            let asked = reserve("cart", &[("mug", 1), ("pot", 1)], 1_000);
+            check(&history(vec![received(1, 5), (0, 1, asked, at(held(&[("mug", got), ("pot", 1)]), 5))])).broken
+        };
+        assert!(cart(0).is_empty() && !cart(1).is_empty());
     }
 }

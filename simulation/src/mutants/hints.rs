@@ -48,6 +48,9 @@ pub enum Hint {
     /// Carts over several shards want the last units of a few SKUs, and messages between shards take their time: while one cart
     /// is being asked for, others are refused for its sake, and then it is refused as well.
     ScarceCarts,
+    /// Everything is sold in carts of the same two SKUs, which may be cancelled, and there is little of it; what nodes tell
+    /// each other takes its time, what they tell clients does not: units that a cancelled cart gave back are wanted at once.
+    CancelledCarts,
     /// One node after the other is cut off alone for long.
     Alone,
     /// The clock of one node is wild, and leadership changes before and after.
@@ -59,8 +62,8 @@ pub enum Hint {
     /// Clients do not reach the node that leads, so others forward what they want of it; what it answers takes its time, and
     /// it is killed. Clients give up before another is elected.
     LostForwards,
-    /// The same without the end: connections between nodes break, what was forwarded on them comes when clients have asked
-    /// again, and there is little to be had.
+    /// The same without the end: streams of clients break while what was forwarded for them is on its way, and they ask the
+    /// leader itself, who can be reached again, before it has come. There is little to be had.
     LateForwards,
     /// Clients miss answers, and before they have asked again nobody is there any more.
     UnheardAndGone,
@@ -84,7 +87,8 @@ pub fn of(bug: Bug) -> Hint {
         Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
-        Bug::UnsettledAsHeld | Bug::SettledEarly | Bug::RowNotReplaced => Hint::Carts,
+        Bug::UnsettledAsHeld | Bug::RowNotReplaced => Hint::Carts,
+        Bug::SettledEarly => Hint::CancelledCarts,
         Bug::UndecidedAsSold => Hint::ScarceCarts,
         Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
         Bug::NoPreVote => Hint::Alone,
@@ -190,6 +194,14 @@ impl Hint {
                 scenario.ttl_ms = [1_000, 3_000];
                 scenario.faults.clear();
             }
+            Self::CancelledCarts => {
+                scenario.faults.clear();
+                (scenario.nodes, scenario.shards, scenario.skus) = (3, 8, 2);
+                scenario.clocks_ms.truncate(3);
+                (scenario.stock, scenario.carts_percent) = (dice.range(3, 6), 80);
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (8, 1, [20, 300]);
+                scenario.ttl_ms = [1_000, 3_000];
+            }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
             Self::WildClock => {
                 scenario.faults.retain(|fault| !wild(fault));
@@ -282,6 +294,7 @@ impl Hint {
                 _ => fault(Kind::Transfer, 0, 200, &all, 0),
             }],
             Self::ScarceCarts => vec![fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[50, 150, 400]))],
+            Self::CancelledCarts => vec![fault(Kind::Lag, 0, 4_500, &[one], *dice.pick(&[100, 200, 300]))],
             Self::Alone => vec![fault(Kind::Partition, 0, dice.range(6_500, 7_500), &[one], 1)],
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
@@ -305,12 +318,16 @@ impl Hint {
                 fault(Kind::Lag, 1_500, 3_000, &[one], 300),
                 fault(Kind::Crash, dice.range(2_000, 3_000), 1_800, &[one], 0),
             ],
-            Self::LateForwards => vec![
-                fault(Kind::Unreached, 0, 4_800, &[one], 0),
-                fault(Kind::Transfer, 200, 200, &others, 0),
-                fault(Kind::Transfer, 900, 200, &others, 0),
-                fault(Kind::Stale, 1_500, dice.range(1_000, 3_000), &others, 0),
-            ],
+            Self::LateForwards => {
+                let reached = dice.range(2_400, 3_000);
+                vec![
+                    fault(Kind::Unreached, 0, reached, &[one], 0),
+                    fault(Kind::Transfer, 200, 200, &others, 0),
+                    fault(Kind::Transfer, 900, 200, &others, 0),
+                    fault(Kind::Lag, 1_500, 3_500, &[one], *dice.pick(&[600, 900, 1_200])),
+                    fault(Kind::Unheard, reached - 200, 900, &[1, 2], 60),
+                ]
+            }
             Self::UnheardAndGone => vec![
                 fault(Kind::Unheard, 0, 900, &[1, 2], 50),
                 fault(Kind::Crash, dice.range(300, 800), 1_800, &all, 0),

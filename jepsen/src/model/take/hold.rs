@@ -45,14 +45,8 @@ impl Shelf {
         end: &Judged,
         apply: impl Fn(&mut Units) -> Option<()>,
     ) -> bool {
-        match end {
-            Judged::Over => return self.stands(operation, self.is_over(id)),
-            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
-            Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
-            _ => return true,
-        }
-        if !self.holds.contains(id) {
-            return self.found_nothing(operation, end);
+        if let Some(fits) = self.before_change(id, operation, end, self.is_over(id)) {
+            return fits;
         }
         if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             // The first answer again, whatever became of the reservation since.
@@ -79,16 +73,9 @@ impl Shelf {
     /// A commit that may come after the deadline: then the units have to be there now.
     pub(super) fn revive(&mut self, id: u32, operation: Option<u32>, parts: Option<&Parts>, end: &Judged) -> bool {
         let wanted = self.wanted_again(id, parts);
-        match end {
-            Judged::Over => {
-                return self.stands(operation, self.is_over(id) && self.cannot_be_had(id, &wanted));
-            }
-            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
-            Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
-            _ => return true,
-        }
-        if !self.holds.contains(id) {
-            return self.found_nothing(operation, end);
+        let is_lost = self.is_over(id) && self.cannot_be_had(id, &wanted);
+        if let Some(fits) = self.before_change(id, operation, end, is_lost) {
+            return fits;
         }
         if operation.is_some_and(|operation| self.done.contains(operation)) {
             return true;
@@ -139,14 +126,8 @@ impl Shelf {
     }
 
     pub(super) fn extend(&mut self, id: u32, operation: Option<u32>, ttl_ms: u64, step: &Step) -> bool {
-        match &step.end {
-            Judged::Over => return self.stands(operation, self.is_over(id)),
-            Judged::NotHeld => return self.stands(operation, !self.holds.contains(id)),
-            Judged::Reservation { .. } | Judged::Unknown => {}
-            _ => return true,
-        }
-        if !self.holds.contains(id) {
-            return self.found_nothing(operation, &step.end);
+        if let Some(fits) = self.before_change(id, operation, &step.end, self.is_over(id)) {
+            return fits;
         }
         if operation.is_some_and(|operation| !self.done.insert(operation, ())) {
             return true;
@@ -166,14 +147,8 @@ impl Shelf {
     }
 
     pub(super) fn mark_paying(&mut self, id: u32, operation: u32, grace_ms: u64, end: &Judged) -> bool {
-        match end {
-            Judged::Over => return self.stands(Some(operation), self.is_over(id)),
-            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
-            Judged::Reservation { .. } | Judged::Unknown | Judged::Done => {}
-            _ => return true,
-        }
-        if !self.holds.contains(id) {
-            return self.found_nothing(Some(operation), end);
+        if let Some(fits) = self.before_change(id, Some(operation), end, self.is_over(id)) {
+            return fits;
         }
         if !self.done.insert(operation, ()) {
             return true;

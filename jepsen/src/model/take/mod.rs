@@ -104,6 +104,19 @@ impl Shelf {
         }
     }
 
+    /// What every change of a reservation asks first; none if it was done, or may have been, to one that is there. That it
+    /// was told to be over is right if `is_over`.
+    fn before_change(&mut self, id: u32, operation: Option<u32>, end: &Judged, is_over: bool) -> Option<bool> {
+        match end {
+            Judged::Over => Some(self.stands(operation, is_over)),
+            Judged::NotHeld => Some(self.stands(operation, !self.holds.contains(id))),
+            Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {
+                (!self.holds.contains(id)).then(|| self.found_nothing(operation, end))
+            }
+            _ => Some(true),
+        }
+    }
+
     /// Whether one of these pools has fewer units for a shopper than asked for.
     fn is_short(&self, skus: &[u16], asked: &Parts) -> bool {
         skus.iter().any(|sku| part(asked, *sku) + self.late(*sku) > self.sellable(*sku))

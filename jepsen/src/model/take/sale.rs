@@ -8,13 +8,9 @@ use crate::model::{
 
 impl Shelf {
     pub(super) fn after(&mut self, id: u32, operation: u32, parts: Option<&Parts>, what: After, end: &Judged) -> bool {
-        match end {
-            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
-            Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
-            _ => return true,
-        }
-        if !self.holds.contains(id) {
-            return self.found_nothing(Some(operation), end);
+        // Why it was refused for its state is not judged.
+        if let Some(fits) = self.before_change(id, Some(operation), end, true) {
+            return fits;
         }
         if !self.done.insert(operation, ()) {
             return true;

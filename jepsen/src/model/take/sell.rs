@@ -73,8 +73,6 @@ impl Shelf {
 
     pub(super) fn replace(&mut self, id: u32, operation: u32, (lines, whole): (&Parts, bool), end: &Judged) -> bool {
         match end {
-            Judged::Over => return self.stands(Some(operation), self.is_over(id)),
-            Judged::NotHeld => return self.stands(Some(operation), !self.holds.contains(id)),
             Judged::Short { skus, logged } => {
                 return self.refuses(Id::Operation(operation), *logged, |state| {
                     let more = state.more(id, lines);
@@ -87,11 +85,10 @@ impl Shelf {
                     state.is_ruled_out(*by, lines, owner, id)
                 });
             }
-            Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {}
-            _ => return true,
+            _ => {}
         }
-        if !self.holds.contains(id) {
-            return self.found_nothing(Some(operation), end);
+        if let Some(fits) = self.before_change(id, Some(operation), end, self.is_over(id)) {
+            return fits;
         }
         if !self.done.insert(operation, ()) {
             return true;
