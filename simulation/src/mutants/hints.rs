@@ -62,8 +62,8 @@ pub enum Hint {
     /// Clients do not reach the node that leads, so others forward what they want of it; what it answers takes its time, and
     /// it is killed. Clients give up before another is elected.
     LostForwards,
-    /// The same without the end: streams of clients break while what was forwarded for them is on its way, and they ask the
-    /// leader itself, who can be reached again, before it has come. There is little to be had.
+    /// The same without the end: what one of the others forwards takes its time, the streams of its clients break meanwhile,
+    /// and they ask by the third. There is little to be had, and it is held for seconds.
     LateForwards,
     /// Clients miss answers, and before they have asked again nobody is there any more.
     UnheardAndGone,
@@ -198,8 +198,8 @@ impl Hint {
                 scenario.faults.clear();
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 8, 2);
                 scenario.clocks_ms.truncate(3);
-                (scenario.stock, scenario.carts_percent) = (dice.range(3, 6), 80);
-                (scenario.workers, scenario.readers, scenario.pause_ms) = (8, 1, [20, 300]);
+                (scenario.stock, scenario.carts_percent, scenario.first_only_reserves) = (3, 80, true);
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (8, 1, [10, 150]);
                 scenario.ttl_ms = [1_000, 3_000];
             }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
@@ -223,7 +223,7 @@ impl Hint {
             Self::LateForwards => {
                 Self::LostForwards.settings(scenario, dice);
                 (scenario.skus, scenario.stock, scenario.workers) = (1, dice.range(3, 6), 8);
-                (scenario.timeout_ms, scenario.ttl_ms) = (6_000, [20_000, 60_000]);
+                (scenario.timeout_ms, scenario.ttl_ms) = (6_000, [2_000, 5_000]);
             }
             Self::None | Self::Loss | Self::Restarts | Self::LostTails => {}
         }
@@ -294,7 +294,7 @@ impl Hint {
                 _ => fault(Kind::Transfer, 0, 200, &all, 0),
             }],
             Self::ScarceCarts => vec![fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[50, 150, 400]))],
-            Self::CancelledCarts => vec![fault(Kind::Lag, 0, 4_500, &[one], *dice.pick(&[100, 200, 300]))],
+            Self::CancelledCarts => vec![fault(Kind::Lag, 0, 4_500, &[one], *dice.pick(&[300, 600]))],
             Self::Alone => vec![fault(Kind::Partition, 0, dice.range(6_500, 7_500), &[one], 1)],
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
@@ -318,16 +318,14 @@ impl Hint {
                 fault(Kind::Lag, 1_500, 3_000, &[one], 300),
                 fault(Kind::Crash, dice.range(2_000, 3_000), 1_800, &[one], 0),
             ],
-            Self::LateForwards => {
-                let reached = dice.range(2_400, 3_000);
-                vec![
-                    fault(Kind::Unreached, 0, reached, &[one], 0),
-                    fault(Kind::Transfer, 200, 200, &others, 0),
-                    fault(Kind::Transfer, 900, 200, &others, 0),
-                    fault(Kind::Lag, 1_500, 3_500, &[one], *dice.pick(&[600, 900, 1_200])),
-                    fault(Kind::Unheard, reached - 200, 900, &[1, 2], 60),
-                ]
-            }
+            Self::LateForwards => vec![
+                fault(Kind::Unreached, 0, 4_800, &[one], 0),
+                fault(Kind::Transfer, 200, 200, &others, 0),
+                fault(Kind::Transfer, 900, 200, &others, 0),
+                // The leader and the third go on at once.
+                fault(Kind::Lag, 1_500, 3_300, &[other], *dice.pick(&[1_500, 2_500])),
+                fault(Kind::Unheard, 1_600, 2_800, &[1, 2], 30),
+            ],
             Self::UnheardAndGone => vec![
                 fault(Kind::Unheard, 0, 900, &[1, 2], 50),
                 fault(Kind::Crash, dice.range(300, 800), 1_800, &all, 0),
