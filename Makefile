@@ -5,12 +5,15 @@
 ROCKSDB = $(shell deploy/rocksdb-cache)
 CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
 
+# Builds a program of benches/src/bin, and the server that it starts.
+MEASURE = $(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin
+
 .DEFAULT_GOAL := help
 
 # Lists the targets.
 .PHONY: help
 help:
-	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{split($$1,name,":"); if(text!="")printf "  make %-12s %s\n",name[1],text; text=""}' Makefile
+	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{split($$1,name,":"); if(text!="")printf "  make %-13s %s\n",name[1],text; text=""}' Makefile
 
 # Starts a three-node cluster in one process, sells a real Saturday's orders on it, and says what happened.
 .PHONY: demo
@@ -69,7 +72,7 @@ SHAPES ?=
 LENGTH ?= 10s
 .PHONY: bench
 bench: tools
-	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin earmark-load
+	@$(MEASURE) earmark-load
 	@target/release/earmark-load bench $(SHAPES) --length $(LENGTH)
 
 # Gives the same work to Earmark, Redis, PostgreSQL and etcd, in turn, each as three copies here: make bench-peers SHAPES=singles-64.
@@ -84,8 +87,34 @@ bench-peers: tools
 KILLS ?= 30
 .PHONY: fail-over
 fail-over: tools
-	@$(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin fail-over
+	@$(MEASURE) fail-over
 	@target/release/fail-over --kills $(KILLS)
+
+# Asks for four times as much as can be done, the servers on one processor, the callers on the other: make overload TIMES=2.
+TIMES ?= 4
+.PHONY: overload
+overload: tools
+	@$(MEASURE) overload
+	@taskset --cpu-list 1 target/release/overload --server-cpus 0 --times $(TIMES)
+
+# Stops a follower, then slows its disk down (as root), and says what that costs the others.
+.PHONY: slow-follower
+slow-follower: tools
+	@$(MEASURE) slow-follower
+	@target/release/slow-follower
+
+# Restarts a node with millions of reservations, then brings it back empty, under load: make restart RESERVATIONS=1000000.
+RESERVATIONS ?= 5000000
+.PHONY: restart
+restart: tools
+	@$(MEASURE) restart
+	@target/release/restart --reservations $(RESERVATIONS)
+
+# Measures what a reserve costs on 1 to 64 shards and among 1,000 to 1,000,000 pools, and what they take in memory.
+.PHONY: scale
+scale: tools
+	@$(MEASURE) scale
+	@target/release/scale
 
 # Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
 ONLY ?=

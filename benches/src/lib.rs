@@ -9,6 +9,8 @@ pub mod dev_cluster;
 pub mod load;
 pub mod report;
 pub mod servers;
+pub mod slow_disk;
+pub mod status;
 pub mod usage;
 
 /// Why a measurement came to nothing.

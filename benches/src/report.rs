@@ -1,8 +1,9 @@
 //! What a load showed, as a line of JSON and as a row of a table.
 
-use crate::{load::measured::Measured, usage::Usage};
+use crate::{Failed, load::measured::Measured, usage::Usage};
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// How a result is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -11,6 +12,21 @@ pub enum Output {
     Table,
     /// For programs.
     Json,
+}
+
+/// Tells the result of a measurement, or why it came to nothing, and how the program is to end.
+pub fn tell<T: Serialize>(done: Result<(T, Output), Failed>, table: impl Fn(&T) -> String) -> ExitCode {
+    match done {
+        Ok((result, Output::Table)) => println!("{}", table(&result)),
+        Ok((result, Output::Json)) => {
+            println!("{}", serde_json::to_string_pretty(&result).expect("plain numbers"));
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// Of one shape.
@@ -24,7 +40,9 @@ pub struct Report {
     pub refused: u64,
     /// Of these, refused because others stood in the way.
     pub contended: u64,
-    /// Of these, turned away: overloaded, or nobody to ask.
+    /// Of these, turned away because more was asked than can be done.
+    pub overloaded: u64,
+    /// Of these, turned away for another reason: nobody to ask, too late.
     pub turned_away: u64,
     /// Of these, nobody knows.
     pub unknown: u64,
@@ -76,6 +94,7 @@ impl Report {
             operations: counts.all(),
             refused: counts.refused,
             contended: counts.contended,
+            overloaded: counts.overloaded,
             turned_away: counts.turned_away,
             unknown: counts.unknown,
             seconds,
@@ -116,6 +135,7 @@ pub fn table(reports: &[Report]) -> String {
         "fsyncs per million",
         "MB written per million",
         "refused",
+        "overloaded",
         "turned away, unknown",
     ]);
     for report in reports {
@@ -132,6 +152,7 @@ pub fn table(reports: &[Report]) -> String {
             format!("{:.0}", report.per_million(report.fsyncs)),
             format!("{:.0}", report.per_million(report.bytes_written) / 1e6),
             (report.refused + report.contended).to_string(),
+            report.overloaded.to_string(),
             format!("{}, {}", report.turned_away, report.unknown),
         ]);
     }

@@ -6,6 +6,7 @@ use earmark_client::{Client, wire::v1::NodeHealth};
 use std::{
     fs::{self, File},
     net::TcpListener,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -16,6 +17,28 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Nodes are numbered from 1.
 const NODES: u32 = 3;
+
+/// Which binary is started, and where.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Place {
+    /// The binary to measure.
+    #[arg(long, default_value = "target/release/earmark")]
+    pub earmark: PathBuf,
+    /// Folder for configurations, data and logs; it is removed first.
+    #[arg(long, default_value = "/tmp/earmark-bench")]
+    pub folder: PathBuf,
+    /// First of six ports.
+    #[arg(long, default_value_t = 7_800)]
+    pub port: u16,
+}
+
+impl Place {
+    /// With the settings a node comes with, on all processors.
+    pub fn setting(&self, shards: u32) -> Setting {
+        let Self { earmark, folder, port } = self.clone();
+        Setting { earmark, folder, shards, port, extra: String::new(), cpus: String::new() }
+    }
+}
 
 /// How the processes are started.
 #[derive(Clone, Debug)]
@@ -128,7 +151,7 @@ impl Servers {
             .stderr(log)
             .spawn()
             .map_err(|error| format!("{}: {error}", self.setting.earmark.display()))?;
-        *self.slot(node) = Some(child);
+        self.running[slot(node)] = Some(child);
         Ok(())
     }
 
@@ -137,25 +160,65 @@ impl Servers {
     /// # Errors
     /// It can't be killed.
     pub fn kill(&mut self, node: u32) -> Result<(), Failed> {
-        if let Some(mut child) = self.slot(node).take() {
+        if let Some(mut child) = self.running[slot(node)].take() {
             child.kill()?;
             child.wait()?;
         }
         Ok(())
     }
 
+    /// Stops a node's process where it stands, timers and all, until it is [resumed](Self::resume).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&self, node: u32) -> Result<(), Failed> {
+        self.signal(node, "STOP")
+    }
+
+    /// Lets a process that was stopped go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&self, node: u32) -> Result<(), Failed> {
+        self.signal(node, "CONT")
+    }
+
+    fn signal(&self, node: u32, signal: &str) -> Result<(), Failed> {
+        let pid = self.pid(node)?.to_string();
+        let status = Command::new("kill").args(["-s", signal, &pid]).status()?;
+        if status.success() { Ok(()) } else { Err(format!("kill -s {signal} {pid}: {status}").into()) }
+    }
+
+    /// Takes everything a node that does not run ever wrote.
+    ///
+    /// # Errors
+    /// The folder can't be removed.
+    pub fn empty(&self, node: u32) -> Result<(), Failed> {
+        Ok(fs::remove_dir_all(self.data(node))?)
+    }
+
+    /// Every node by its number.
+    pub fn nodes(&self) -> RangeInclusive<u32> {
+        1..=NODES
+    }
+
+    /// The process of a node.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self, node: u32) -> Result<u32, Failed> {
+        let child = self.running[slot(node)].as_ref();
+        Ok(child.map(Child::id).ok_or_else(|| format!("node {node} does not run"))?)
+    }
+
     /// `host:port` of every node's client surface.
     pub fn endpoints(&self) -> Vec<String> {
-        (1..=NODES).map(|node| format!("127.0.0.1:{}", self.port(node))).collect()
+        self.nodes().map(|node| format!("127.0.0.1:{}", self.port(node))).collect()
     }
 
     /// Process ids of those that run.
     pub fn pids(&self) -> Vec<u32> {
         self.running.iter().flatten().map(Child::id).collect()
-    }
-
-    fn slot(&mut self, node: u32) -> &mut Option<Child> {
-        &mut self.running[usize::try_from(node - 1).expect("three nodes")]
     }
 
     fn port(&self, node: u32) -> u16 {
@@ -166,10 +229,13 @@ impl Servers {
         self.setting.folder.join(format!("node-{node}.{end}"))
     }
 
+    fn data(&self, node: u32) -> PathBuf {
+        self.setting.folder.join(format!("node-{node}"))
+    }
+
     fn config(&self, node: u32) -> String {
         let port = self.port(node);
-        let data = self.setting.folder.join(format!("node-{node}"));
-        let mut text = format!("node = {node}\ndata = {data:?}\n");
+        let mut text = format!("node = {node}\ndata = {:?}\n", self.data(node));
         text += &format!("client = {{ listen = \"127.0.0.1:{port}\" }}\n");
         text += &format!("peer = {{ listen = \"127.0.0.1:{}\" }}\n", port + 1);
         for other in 1..=NODES {
@@ -194,6 +260,10 @@ impl Drop for Servers {
             let _ = child.wait();
         }
     }
+}
+
+fn slot(node: u32) -> usize {
+    usize::try_from(node - 1).expect("three nodes")
 }
 
 /// What several processes use together.

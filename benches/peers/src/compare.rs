@@ -48,7 +48,7 @@ pub fn table(rows: &[Row]) -> String {
             ratio(|report| report.p99_ms),
             ratio(|report| report.server_cpu_s_per_million),
             report.refused.to_string(),
-            (report.turned_away + report.unknown).to_string(),
+            (report.overloaded + report.turned_away + report.unknown).to_string(),
         ]);
     }
     table.to_string()

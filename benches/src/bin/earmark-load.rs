@@ -10,10 +10,10 @@ use earmark_benches::{
         measure::{How, measure},
         shape::{Plan, Shape},
     },
-    report::{Output, Report, table},
-    servers::{Servers, Setting},
+    report::{Output, Report, table, tell},
+    servers::{Place, Servers, Setting},
 };
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 /// Loads a cluster in the shapes that other systems are measured by, and says what it cost.
 #[derive(Parser)]
@@ -54,15 +54,8 @@ struct Bench {
     /// What to ask; every shape if none is named.
     #[arg(value_enum)]
     shapes: Vec<Shape>,
-    /// The binary to measure.
-    #[arg(long, default_value = "target/release/earmark")]
-    earmark: PathBuf,
-    /// Folder for configurations, data and logs; it is removed first.
-    #[arg(long, default_value = "/tmp/earmark-bench")]
-    folder: PathBuf,
-    /// First of six ports.
-    #[arg(long, default_value_t = 7_800)]
-    port: u16,
+    #[command(flatten)]
+    place: Place,
     /// Stock shards.
     #[arg(long, default_value_t = 8)]
     shards: u32,
@@ -133,20 +126,7 @@ async fn main() -> ExitCode {
         What::Run(arguments) => run(&arguments).await.map(|report| (vec![report], arguments.load.output)),
         What::Bench(arguments) => bench(&arguments).await.map(|reports| (reports, arguments.load.output)),
     };
-    match done {
-        Ok((reports, Output::Table)) => {
-            println!("{}", table(&reports));
-            ExitCode::SUCCESS
-        }
-        Ok((reports, Output::Json)) => {
-            println!("{}", serde_json::to_string_pretty(&reports).expect("plain numbers"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tell(done, |reports| table(reports))
 }
 
 async fn run(arguments: &Run) -> Result<Report, Failed> {
@@ -162,14 +142,7 @@ async fn run(arguments: &Run) -> Result<Report, Failed> {
 
 async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
     let shapes = if arguments.shapes.is_empty() { Shape::ALL.to_vec() } else { arguments.shapes.clone() };
-    let setting = Setting {
-        earmark: arguments.earmark.clone(),
-        folder: arguments.folder.clone(),
-        shards: arguments.shards,
-        port: arguments.port,
-        extra: String::new(),
-        cpus: arguments.server_cpus.clone(),
-    };
+    let setting = Setting { cpus: arguments.server_cpus.clone(), ..arguments.place.setting(arguments.shards) };
     let mut reports = Vec::new();
     for shape in shapes {
         let servers = Servers::start(&setting).await?;

@@ -7,14 +7,13 @@ use clap::Parser;
 use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
-    report::Output,
-    servers::{Servers, Setting},
+    report::{Output, tell},
+    servers::{Place, Servers},
 };
 use earmark_client::{Client, Error};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::{
-    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc, Mutex, PoisonError,
@@ -36,15 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Kills the leader of a shard under load, over and over, and measures how long nobody got anything.
 #[derive(Parser)]
 struct Arguments {
-    /// The binary to measure.
-    #[arg(long, default_value = "target/release/earmark")]
-    earmark: PathBuf,
-    /// Folder for configurations, data and logs; it is removed first.
-    #[arg(long, default_value = "/tmp/earmark-fail-over")]
-    folder: PathBuf,
-    /// First of six ports.
-    #[arg(long, default_value_t = 7_860)]
-    port: u16,
+    #[command(flatten)]
+    place: Place,
     /// Stock shards; the one of the SKU is looked at.
     #[arg(long, default_value_t = 1)]
     shards: u32,
@@ -93,32 +85,11 @@ struct Seen {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments).await {
-        Ok(report) if arguments.output == Output::Json => {
-            println!("{}", serde_json::to_string_pretty(&report).expect("plain numbers"));
-            ExitCode::SUCCESS
-        }
-        Ok(report) => {
-            println!("{}", table(&report));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tell(measure(&arguments).await.map(|report| (report, arguments.output)), table)
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
-    let mut servers = Servers::start(&Setting {
-        earmark: arguments.earmark.clone(),
-        folder: arguments.folder.clone(),
-        shards: arguments.shards,
-        port: arguments.port,
-        extra: String::new(),
-        cpus: String::new(),
-    })
-    .await?;
+    let mut servers = Servers::start(&arguments.place.setting(arguments.shards)).await?;
     let client = Client::builder().endpoints(servers.endpoints()).timeout(Duration::from_secs(30)).connect().await?;
     let received = client.receive(SKU, PLACE, 1_000_000_000).send().await?;
     let shard = received.position.shard.0;
@@ -153,7 +124,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     while let Some(caller) = callers.join_next().await {
         caller?;
     }
-    std::fs::remove_dir_all(&arguments.folder)?;
+    std::fs::remove_dir_all(servers.folder())?;
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     Ok(Report {
         kills: outages.len(),

@@ -17,7 +17,9 @@ pub struct Counts {
     pub refused: u64,
     /// Refused because others' carts stood in the way, after all tries.
     pub contended: u64,
-    /// Turned away: overloaded, or no node to ask.
+    /// Turned away because more was asked than can be done.
+    pub overloaded: u64,
+    /// Turned away for another reason: nobody to ask, too late.
     pub turned_away: u64,
     /// Nobody knows.
     pub unknown: u64,
@@ -26,7 +28,7 @@ pub struct Counts {
 impl Counts {
     /// All together.
     pub fn all(self) -> u64 {
-        self.done + self.answered_no() + self.turned_away + self.unknown
+        self.done + self.answered_no() + self.overloaded + self.turned_away + self.unknown
     }
 
     /// Answered, but with no.
@@ -39,6 +41,7 @@ impl Counts {
         self.done += other.done;
         self.refused += other.refused;
         self.contended += other.contended;
+        self.overloaded += other.overloaded;
         self.turned_away += other.turned_away;
         self.unknown += other.unknown;
     }

@@ -80,6 +80,8 @@ pub struct Plan {
     pub ttl: Duration,
     /// Turns a second that are due, whether earlier ones have ended or not; none for a closed loop.
     pub rate: Option<f64>,
+    /// An operation waits so long for its end, with all tries.
+    pub timeout: Duration,
 }
 
 /// Far more than any run takes, far less than a pool may have.
@@ -115,6 +117,7 @@ impl Shape {
             stock: PLENTY,
             ttl: Duration::from_secs(900),
             rate: None,
+            timeout: Duration::from_secs(30),
         };
         match self {
             Self::Batches => Plan { work: Work::Batch(8_000), outstanding: 2, ..plan },

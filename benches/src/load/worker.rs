@@ -12,7 +12,6 @@ use earmark_client::{
     wire::v1::{self, reservation_service_client::ReservationServiceClient},
 };
 use rand::{RngExt, rngs::SmallRng};
-use std::time::Duration;
 use tonic::transport::Channel;
 
 /// Where all stock lies.
@@ -20,9 +19,6 @@ pub const LOCATION: &str = "main";
 
 /// Receives that go out together while a cluster is stocked.
 const STOCK_BATCH: usize = 8_000;
-
-/// An operation waits so long for its end, with all tries.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Clients, channels and SKUs that all callers of a load share.
 pub struct Crew {
@@ -41,10 +37,10 @@ impl Crew {
     pub async fn connect(plan: Plan, endpoints: &[String]) -> Result<Self, Failed> {
         let mut clients = Vec::with_capacity(plan.clients);
         for _ in 0..plan.clients.max(1) {
-            let builder = Client::builder().endpoints(endpoints.iter().cloned()).timeout(TIMEOUT);
+            let builder = Client::builder().endpoints(endpoints.iter().cloned()).timeout(plan.timeout);
             clients.push(builder.connect().await?);
         }
-        let channels = endpoints.iter().map(|address| Ok(endpoint(address, TIMEOUT)?.connect_lazy()));
+        let channels = endpoints.iter().map(|address| Ok(endpoint(address, plan.timeout)?.connect_lazy()));
         Ok(Self {
             keys: Keys::new(plan.skus, plan.spread),
             channels: channels.collect::<Result<_, Failed>>()?,
@@ -139,7 +135,7 @@ impl Crew {
             ttl_ms: u64::try_from(self.plan.ttl.as_millis()).unwrap_or(u64::MAX),
             ..v1::ReserveRequest::default()
         });
-        request.set_timeout(TIMEOUT);
+        request.set_timeout(self.plan.timeout);
         match ReservationServiceClient::new(channel.clone()).reserve(request).await {
             Ok(_) => counted(Ok(())),
             Err(told) => of_code(status::from_status(&told).map_or(Code::OutcomeUnknown, |error| error.code())),
@@ -201,13 +197,10 @@ fn of_code(code: Code) -> Counts {
     match code {
         Code::OutcomeUnknown => Counts { unknown: 1, ..none },
         Code::Contended => Counts { contended: 1, ..none },
-        Code::Overloaded
-        | Code::RateLimited
-        | Code::NoQuorum
-        | Code::NotLeader
-        | Code::WrongShard
-        | Code::StoreDamaged
-        | Code::Late => Counts { turned_away: 1, ..none },
+        Code::Overloaded | Code::RateLimited => Counts { overloaded: 1, ..none },
+        Code::NoQuorum | Code::NotLeader | Code::WrongShard | Code::StoreDamaged | Code::Late => {
+            Counts { turned_away: 1, ..none }
+        }
         _ => Counts { refused: 1, ..none },
     }
 }

@@ -1,0 +1,171 @@
+//! Whether a reserve costs the same on one shard and on many, among a thousand pools and among a million, and what they take
+//! in memory.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use comfy_table::{Table, presets};
+use earmark_benches::{
+    Failed,
+    load::{
+        drive::drive,
+        measure::{How, measure},
+        shape::{Plan, Shape},
+        worker::Crew,
+    },
+    report::{Output, tell},
+    servers::{Place, Servers, usage},
+};
+use serde::Serialize;
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+/// Every node has all of it.
+const COPIES: u64 = 3;
+
+/// Measures what a reserve costs on few and on many shards, and among few and many pools.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Numbers of stock shards, each with 10,000 pools.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8, 64])]
+    shards: Vec<u32>,
+    /// Numbers of pools, each on eight shards.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000, 1_000_000])]
+    pools: Vec<u64>,
+    /// What is asked of so many shards.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Shape::Batches, Shape::Singles1024])]
+    shapes: Vec<Shape>,
+    /// How long each is measured.
+    #[arg(long, default_value = "5s")]
+    length: humantime::Duration,
+    /// How the result is told.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// What it showed.
+#[derive(Serialize)]
+struct Report {
+    shards: Vec<OfShards>,
+    pools: Vec<OfPools>,
+}
+
+#[derive(Serialize)]
+struct OfShards {
+    shards: u32,
+    shape: String,
+    rate: f64,
+    p99_ms: f64,
+    server_cpu_s_per_million: f64,
+}
+
+/// Memory is of one node.
+#[derive(Serialize)]
+struct OfPools {
+    pools: u64,
+    rate: f64,
+    p99_ms: f64,
+    server_cpu_s_per_million: f64,
+    bytes_per_pool: f64,
+    bytes_per_hold: f64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tell(measure_all(&arguments).await.map(|report| (report, arguments.output)), table)
+}
+
+async fn measure_all(arguments: &Arguments) -> Result<Report, Failed> {
+    let mut report = Report { shards: Vec::new(), pools: Vec::new() };
+    for shards in &arguments.shards {
+        for shape in &arguments.shapes {
+            let of = of_shards(arguments, *shards, *shape).await?;
+            eprintln!("{shards} shards, {}: {:.1} CPU-s per million", of.shape, of.server_cpu_s_per_million);
+            report.shards.push(of);
+        }
+    }
+    for pools in &arguments.pools {
+        let of = of_pools(arguments, *pools).await?;
+        eprintln!("{pools} pools: {:.1} CPU-s per million", of.server_cpu_s_per_million);
+        report.pools.push(of);
+    }
+    Ok(report)
+}
+
+async fn of_shards(arguments: &Arguments, shards: u32, shape: Shape) -> Result<OfShards, Failed> {
+    let servers = Servers::start(&arguments.place.setting(shards)).await?;
+    let (length, warm_up) = (arguments.length.into(), Duration::from_secs(2));
+    let how = How { plan: shape.plan(), length, warm_up, seed: 1 };
+    let seen = measure(shape, &how, &servers.endpoints(), &servers.pids(), false).await?;
+    std::fs::remove_dir_all(servers.folder())?;
+    Ok(OfShards {
+        shards,
+        shape: seen.shape,
+        rate: seen.rate,
+        p99_ms: seen.p99_ms,
+        server_cpu_s_per_million: seen.server_cpu_s_per_million,
+    })
+}
+
+async fn of_pools(arguments: &Arguments, pools: u64) -> Result<OfPools, Failed> {
+    let servers = Servers::start(&arguments.place.setting(8)).await?;
+    let pids = servers.pids();
+    let plan = Plan { skus: pools, ..Shape::Batches.plan() };
+    let crew = Arc::new(Crew::connect(plan, &servers.endpoints()).await?);
+    let empty = usage(&pids)?;
+    crew.stock_up().await?;
+    let stocked = usage(&pids)?;
+    let (warm, _) = drive(&crew, Duration::from_secs(2), 1).await?;
+    let before = usage(&pids)?;
+    let (measured, took) = drive(&crew, arguments.length.into(), 2).await?;
+    let after = usage(&pids)?;
+    let grown = |from: u64, to: u64, count: u64| to.saturating_sub(from) as f64 / (count.max(1) * COPIES) as f64;
+    let held = warm.counts.done + measured.counts.done;
+    std::fs::remove_dir_all(servers.folder())?;
+    Ok(OfPools {
+        pools,
+        rate: measured.counts.done as f64 / took.as_secs_f64(),
+        p99_ms: measured.corrected().quantile_ms(0.99),
+        server_cpu_s_per_million: after.since(before).cpu_seconds / (measured.counts.all().max(1) as f64 / 1e6),
+        bytes_per_pool: grown(empty.resident_bytes, stocked.resident_bytes, pools),
+        bytes_per_hold: grown(stocked.resident_bytes, after.resident_bytes, held),
+    })
+}
+
+fn table(report: &Report) -> String {
+    let mut shards = Table::new();
+    shards.load_style(presets::ASCII_MARKDOWN);
+    shards.set_header(["shards", "shape", "operations/s", "p99 ms", "server CPU-s per million"]);
+    for of in &report.shards {
+        shards.add_row([
+            of.shards.to_string(),
+            of.shape.clone(),
+            format!("{:.0}", of.rate),
+            format!("{:.0}", of.p99_ms),
+            format!("{:.1}", of.server_cpu_s_per_million),
+        ]);
+    }
+    let mut pools = Table::new();
+    pools.load_style(presets::ASCII_MARKDOWN);
+    pools.set_header([
+        "pools",
+        "operations/s",
+        "p99 ms",
+        "server CPU-s per million",
+        "bytes per pool and node",
+        "bytes per hold and node",
+    ]);
+    for of in &report.pools {
+        pools.add_row([
+            of.pools.to_string(),
+            format!("{:.0}", of.rate),
+            format!("{:.0}", of.p99_ms),
+            format!("{:.1}", of.server_cpu_s_per_million),
+            format!("{:.0}", of.bytes_per_pool),
+            format!("{:.0}", of.bytes_per_hold),
+        ]);
+    }
+    format!("{shards}\n\n{pools}")
+}
