@@ -287,7 +287,8 @@ impl Entry<'_> {
     pub(in crate::apply) fn release_open(&mut self, id: ReservationId) -> Result<Effect, Refusal> {
         let since = self.clock();
         self.give_up(id, Refusal::ReservationState { state: ReservationState::Rejected, since });
-        Ok((self.told(id), Some(self.ledger.reservations[&id].last)))
+        // A cart that had got nothing here moves nothing here, and is over in this entry all the same.
+        Ok((self.told(id), Some(self.ledger.reservations[&id].last_decision())))
     }
 
     /// Writes one movement of a reservation. `told` is the deadline and the owner, where they are told.
