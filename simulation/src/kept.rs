@@ -16,6 +16,9 @@ use std::{
 /// Hash of the sources that this program was built from.
 pub const BUILD: &str = env!("SIMULATION_BUILD");
 
+/// How each line begins.
+const BEGINNING: &str = "{\"build\":";
+
 /// A file of ended seeds.
 pub struct Kept {
     file: File,
@@ -48,11 +51,17 @@ impl Kept {
 
     fn open_as(path: &Path, build: &str, seconds: Option<u64>) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        if file.try_lock().is_err() {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another sweep is writing it"));
+        }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let mut kept = Self { file, build: build.to_owned(), seconds, others: 0, found: BTreeMap::new() };
         // A line that was cut off is not a line; the next one must not become its end.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if !text.is_empty() && !BEGINNING.starts_with(&text[..text.len().min(BEGINNING.len())]) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not a file of ended seeds"));
+        }
         kept.file.set_len(whole as u64)?;
         kept.file.seek(SeekFrom::End(0))?;
         for line in text[..whole].lines() {
@@ -119,10 +128,17 @@ mod tests {
         drop(kept);
         let kept = Kept::open_as(&path, "one", None).expect("read");
         assert!(kept.of(6).is_some() && kept.others == 0);
+        drop(kept);
         for (build, seconds) in [("two", None), ("one", Some(9))] {
             let other = Kept::open_as(&path, build, seconds).expect("read");
             assert!(other.of(4).is_none() && other.others == 3);
+            let second = Kept::open_as(&path, build, seconds).err().expect("two would write over each other");
+            assert!(second.to_string().contains("another sweep"));
         }
+        std::fs::write(&path, "notes of mine").expect("written");
+        let refused = Kept::open_as(&path, "one", None).err().expect("not ours");
+        assert!(refused.to_string().contains("not a file of ended seeds"));
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "notes of mine");
         std::fs::remove_file(path).expect("removed");
     }
 }

@@ -14,6 +14,7 @@ compile_error!(
 
 pub mod after;
 pub mod calm;
+pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod damage;
@@ -27,7 +28,7 @@ pub mod links;
 pub mod mutants;
 pub mod network;
 pub mod operator;
-mod process;
+pub mod process;
 pub mod recorder;
 pub mod report;
 pub mod run;

@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
 use earmark_simulation::{
+    check::check,
     kept::{BUILD, Kept},
+    process::end_with_whoever_started,
     report::Report,
     run::run,
     scenario::Scenario,
@@ -20,7 +22,8 @@ use earmark_simulation::{
 };
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    io::IsTerminal,
+    fs::File,
+    io::{IsTerminal, Write},
     ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -102,6 +105,35 @@ struct Smaller {
     /// Where it is written; standard output if not said.
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
+    /// With this bug planted; the scenario of a seed is the one in which it is looked for.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
+}
+
+impl Smaller {
+    #[cfg(not(feature = "planted"))]
+    fn drawn(&self, seed: u64) -> Result<Scenario, String> {
+        Ok(Scenario::draw(seed))
+    }
+
+    #[cfg(not(feature = "planted"))]
+    fn more(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    #[cfg(feature = "planted")]
+    fn drawn(&self, seed: u64) -> Result<Scenario, String> {
+        match &self.planted {
+            Some(name) => Ok(mutants::scenario(mutants::named(name)?, seed)),
+            None => Ok(Scenario::draw(seed)),
+        }
+    }
+
+    #[cfg(feature = "planted")]
+    fn more(&self) -> Vec<String> {
+        self.planted.iter().flat_map(|name| ["--planted".to_owned(), name.clone()]).collect()
+    }
 }
 
 /// Many seeds.
@@ -166,8 +198,29 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 struct Replay {
     /// In TOML.
     file: PathBuf,
+    /// With this bug planted.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
     #[command(flatten)]
     output: Output,
+}
+
+impl Replay {
+    /// Plants the bug, if one is named; the command that does the same again.
+    #[cfg(feature = "planted")]
+    fn prepare(&self) -> Result<String, String> {
+        let Some(name) = &self.planted else { return Ok(format!("replay {}", self.file.display())) };
+        if !earmark_ledger::planted::plant(mutants::named(name)?) {
+            return Err("another bug is planted already".to_owned());
+        }
+        Ok(format!("replay {} --planted {name}", self.file.display()))
+    }
+
+    #[cfg(not(feature = "planted"))]
+    fn prepare(&self) -> Result<String, String> {
+        Ok(format!("replay {}", self.file.display()))
+    }
 }
 
 /// Where things are written.
@@ -229,6 +282,7 @@ impl Seed {
 }
 
 fn main() -> ExitCode {
+    end_with_whoever_started();
     if std::env::var_os("RUST_LOG").is_some() {
         tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -241,7 +295,7 @@ fn main() -> ExitCode {
             seed.scenario().and_then(|scenario| play(&scenario, &seed.output, &seed.arguments("run").join(" ")))
         }
         What::Replay(replay) => read(&replay.file)
-            .and_then(|scenario| play(&scenario, &replay.output, &format!("replay {}", replay.file.display()))),
+            .and_then(|scenario| replay.prepare().and_then(|again| play(&scenario, &replay.output, &again))),
         What::Twice(arguments) => run_twice(&arguments),
         What::Show(seed) => seed.scenario().and_then(|scenario| show(&scenario)),
         What::Shrink(arguments) => run_shrink(&arguments),
@@ -256,7 +310,9 @@ fn main() -> ExitCode {
 
 fn read(file: &Path) -> Result<Scenario, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+    let scenario = toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    check(&scenario).map_err(|problems| format!("{}:\n{problems}", file.display()))?;
+    Ok(scenario)
 }
 
 fn show(scenario: &Scenario) -> Result<ExitCode, String> {
@@ -265,6 +321,8 @@ fn show(scenario: &Scenario) -> Result<ExitCode, String> {
 }
 
 fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<ExitCode, String> {
+    // Before the run: what it shows would be lost.
+    let written = output.history.as_deref().map(create).transpose()?;
     let trace = match &output.trace {
         Some(path) => Trace::to_file(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => Trace::default(),
@@ -279,13 +337,13 @@ fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<ExitCode, S
     }
     report.cpu_seconds = cpu_seconds();
     trace.flush().map_err(|error| error.to_string())?;
-    if let Some(path) = &output.history {
+    if let (Some(path), Some(mut file)) = (&output.history, written) {
         let text = if path.extension().is_some_and(|end| end == "edn") {
             earmark_jepsen::export::edn(&history)
         } else {
             earmark_jepsen::export::json_lines(&history)
         };
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if output.json {
         println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
@@ -312,17 +370,32 @@ fn tell(report: &Report, again: &str) {
     }
     report.around.iter().for_each(|line| println!("  {line}"));
     if !report.broken.is_empty() {
-        println!("again: simulation {again}");
+        println!("again: {} {again}", called());
     }
+}
+
+/// How this program was called, for a command that can be given again.
+fn called() -> String {
+    std::env::args().next().unwrap_or_else(|| "simulation".to_owned())
+}
+
+/// How many seeds a range has, if it has any.
+fn count(seeds: &Range<u64>) -> Result<u64, String> {
+    match seeds.end.saturating_sub(seeds.start) {
+        0 => Err(format!("no seed is in {}..{}", seeds.start, seeds.end)),
+        count => Ok(count),
+    }
+}
+
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn run_twice(arguments: &Twice) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let seeds = arguments.seeds.clone().or_else(|| arguments.seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
-    let (mut same, mut events, total) = (0, 0, seeds.end.saturating_sub(seeds.start));
-    if total == 0 {
-        return Err("no seed is in that range".to_owned());
-    }
+    let one = arguments.seed.map(|seed| seed..seed.saturating_add(1));
+    let seeds = arguments.seeds.clone().or(one).unwrap_or(0..0);
+    let (mut same, mut events, total) = (0, 0, count(&seeds)?);
     for seed in seeds {
         let run = Seed { seed, seconds: arguments.seconds, ..Seed::default() };
         let verdict = twice(&program, &run.arguments("run"), &std::env::temp_dir());
@@ -345,22 +418,23 @@ fn run_twice(arguments: &Twice) -> Result<ExitCode, String> {
 
 fn run_shrink(arguments: &Smaller) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let written = arguments.into.as_deref().map(create).transpose()?;
     let scenario = match (&arguments.file, arguments.seed) {
         (Some(file), _) => read(file)?,
-        (None, seed) => Scenario::draw(seed.unwrap_or_default()),
+        (None, seed) => arguments.drawn(seed.unwrap_or_default())?,
     };
-    let shrunk = Shrink::new(&program, arguments.tries).shrink(&scenario, |line| eprintln!("{line}"));
+    let shrunk = Shrink::new(&program, arguments.tries, arguments.more()).shrink(&scenario, |line| eprintln!("{line}"));
     let Some(least) = shrunk.map_err(|error| error.to_string())? else {
         println!("nothing is broken in it");
         return Ok(ExitCode::SUCCESS);
     };
     let text = toml::to_string(&least).map_err(|error| error.to_string())?;
-    match &arguments.into {
-        Some(path) => {
-            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-            println!("again: simulation replay {}", path.display());
+    match (&arguments.into, written) {
+        (Some(path), Some(mut file)) => {
+            file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+            println!("again: {} replay {}", called(), path.display());
         }
-        None => print!("{text}"),
+        _ => print!("{text}"),
     }
     Ok(ExitCode::FAILURE)
 }
@@ -380,7 +454,7 @@ fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
     if let Some(others) = kept.as_ref().map(|kept| kept.others).filter(|others| *others > 0) {
         eprintln!("{others} lines are of other builds or lengths than {BUILD}, and do not count");
     }
-    let total = arguments.seeds.end.saturating_sub(arguments.seeds.start);
+    let total = count(&arguments.seeds)?;
     let tell = |ended: &Ended, swept: &Swept| {
         tell_ended(ended, arguments.seconds);
         tell_progress(swept, total);
@@ -491,7 +565,7 @@ fn tell_ended(ended: &Ended, seconds: Option<u64>) {
         }
         Err(problem) => eprintln!("seed {}: the run broke down\n{problem}", ended.seed),
     }
-    eprintln!("again: simulation run --seed {}{seconds}", ended.seed);
+    eprintln!("again: {} run --seed {}{seconds}", called(), ended.seed);
 }
 
 fn tell_swept(swept: &Swept) {

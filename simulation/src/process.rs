@@ -5,7 +5,8 @@
 use crate::report::Report;
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -19,6 +20,23 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A run that takes longer than this hangs.
 const RUN_MAX: Duration = Duration::from_secs(900);
 
+/// SIGHUP, SIGINT, SIGKILL and SIGTERM: nothing in a run sends them to itself.
+const OF_OTHERS: [i32; 4] = [1, 2, 9, 15];
+
+/// Set for runs that another process of this program started and waits for.
+const STARTED_BY_ANOTHER: &str = "EARMARK_SIMULATION_STARTED_BY_ANOTHER";
+
+/// Has this process end with the one that started it, if one of this program did: a sweep that is ended leaves no runs behind.
+pub fn end_with_whoever_started() {
+    if std::env::var_os(STARTED_BY_ANOTHER).is_some() {
+        std::thread::spawn(|| {
+            // Nobody ever writes.
+            let _ = io::stdin().read(&mut [0]);
+            std::process::exit(1);
+        });
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub enum Said {
@@ -26,6 +44,8 @@ pub enum Said {
     Report(Box<Report>),
     /// Without one: what it complained of.
     BrokeDown(String),
+    /// Somebody ended it, or the system did for want of memory: that says nothing of the run.
+    Ended(String),
     /// Not at all, so it was killed.
     Hung,
 }
@@ -50,11 +70,17 @@ impl Process {
         let name =
             |what: &str| std::env::temp_dir().join(format!("earmark-run-{}-{number}.{what}", std::process::id()));
         let told = [name("told"), name("problem")];
+        let file = |path: &PathBuf| {
+            File::create(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        };
         let child = Command::new(program)
             .args(arguments)
             .env("RUST_BACKTRACE", "0")
-            .stdout(Stdio::from(File::create(&told[0])?))
-            .stderr(Stdio::from(File::create(&told[1])?))
+            .env(STARTED_BY_ANOTHER, "1")
+            // Closed when this process ends, however it does.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::from(file(&told[0])?))
+            .stderr(Stdio::from(file(&told[1])?))
             .spawn()?;
         Ok(Self { child, told, looks: 0 })
     }
@@ -73,7 +99,7 @@ impl Process {
             hung = true;
             self.child.kill()?;
         }
-        self.child.wait()?;
+        let status = self.child.wait()?;
         let [told, problem] = [0, 1].map(|place| std::fs::read_to_string(&self.told[place]).unwrap_or_default());
         for file in &self.told {
             std::fs::remove_file(file)?;
@@ -81,7 +107,10 @@ impl Process {
         Ok(Some(match serde_json::from_str::<Report>(&told) {
             _ if hung => Said::Hung,
             Ok(report) => Said::Report(Box::new(report)),
-            Err(_) => Said::BrokeDown(problem),
+            Err(_) if status.signal().is_some_and(|signal| OF_OTHERS.contains(&signal)) => {
+                Said::Ended(status.to_string())
+            }
+            Err(_) => Said::BrokeDown(format!("{status}\n{problem}")),
         }))
     }
 

@@ -442,7 +442,7 @@ fn draw_amount(kind: Kind, dice: &mut Dice) -> i64 {
 }
 
 /// Earmark promises its times while the clocks of a majority are right, so at no moment more than a minority is wrong.
-fn keep_most_clocks(faults: &mut Vec<Fault>, nodes: u32) {
+pub(crate) fn keep_most_clocks(faults: &mut Vec<Fault>, nodes: u32) {
     let minority = usize::try_from((nodes - 1) / 2).expect("small");
     let mut wrong: Vec<(u64, u32)> = Vec::new();
     faults.retain(|fault| {

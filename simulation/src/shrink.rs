@@ -5,6 +5,7 @@
 //! luck to happen in it. Each try is a process of its own.
 
 use crate::{
+    check::check,
     process::{Process, Said},
     scenario::Scenario,
 };
@@ -20,6 +21,8 @@ pub struct Shrink {
     program: PathBuf,
     /// Where a scenario lies while it is run.
     file: PathBuf,
+    /// What each run is asked beside that: which bug to plant.
+    more: Vec<String>,
     /// How many runs may be tried.
     tries: u32,
     /// Checkers one of which has to refuse what is kept; a run that broke down has one by that name.
@@ -30,10 +33,10 @@ pub struct Shrink {
 const BROKE_DOWN: &str = "broke-down";
 
 impl Shrink {
-    /// At most so many tries.
-    pub fn new(program: &Path, tries: u32) -> Self {
+    /// At most so many tries, each with these arguments too.
+    pub fn new(program: &Path, tries: u32, more: Vec<String>) -> Self {
         let file = std::env::temp_dir().join(format!("earmark-shrink-{}.toml", std::process::id()));
-        Self { program: program.to_owned(), file, tries, wanted: BTreeSet::new() }
+        Self { program: program.to_owned(), file, more, tries, wanted: BTreeSet::new() }
     }
 
     /// The smallest scenario found that fails as this one does; none if this one does not fail.
@@ -88,7 +91,7 @@ impl Shrink {
         tell: &mut impl FnMut(&str),
     ) -> io::Result<bool> {
         let candidate = smaller(least);
-        if candidate == *least || self.tries == 0 {
+        if candidate == *least || check(&candidate).is_err() || self.tries == 0 {
             return Ok(false);
         }
         self.tries -= 1;
@@ -112,8 +115,10 @@ impl Shrink {
     fn refused_by(&self, scenario: &Scenario) -> io::Result<BTreeSet<String>> {
         std::fs::write(&self.file, toml::to_string(scenario).map_err(io::Error::other)?)?;
         let replay = [OsStr::new("replay"), self.file.as_os_str(), OsStr::new("--json")];
-        Ok(match Process::start(&self.program, &replay)?.wait()? {
+        let arguments: Vec<&OsStr> = replay.into_iter().chain(self.more.iter().map(OsStr::new)).collect();
+        Ok(match Process::start(&self.program, &arguments)?.wait()? {
             Said::Report(report) => report.broken.into_iter().map(|broken| broken.checker).collect(),
+            Said::Ended(how) => return Err(io::Error::other(format!("somebody ended a run: {how}"))),
             Said::BrokeDown(_) | Said::Hung => BTreeSet::from([BROKE_DOWN.to_owned()]),
         })
     }

@@ -125,8 +125,10 @@ pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result
             match run.process.look()? {
                 None => still.push(run),
                 Some(said) => {
+                    // What others ended is run again by the next call.
+                    let counts = !matches!(said, Said::Ended(_));
                     let ended = ended(run.seed, said);
-                    if let Some(kept) = &mut plan.kept {
+                    if let Some(kept) = plan.kept.as_mut().filter(|_| counts) {
                         kept.add(&ended)?;
                     }
                     swept.add(&ended);
@@ -154,6 +156,7 @@ fn ended(seed: u64, said: Said) -> Ended {
     let shown = match said {
         Said::Report(report) => Ok(*report),
         Said::Hung => Err("the run does not end".to_owned()),
+        Said::Ended(how) => Err(format!("somebody ended it: {how}")),
         Said::BrokeDown(problem) => {
             let lines: Vec<&str> = problem.lines().filter(|line| !line.is_empty()).take(6).collect();
             Err(lines.join("\n"))

@@ -39,8 +39,11 @@ pub fn twice(program: &Path, arguments: &[String], folder: &Path) -> io::Result<
         })
         .collect::<io::Result<_>>()?;
     for mut child in running {
-        // What the run found is not asked here; a run that broke down has a trace as well.
-        child.wait()?;
+        // What the run found is not asked here; 0 and 1 say that it came to its end.
+        let status = child.wait()?;
+        if !matches!(status.code(), Some(0 | 1)) {
+            return Err(io::Error::other(format!("a run did not come to its end: {status}")));
+        }
     }
     let verdict = compare(&traces[0], &traces[1])?;
     if let Verdict::Same(_) = verdict {

@@ -84,7 +84,7 @@ pub fn hunt(program: &Path, hunt: &Hunt, mut tell: impl FnMut(&Hunted)) -> io::R
                 still.push(run);
                 continue;
             };
-            let noticed = judge(run.seed, said);
+            let noticed = judge(run.seed, said)?;
             let Running { bug, seed, caught, mut unsound, .. } = run;
             let caught = match (caught, noticed) {
                 (None, Some(noticed)) => {
@@ -118,14 +118,15 @@ fn start(program: &Path, bug: Bug, seed: u64, caught: Option<Caught>, unsound: V
 }
 
 /// How the bug was noticed in a run that ended so, if it was.
-fn judge(seed: u64, said: Said) -> Option<Caught> {
+fn judge(seed: u64, said: Said) -> io::Result<Option<Caught>> {
     let (by, said) = match said {
-        Said::Report(report) if report.broken.is_empty() => return None,
+        Said::Report(report) if report.broken.is_empty() => return Ok(None),
+        Said::Ended(how) => return Err(io::Error::other(format!("somebody ended a run: {how}"))),
         Said::Report(report) => noticed(&report),
         Said::BrokeDown(problem) => broke_down(&problem),
         Said::Hung => (vec!["the run does not end".to_owned()], String::new()),
     };
-    Some(Caught { seed, by, said })
+    Ok(Some(Caught { seed, by, said }))
 }
 
 /// Checkers, each once, in the order in which they noticed.
