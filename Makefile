@@ -122,6 +122,12 @@ ONLY ?=
 micro: tools
 	@$(CARGO) bench --locked --package earmark-benches -- $(ONLY)
 
+# Counts the instructions of apply, codec and checkpoint under Valgrind, and what changed since the last time.
+.PHONY: instructions
+instructions:
+	@deploy/install-gungraun
+	@PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo bench --locked --manifest-path benches/instructions/Cargo.toml --target-dir target/instructions
+
 # Formats and applies what the linter can mend by itself.
 .PHONY: fix
 fix: tools
