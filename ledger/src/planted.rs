@@ -110,7 +110,7 @@ bugs! {
     LostForwardAsRefusal "lost-forward-as-refusal" "P10" "A forwarded request without an answer is told as surely not done."
     LostTryAsRefusal "lost-try-as-refusal" "P10" "SDK: a try without an answer counts as surely not done."
     DoubtForgotten "doubt-forgotten" "P10" "SDK: the last try's refusal speaks for an earlier one that was never answered."
-    FreshKept "fresh-kept" "P10" "SDK: a second sending is still marked as fresh, and its refusal is believed."
+    FreshKept "fresh-kept" "P10" "SDK and node: a second sending is still marked as fresh and taken as such, and its refusal is believed."
     RetryUnderNewId "retry-under-new-id" "P6" "SDK: a receipt is sent again under another id."
 }
 
