@@ -37,7 +37,7 @@ impl Worker {
         if dice.percent(50) { format!("owner-{}", dice.range(1, 9)) } else { String::new() }
     }
 
-    fn ttl_ms(&self, dice: &mut Dice) -> u64 {
+    pub(super) fn ttl_ms(&self, dice: &mut Dice) -> u64 {
         let [least, most] = self.crowd.scenario.ttl_ms;
         dice.range(least, most)
     }

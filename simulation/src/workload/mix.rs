@@ -137,7 +137,10 @@ impl Worker {
             Deed::List => Some(self.list(dice)),
         };
         if let Some(action) = action {
-            self.tries(action).await;
+            let end = self.tries(action).await;
+            if let Some(action) = self.wants_what_came_back(&end, dice) {
+                self.tries(action).await;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Kind, Worker, carts::parts};
 use crate::dice::Dice;
-use earmark_jepsen::history::{Action, Line};
+use earmark_jepsen::history::{Action, End, Line, LineState, Told};
 
 impl Worker {
     pub(super) fn ship(&mut self, dice: &mut Dice) -> Option<Action> {
@@ -14,6 +14,19 @@ impl Worker {
     pub(super) fn cancel(&mut self, dice: &mut Dice) -> Option<Action> {
         let cart = self.crowd.sold_cart(dice, |_| true)?;
         Some(Action::Cancel { parts: parts(&cart, dice, 50), id: cart.id, operation: self.operation() })
+    }
+
+    /// Units of a cart that came back can be had at once, if every shard has carried that out: somebody was waiting for them.
+    pub(super) fn wants_what_came_back(&self, end: &End, dice: &mut Dice) -> Option<Action> {
+        let End::Done { told: Told::Reservation(held), replayed: false, .. } = end else { return None };
+        let back = |line: &LineState| line.cancelled + line.returned;
+        let lines: Vec<&LineState> = held.lines.iter().filter(|line| back(line) > 0).collect();
+        if !held.settled || held.lines.len() < 2 || lines.is_empty() || !dice.percent(60) {
+            return None;
+        }
+        let line = lines[dice.place(lines.len())];
+        let lines = vec![Line { sku: line.sku.clone(), units: back(line) }];
+        Some(Action::Reserve { id: String::new(), lines, ttl_ms: self.ttl_ms(dice), owner: String::new(), least: None })
     }
 
     pub(super) fn take_back(&mut self, dice: &mut Dice) -> Option<Action> {
