@@ -3,9 +3,9 @@
 //! Texts are decoded as views of the bytes given, so a batch that is decoded from a log entry copies no text.
 
 use super::{
-    Corrupt,
+    Corrupt, FRAME_VERSION,
     cart::CartMsg,
-    frame,
+    direct, frame,
     pool::{halves, kind, operation_id, quantity, reservation_id},
     sale::{PayingMsg, ReplaceMsg, SoldMsg},
     stockkeeping::StockkeepingMsg,
@@ -23,15 +23,46 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use prost::Message;
 
 /// Bytes of one Raft entry.
 pub fn encode_batch(batch: &Batch) -> Bytes {
-    frame(&BatchMsg {
-        rules: batch.rules,
-        time: batch.time.0,
-        digest: batch.digest,
-        commands: batch.commands.iter().map(CommandMsg::from).collect(),
-    })
+    let written: Vec<Written> = batch.commands.iter().map(Written::from).collect();
+    let head =
+        direct::number_len(batch.rules.into()) + direct::number_len(batch.time.0) + direct::flag_len(batch.digest);
+    let commands: usize = written.iter().map(|one| direct::delimited_len(one.length)).sum();
+    let mut out = Vec::with_capacity(1 + head + commands);
+    out.push(FRAME_VERSION);
+    direct::put_number(&mut out, 1, batch.rules.into());
+    direct::put_number(&mut out, 2, batch.time.0);
+    direct::put_flag(&mut out, 3, batch.digest);
+    for (command, one) in batch.commands.iter().zip(&written) {
+        direct::put_length(&mut out, 4, one.length);
+        match &one.message {
+            Some(message) => message.encode_raw(&mut out),
+            None => direct::put_command(&mut out, command),
+        }
+    }
+    Bytes::from(out)
+}
+
+/// How a command of a batch is written.
+struct Written {
+    length: usize,
+    /// By way of a message; none: directly.
+    message: Option<Box<CommandMsg>>,
+}
+
+impl From<&Command> for Written {
+    fn from(command: &Command) -> Self {
+        match direct::command_len(command) {
+            Some(length) => Self { length, message: None },
+            None => {
+                let message = CommandMsg::from(command);
+                Self { length: message.encoded_len(), message: Some(Box::new(message)) }
+            }
+        }
+    }
 }
 
 /// Reads what [`encode_batch`] wrote.
@@ -39,6 +70,17 @@ pub fn encode_batch(batch: &Batch) -> Bytes {
 /// # Errors
 /// [`Corrupt`] if it is anything else.
 pub fn decode_batch(bytes: Bytes) -> Result<Batch, Corrupt> {
+    if bytes.first() == Some(&FRAME_VERSION) {
+        let other = |bytes| Command::try_from(CommandMsg::decode(bytes).ok()?).ok();
+        if let Some(batch) = direct::batch(&bytes.slice(1..), other) {
+            return Ok(batch);
+        }
+    }
+    by_messages(bytes)
+}
+
+/// Reads a batch by its messages alone, which tell what is wrong with it.
+fn by_messages(bytes: Bytes) -> Result<Batch, Corrupt> {
     let message: BatchMsg = unframe("batch", bytes)?;
     Ok(Batch {
         rules: message.rules,
@@ -595,3 +637,6 @@ impl TryFrom<BodyMsg> for Body {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 mod cart;
 mod command;
+mod direct;
 mod outcome;
 mod part;
 mod pool;
