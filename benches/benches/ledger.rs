@@ -1,7 +1,7 @@
 //! What the state machine costs by itself: encoding, decoding and applying entries, taking a checkpoint's changes, and
 //! reading a checkpoint back. Throughputs are commands (or reservations) a second on one processor.
 
-#[path = "../work/entries.rs"]
+#[path = "../common/entries.rs"]
 mod entries;
 
 use bytes::Bytes;

@@ -106,7 +106,7 @@ impl Report {
             seen_p99_ms: measured.quantile_ms(0.99),
             server_cpu_s_per_million: counted.servers.cpu_seconds / millions,
             client_cpu_s_per_million: counted.own.cpu_seconds / millions,
-            server_rss_mib: counted.servers.resident_bytes as f64 / f64::from(1 << 20),
+            server_rss_mib: counted.servers.resident_mib(),
             fsyncs: counted.fsyncs,
             bytes_written: counted.servers.written_bytes,
         }
@@ -118,11 +118,17 @@ impl Report {
     }
 }
 
-/// The rows of several shapes, as Markdown.
-pub fn table(reports: &[Report]) -> String {
+/// A table in Markdown that has no rows yet.
+pub fn markdown<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    table.set_header(header);
+    table
+}
+
+/// The rows of several shapes, as Markdown.
+pub fn table(reports: &[Report]) -> String {
+    let mut table = markdown([
         "shape",
         "operations/s",
         "p50 ms",

@@ -1,8 +1,11 @@
 //! Three `earmark serve` processes over loopback, in a folder of their own: what a real cluster of three machines is, but
 //! that they share one. They are killed when this is dropped.
 
-use crate::{Failed, usage::Usage};
-use earmark_client::{Client, wire::v1::NodeHealth};
+use crate::{Failed, status::wait, usage::Usage};
+use earmark_client::{
+    Client,
+    wire::v1::{GetStatusResponse, NodeHealth},
+};
 use std::{
     fs::{self, File},
     net::TcpListener,
@@ -110,24 +113,15 @@ impl Servers {
     /// # Errors
     /// It takes too long.
     pub async fn serves(&self) -> Result<(), Failed> {
-        let deadline = Instant::now() + PATIENCE;
         let client = Client::connect(self.endpoints()).await?;
-        loop {
-            let status = client.cluster().status(false).await;
-            let up = status.as_ref().is_ok_and(|status| {
-                let serving = status.nodes.iter().filter(|node| node.health() == NodeHealth::Serving).count();
-                let replicas = status.nodes.iter().flat_map(|node| &node.replicas);
-                let led = replicas.filter(|replica| replica.role == "leader").count();
-                serving == status.nodes.len() && led > usize::try_from(self.setting.shards).unwrap_or(usize::MAX)
-            });
-            if up {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(format!("not every node serves: {status:?}").into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let serve = |status: &GetStatusResponse| {
+            let serving = status.nodes.iter().filter(|node| node.health() == NodeHealth::Serving).count();
+            let replicas = status.nodes.iter().flat_map(|node| &node.replicas);
+            let led = replicas.filter(|replica| replica.role == "leader").count();
+            let all_led = led > usize::try_from(self.setting.shards).unwrap_or(usize::MAX);
+            (serving == status.nodes.len() && all_led).then_some(())
+        };
+        wait(&client, PATIENCE, "every node serves", serve).await
     }
 
     /// Starts one node's process.

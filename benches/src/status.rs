@@ -14,27 +14,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Followers hear a little later what is decided; so many entries of a shard are on their way at any time.
 const ON_THEIR_WAY: u64 = 64;
 
-/// Waits until the status is as it should be; the time it took.
+/// Waits until the status shows what is looked for.
 ///
 /// # Errors
-/// It takes longer than `patience`; `what` says what was waited for.
-pub async fn wait(
+/// It takes longer than `patience`; `what` says what was waited for, and what was told last is there too.
+pub async fn wait<T>(
     client: &Client,
     patience: Duration,
     what: &str,
-    until: impl Fn(&GetStatusResponse) -> bool,
-) -> Result<Duration, Failed> {
+    look: impl Fn(&GetStatusResponse) -> Option<T>,
+) -> Result<T, Failed> {
     let begun = Instant::now();
-    while begun.elapsed() < patience {
+    loop {
+        let status = client.cluster().status(false).await;
         // While a leader is looked for nobody may answer.
-        if let Ok(status) = client.cluster().status(false).await
-            && until(&status)
-        {
-            return Ok(begun.elapsed());
+        if let Some(found) = status.as_ref().ok().and_then(&look) {
+            return Ok(found);
+        }
+        if begun.elapsed() > patience {
+            return Err(format!("{what}: not within {} s: {status:?}", patience.as_secs()).into());
         }
         sleep(LOOK_EVERY).await;
     }
-    Err(format!("{what}: not within {} s", patience.as_secs()).into())
 }
 
 /// How a node says that it is.

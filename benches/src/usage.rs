@@ -64,6 +64,11 @@ impl Usage {
         })
     }
 
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        mib(self.resident_bytes)
+    }
+
     /// Together with another process.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -83,6 +88,11 @@ impl Usage {
             written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
         }
     }
+}
+
+/// Bytes in MiB.
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "the macros make public functions")]
 
-#[path = "../../work/entries.rs"]
+#[path = "../../common/entries.rs"]
 mod entries;
 
 use bytes::Bytes;

@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
-    report::{Output, tell},
+    report::{Output, markdown, tell},
     servers::{Place, Servers},
+    status::wait,
 };
-use earmark_client::{Client, Error};
+use earmark_client::{
+    Client, Error,
+    wire::v1::{GetStatusResponse, NodeStatus},
+};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::{
@@ -29,8 +32,8 @@ const SKU: &str = "last-chance";
 /// Where it lies.
 const PLACE: &str = "main";
 
-/// Between two looks for who leads.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Until somebody leads.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the leader of a shard under load, over and over, and measures how long nobody got anything.
 #[derive(Parser)]
@@ -187,26 +190,16 @@ fn nanos(duration: Duration) -> u64 {
 
 /// Who leads a shard.
 async fn leader(client: &Client, shard: u32) -> Result<u32, Failed> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < deadline {
-        if let Ok(status) = client.cluster().status(false).await {
-            let leads = status
-                .nodes
-                .iter()
-                .find(|node| node.replicas.iter().any(|replica| replica.shard == shard && replica.role == "leader"));
-            if let Some(node) = leads {
-                return Ok(node.node);
-            }
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Err(format!("nobody leads shard {shard}").into())
+    let leads = |status: &GetStatusResponse| {
+        let leads =
+            |node: &&NodeStatus| node.replicas.iter().any(|replica| replica.shard == shard && replica.role == "leader");
+        status.nodes.iter().find(leads).map(|node| node.node)
+    };
+    wait(client, PATIENCE, "somebody leads the shard", leads).await
 }
 
 fn table(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    let mut table = markdown([
         "kills",
         "until the first success, p50 ms",
         "max ms",

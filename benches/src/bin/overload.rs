@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
     load::{
@@ -15,7 +14,7 @@ use earmark_benches::{
         shape::{Plan, Shape},
         worker::Crew,
     },
-    report::{Output, tell},
+    report::{Output, markdown, tell},
     servers::{Place, Servers, Setting, usage},
 };
 use serde::Serialize;
@@ -115,7 +114,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     let normal = crew(4_096, Some(best * NORMAL_SHARE)).await?;
     let (before, _) = drive(&normal, Duration::from_secs(10), 2).await?;
     let normal_p99_ms = before.quantile_ms(0.99);
-    let rss_before_mib = rss_mib(&pids)?;
+    let rss_before_mib = usage(&pids)?.resident_mib();
     eprintln!("half of it: p99 {normal_p99_ms:.1} ms; now {} times as much for {}", arguments.times, arguments.length);
 
     let asked = best * arguments.times;
@@ -125,7 +124,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     let (begun, mut rss_most_mib) = (Instant::now(), rss_before_mib);
     while begun.elapsed() < length {
         sleep(Duration::from_millis(100)).await;
-        rss_most_mib = rss_most_mib.max(rss_mib(&pids)?);
+        rss_most_mib = rss_most_mib.max(usage(&pids)?.resident_mib());
     }
     let back_ms = back_to(&normal, normal_p99_ms).await?;
     let told: Measured = overload.await??;
@@ -144,7 +143,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
         back_ms,
         rss_before_mib,
         rss_most_mib,
-        rss_after_mib: rss_mib(&pids)?,
+        rss_after_mib: usage(&pids)?.resident_mib(),
     };
     std::fs::remove_dir_all(servers.folder())?;
     Ok(report)
@@ -164,14 +163,8 @@ async fn back_to(normal: &Arc<Crew>, p99_ms: f64) -> Result<Option<f64>, Failed>
     Ok(None)
 }
 
-fn rss_mib(pids: &[u32]) -> Result<f64, Failed> {
-    Ok(usage(pids)?.resident_bytes as f64 / f64::from(1 << 20))
-}
-
 fn table(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["what", "seen"]);
+    let mut table = markdown(["what", "seen"]);
     let back = report.back_ms.map_or("not within 30 s".to_owned(), |ms| format!("{ms:.0} ms"));
     let rows = [
         ("the most that can be done, a second", format!("{:.0}", report.best)),

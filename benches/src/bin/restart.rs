@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
     load::{
@@ -13,9 +12,10 @@ use earmark_benches::{
         shape::{Plan, Shape},
         worker::Crew,
     },
-    report::{Output, tell},
+    report::{Output, markdown, tell},
     servers::{Place, Servers, usage},
     status::{health, is_level, wait},
+    usage::mib,
 };
 use earmark_client::{Client, wire::v1::NodeHealth};
 use serde::Serialize;
@@ -117,7 +117,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     let report = Report {
         reservations: held,
         fill_rate,
-        rss_mib: resident as f64 / f64::from(1 << 20),
+        rss_mib: mib(resident),
         rss_bytes_per_reservation: resident as f64 / held as f64,
         calm_p99_ms,
         restart,
@@ -142,7 +142,7 @@ async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, emp
     let begun = Instant::now();
     servers.begin(node)?;
     if empty {
-        let doubted = |status: &_| health(status, node) == NodeHealth::Doubted;
+        let doubted = |status: &_| (health(status, node) == NodeHealth::Doubted).then_some(());
         wait(client, PATIENCE, "the node sees that its disk is empty", doubted).await?;
         let mut steps = client.cluster().reseed(node).await?;
         while let Some(step) = steps.next().await? {
@@ -151,9 +151,10 @@ async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, emp
             }
         }
     }
-    wait(client, PATIENCE, "the node serves", |status| health(status, node) == NodeHealth::Serving).await?;
+    wait(client, PATIENCE, "the node serves", |status| (health(status, node) == NodeHealth::Serving).then_some(()))
+        .await?;
     let serves_after_s = begun.elapsed().as_secs_f64();
-    wait(client, PATIENCE, "the node is level", |status| is_level(status, node)).await?;
+    wait(client, PATIENCE, "the node is level", |status| is_level(status, node).then_some(())).await?;
     let level_after_s = begun.elapsed().as_secs_f64();
     let mut all: Measured = going.end().await?;
     let coming_back_p99_ms = all.quantile_ms(0.99);
@@ -168,9 +169,7 @@ async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, emp
 }
 
 fn table(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    let mut table = markdown([
         "a node with its reservations",
         "serves after s",
         "level after s",

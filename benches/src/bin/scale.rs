@@ -4,20 +4,22 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
     load::{
-        drive::drive,
         measure::{How, measure},
         shape::{Plan, Shape},
         worker::Crew,
     },
-    report::{Output, tell},
+    report::{Output, markdown, tell},
     servers::{Place, Servers, usage},
+    usage::Usage,
 };
 use serde::Serialize;
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
+
+/// The same is done for so long before, unmeasured.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Every node has all of it.
 const COPIES: u64 = 3;
@@ -96,8 +98,7 @@ async fn measure_all(arguments: &Arguments) -> Result<Report, Failed> {
 
 async fn of_shards(arguments: &Arguments, shards: u32, shape: Shape) -> Result<OfShards, Failed> {
     let servers = Servers::start(&arguments.place.setting(shards)).await?;
-    let (length, warm_up) = (arguments.length.into(), Duration::from_secs(2));
-    let how = How { plan: shape.plan(), length, warm_up, seed: 1 };
+    let how = How { plan: shape.plan(), length: arguments.length.into(), warm_up: WARM_UP, seed: 1 };
     let seen = measure(shape, &how, &servers.endpoints(), &servers.pids(), false).await?;
     std::fs::remove_dir_all(servers.folder())?;
     Ok(OfShards {
@@ -111,33 +112,35 @@ async fn of_shards(arguments: &Arguments, shards: u32, shape: Shape) -> Result<O
 
 async fn of_pools(arguments: &Arguments, pools: u64) -> Result<OfPools, Failed> {
     let servers = Servers::start(&arguments.place.setting(8)).await?;
-    let pids = servers.pids();
+    let (endpoints, pids) = (servers.endpoints(), servers.pids());
     let plan = Plan { skus: pools, ..Shape::Batches.plan() };
-    let crew = Arc::new(Crew::connect(plan, &servers.endpoints()).await?);
     let empty = usage(&pids)?;
-    crew.stock_up().await?;
+    Crew::connect(plan.clone(), &endpoints).await?.stock_up().await?;
     let stocked = usage(&pids)?;
-    let (warm, _) = drive(&crew, Duration::from_secs(2), 1).await?;
-    let before = usage(&pids)?;
-    let (measured, took) = drive(&crew, arguments.length.into(), 2).await?;
+    let run = async |length, seed| {
+        let how = How { plan: plan.clone(), length, warm_up: Duration::ZERO, seed };
+        measure(Shape::Batches, &how, &endpoints, &pids, true).await
+    };
+    // What is held while it warms up takes memory too.
+    let warm = run(WARM_UP, 1).await?;
+    let seen = run(arguments.length.into(), 2).await?;
     let after = usage(&pids)?;
-    let grown = |from: u64, to: u64, count: u64| to.saturating_sub(from) as f64 / (count.max(1) * COPIES) as f64;
-    let held = warm.counts.done + measured.counts.done;
+    let grown = |from: Usage, to: Usage, count: u64| {
+        to.resident_bytes.saturating_sub(from.resident_bytes) as f64 / (count.max(1) * COPIES) as f64
+    };
     std::fs::remove_dir_all(servers.folder())?;
     Ok(OfPools {
         pools,
-        rate: measured.counts.done as f64 / took.as_secs_f64(),
-        p99_ms: measured.corrected().quantile_ms(0.99),
-        server_cpu_s_per_million: after.since(before).cpu_seconds / (measured.counts.all().max(1) as f64 / 1e6),
-        bytes_per_pool: grown(empty.resident_bytes, stocked.resident_bytes, pools),
-        bytes_per_hold: grown(stocked.resident_bytes, after.resident_bytes, held),
+        rate: seen.rate,
+        p99_ms: seen.p99_ms,
+        server_cpu_s_per_million: seen.server_cpu_s_per_million,
+        bytes_per_pool: grown(empty, stocked, pools),
+        bytes_per_hold: grown(stocked, after, warm.operations + seen.operations),
     })
 }
 
 fn table(report: &Report) -> String {
-    let mut shards = Table::new();
-    shards.load_style(presets::ASCII_MARKDOWN);
-    shards.set_header(["shards", "shape", "operations/s", "p99 ms", "server CPU-s per million"]);
+    let mut shards = markdown(["shards", "shape", "operations/s", "p99 ms", "server CPU-s per million"]);
     for of in &report.shards {
         shards.add_row([
             of.shards.to_string(),
@@ -147,9 +150,7 @@ fn table(report: &Report) -> String {
             format!("{:.1}", of.server_cpu_s_per_million),
         ]);
     }
-    let mut pools = Table::new();
-    pools.load_style(presets::ASCII_MARKDOWN);
-    pools.set_header([
+    let mut pools = markdown([
         "pools",
         "operations/s",
         "p99 ms",

@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use comfy_table::{Table, presets};
 use earmark_benches::{
     Failed,
     load::{
@@ -13,15 +12,19 @@ use earmark_benches::{
         shape::{Plan, Shape},
         worker::Crew,
     },
-    report::{Output, tell},
+    report::{Output, markdown, tell},
     servers::{Place, Servers, usage},
     slow_disk::SlowDisk,
     status::{self, is_level},
-    usage::Usage,
+    usage::{Usage, mib},
 };
 use earmark_client::Client;
 use serde::Serialize;
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 
 /// A follower that is not level by then never will be.
@@ -120,13 +123,14 @@ async fn hinder(way: Way, arguments: &Arguments) -> Result<Report, Failed> {
     // A node that stands still tells nothing.
     let behind = status::behind(&client.cluster().status(false).await?, follower);
     let going = Going::begin(&crew, 4);
+    let over = Instant::now();
     match slow {
         None => servers.resume(follower)?,
         Some(slow) => slow.end()?,
     }
-    let level = status::wait(&client, PATIENCE, "the follower is level", |status| is_level(status, follower)).await?;
+    let level = |status: &_| is_level(status, follower).then(|| over.elapsed());
+    let level = status::wait(&client, PATIENCE, "the follower is level", level).await?;
     going.end().await?;
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let report = Report {
         way,
         rate_before: before.rate(),
@@ -135,7 +139,7 @@ async fn hinder(way: Way, arguments: &Arguments) -> Result<Report, Failed> {
         p99_meanwhile_ms: meanwhile.measured.quantile_ms(0.99),
         cpu_s_per_million_before: before.cpu_s_per_million(),
         cpu_s_per_million_meanwhile: meanwhile.cpu_s_per_million(),
-        rss_before_mib: mib(before.used.resident_bytes),
+        rss_before_mib: before.used.resident_mib(),
         rss_most_mib: mib(meanwhile.resident_most),
         not_done: meanwhile.measured.counts.all() - meanwhile.measured.counts.done,
         behind,
@@ -190,9 +194,7 @@ async fn idle(client: &Client) -> Result<u32, Failed> {
 }
 
 fn table(reports: &[Report]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    let mut table = markdown([
         "a follower's",
         "reserves/s before, meanwhile",
         "p99 ms before, meanwhile",
