@@ -28,7 +28,7 @@ struct Followed {
     sums: BTreeMap<PoolKey, Sums>,
     of_pool: BTreeMap<PoolKey, Position>,
     /// The last movement of each reservation, and what it holds after it.
-    of_reservation: BTreeMap<ReservationId, (Position, i64)>,
+    of_reservation: BTreeMap<ReservationId, (Position, Option<i64>)>,
 }
 
 /// Reads the journal of every replica and tells the watch what is wrong with it. How many blocks and pools were looked at
@@ -109,13 +109,23 @@ fn follow(shard: u32, whole: bool, blocks: &[(u32, u64, Bytes)]) -> Result<Follo
             if movement.position != (Position { ordinal, ..position }) {
                 return Err(at(format!("movement {ordinal} says it stands at {:?}", movement.position)));
             }
-            followed.take(&movement, whole).map_err(|what| at(format!("movement {ordinal}: {what}")))?;
+            let taken = followed.take(&movement, whole);
+            taken.map_err(|what| at(format!("movement {ordinal}: {what}\n{}", told(&block))))?;
         }
         followed.last = block.hash();
         followed.end = Some((*epoch, *index));
         followed.blocks.insert((*epoch, *index), block.hash());
     }
     Ok(followed)
+}
+
+/// All that a block says, for people.
+fn told(block: &Block) -> String {
+    let movements = block.movements().map(|movement| match movement {
+        Ok(movement) => format!("  {movement:?}"),
+        Err(corrupt) => format!("  {corrupt}"),
+    });
+    movements.collect::<Vec<_>>().join("\n")
 }
 
 impl Followed {
@@ -131,12 +141,18 @@ impl Followed {
             return Err(format!("its pool's last one is {before:?}, it names {named:?}"));
         }
         if let Some(id) = movement.reservation {
-            let (before, holds) = self.of_reservation.get(&id).map_or((None, 0), |(at, holds)| (Some(*at), *holds));
-            self.of_reservation.insert(id, (movement.position, holds + movement.delta.held));
             let named = movement.previous_of_reservation;
+            // What it held is not known if its beginning lies below the floor.
+            let (before, held) = match self.of_reservation.get(&id) {
+                Some((at, held)) => (Some(*at), *held),
+                None => (None, named.is_none().then_some(0)),
+            };
+            let delta = movement.delta.held;
             // A hashed id begins anew once it was forgotten. So does a part of a cart that held nothing more: a shard that
             // is not its home forgets it once its home has asked about nothing older.
-            let anew = named.is_none() && (id.kind() == IdKind::Hashed || holds == 0);
+            let anew = named.is_none() && (id.kind() == IdKind::Hashed || held.is_none_or(|held| held == 0));
+            let holds = if anew { Some(delta) } else { held.map(|held| held + delta) };
+            self.of_reservation.insert(id, (movement.position, holds));
             if named != before && !anew && !(before.is_none() && below(named)) {
                 return Err(format!("its reservation's last one is {before:?}, it names {named:?}"));
             }

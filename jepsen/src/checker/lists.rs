@@ -78,7 +78,9 @@ fn holds(history: &History) -> BTreeMap<&str, Hold<'_>> {
             }
             Action::Commit { .. } | Action::Release { .. } => {
                 hold.ended_from_ns = hold.ended_from_ns.min(operation.invoked_ns);
+                // What was rejected never was held, and may be reserved anew under its id.
                 if let Some(Told::Reservation(view)) = operation.told()
+                    && view.state != "rejected"
                     && view.lines.iter().all(|line| line.held == 0)
                 {
                     hold.released_ns = hold.released_ns.min(operation.ended_ns);
@@ -148,6 +150,28 @@ mod tests {
         assert!(listed(&["a"], false) && listed(&[], true));
         assert!(!listed(&[], false), "a hold is missing");
         assert!(!listed(&["a"], true), "one that is over is listed");
+    }
+
+    #[test]
+    fn what_was_rejected_may_be_reserved_anew() {
+        let owner = || "ann".to_owned();
+        let asked = || {
+            let mut asked = reserve("a", &[("mug", 1)], 900_000);
+            if let Action::Reserve { owner, .. } = &mut asked {
+                owner.push_str("ann");
+            }
+            asked
+        };
+        let seen = view("held", &[("mug", [1, 0, 0, 0])]);
+        let listed = Told::Owned(vec![Owned { id: "a".to_owned(), owner: owner(), held: seen }]);
+        let given_up = reservation("rejected", &[("mug", [0, 0, 0, 0])]);
+        let rows = vec![
+            (0, 3, asked(), unknown()),
+            (1, 2, release("a"), given_up),
+            (4, 5, asked(), held(&[("mug", 1)])),
+            (6, 7, Action::ListOwned { owner: owner() }, done(listed)),
+        ];
+        assert_eq!(check(&history(rows), ClockBound(500)).broken, []);
     }
 
     #[test]

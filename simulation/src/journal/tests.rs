@@ -130,6 +130,23 @@ fn movements_that_name_another_one_before_them_are_refused() {
     assert!(why.contains("its reservation's"), "{why}");
 }
 
+/// A part of a cart begins anew once it holds nothing more: here what it held is not known, since its hold lies below the floor.
+#[test]
+fn what_held_units_from_below_the_floor_may_begin_anew() {
+    let (_, journal) = story();
+    let blocks: Vec<Block> = journal.iter().map(|(_, _, bytes)| Block::decode(bytes).expect("whole")).collect();
+    let movement = |block: usize| blocks[block].movement(0).expect("whole").expect("there");
+    let mut followed = Followed { blocks: [((1, 13), BlockHash(7))].into(), ..Followed::default() };
+    followed.take(&movement(4), false).expect("its hold lies below the floor");
+    let mut again = movement(2);
+    again.previous_of_pool = Some(movement(4).position);
+    followed.take(&again, false).expect("it begins anew");
+    // From here on what it holds is known.
+    again.previous_of_pool = Some(again.position);
+    let why = followed.take(&again, false).expect_err("it holds units");
+    assert!(why.contains("its reservation's"), "{why}");
+}
+
 #[test]
 fn replicas_with_other_blocks_and_sums_that_are_not_the_books_are_refused() {
     let (mut ledger, journal) = story();
