@@ -136,7 +136,7 @@ fn what_held_units_from_below_the_floor_may_begin_anew() {
     let (_, journal) = story();
     let blocks: Vec<Block> = journal.iter().map(|(_, _, bytes)| Block::decode(bytes).expect("whole")).collect();
     let movement = |block: usize| blocks[block].movement(0).expect("whole").expect("there");
-    let mut followed = Followed { blocks: [((1, 13), BlockHash(7))].into(), ..Followed::default() };
+    let mut followed = Followed { blocks: [((1, 14), BlockHash(7))].into(), ..Followed::default() };
     followed.take(&movement(4), false).expect("its hold lies below the floor");
     let mut again = movement(2);
     again.previous_of_pool = Some(movement(4).position);
