@@ -101,7 +101,8 @@ impl Clocks {
     }
 
     /// About what the time is, also where no majority's clocks are known any more: the last median and what has passed
-    /// since. Only good for deciding whether to ask for a stamp. None if there never was one.
+    /// since. Nothing may end by it: good for deciding whether to ask for a stamp, and for what callers are told the time is.
+    /// None if there never was one.
     pub fn about(&self) -> Option<TimeMs> {
         self.median().or_else(|| {
             let (median, at) = (*self.last.lock().expect("no panic holds it"))?;

@@ -125,9 +125,10 @@ impl Router {
         Leader::There(leader)
     }
 
-    /// Server time: the clocks of a majority, or this node's own while they do not agree.
+    /// Server time: by the clocks of a majority; while they are not known, by what has passed since they last were; before
+    /// they ever were, this node's own clock, which may be wild.
     pub fn server_time(&self) -> TimeMs {
-        self.node.clocks().median().unwrap_or_else(|| TimeMs(self.node.environment().clock.wall_ms()))
+        self.node.clocks().about().unwrap_or_else(|| TimeMs(self.node.environment().clock.wall_ms()))
     }
 
     /// Has a command decided by a shard.
