@@ -9,7 +9,7 @@ use super::{
     pool::{halves, kind, operation_id, quantity, reservation_id},
     sale::{PayingMsg, ReplaceMsg, SoldMsg},
     stockkeeping::StockkeepingMsg,
-    unframe,
+    unframe, writer,
 };
 use crate::{
     command::{
@@ -29,37 +29,44 @@ use prost::Message;
 pub fn encode_batch(batch: &Batch) -> Bytes {
     let written: Vec<Written> = batch.commands.iter().map(Written::from).collect();
     let head =
-        direct::number_len(batch.rules.into()) + direct::number_len(batch.time.0) + direct::flag_len(batch.digest);
-    let commands: usize = written.iter().map(|one| direct::delimited_len(one.length)).sum();
+        writer::number_len(batch.rules.into()) + writer::number_len(batch.time.0) + writer::flag_len(batch.digest);
+    let commands: usize = written.iter().map(|one| writer::delimited_len(one.length())).sum();
     let mut out = Vec::with_capacity(1 + head + commands);
     out.push(FRAME_VERSION);
-    direct::put_number(&mut out, 1, batch.rules.into());
-    direct::put_number(&mut out, 2, batch.time.0);
-    direct::put_flag(&mut out, 3, batch.digest);
+    writer::put_number(&mut out, 1, batch.rules.into());
+    writer::put_number(&mut out, 2, batch.time.0);
+    writer::put_flag(&mut out, 3, batch.digest);
     for (command, one) in batch.commands.iter().zip(&written) {
-        direct::put_length(&mut out, 4, one.length);
-        match &one.message {
-            Some(message) => message.encode_raw(&mut out),
-            None => direct::put_command(&mut out, command),
+        writer::put_length(&mut out, 4, one.length());
+        match one {
+            Written::Directly { body, .. } => direct::put_command(&mut out, command, *body),
+            Written::AsMessage { message, .. } => message.encode_raw(&mut out),
         }
     }
     Bytes::from(out)
 }
 
-/// How a command of a batch is written.
-struct Written {
-    length: usize,
-    /// By way of a message; none: directly.
-    message: Option<Box<CommandMsg>>,
+/// How a command of a batch is written, and in how many bytes.
+enum Written {
+    Directly { length: usize, body: usize },
+    AsMessage { length: usize, message: Box<CommandMsg> },
+}
+
+impl Written {
+    fn length(&self) -> usize {
+        match self {
+            Self::Directly { length, .. } | Self::AsMessage { length, .. } => *length,
+        }
+    }
 }
 
 impl From<&Command> for Written {
     fn from(command: &Command) -> Self {
         match direct::command_len(command) {
-            Some(length) => Self { length, message: None },
+            Some((length, body)) => Self::Directly { length, body },
             None => {
-                let message = CommandMsg::from(command);
-                Self { length: message.encoded_len(), message: Some(Box::new(message)) }
+                let message = Box::new(CommandMsg::from(command));
+                Self::AsMessage { length: message.encoded_len(), message }
             }
         }
     }

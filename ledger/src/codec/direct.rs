@@ -5,7 +5,14 @@
 //! A log entry has thousands of commands and is read on every node. By way of messages each was copied six times, and its
 //! lengths were counted again on every level.
 
-use super::pool::{halves, kind, operation_id, quantity, reservation_id};
+use super::{
+    pool::{halves, kind, operation_id, quantity, reservation_id},
+    reader::{DELIMITED, FIXED_64, Reader, VARINT, key},
+    writer::{
+        bytes_len, delimited_len, flag_len, number_len, put_bytes, put_fixed, put_flag, put_length, put_number,
+        put_varint, varint_len,
+    },
+};
 use crate::{
     command::{Batch, Body, Command, Commit, Context, Line, Release, Reserve},
     types::{
@@ -14,23 +21,11 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use prost::encoding::encoded_len_varint as varint_len;
-use std::ops::Range;
-
-/// How a value is written: https://protobuf.dev/programming-guides/encoding/#structure
-const VARINT: u8 = 0;
-const FIXED_64: u8 = 1;
-const DELIMITED: u8 = 2;
 
 /// Tags of a command's bodies.
 const RESERVE: u8 = 10;
 const COMMIT: u8 = 11;
 const RELEASE: u8 = 12;
-
-/// The first byte of a field whose tag is below 16.
-const fn key(tag: u8, wire: u8) -> u8 {
-    tag << 3 | wire
-}
 
 /// No command has fewer bytes with its length: an id takes as many.
 const COMMAND_BYTES_MIN: usize = 16;
@@ -38,8 +33,9 @@ const COMMAND_BYTES_MIN: usize = 16;
 /// The zone of a reserve has tag 40.
 const ZONE: [u8; 2] = [0xc0, 0x02];
 
-/// How many bytes a command takes, without its own length; none if it is not one of the commonest.
-pub(super) fn command_len(command: &Command) -> Option<usize> {
+/// How many bytes a command takes, without its own length, and how many of them its body; none if it is not one of the
+/// commonest.
+pub(super) fn command_len(command: &Command) -> Option<(usize, usize)> {
     let body = body_len(&command.body)?;
     let context = &command.context;
     let texts = [
@@ -50,11 +46,11 @@ pub(super) fn command_len(command: &Command) -> Option<usize> {
     ];
     let head: usize = texts.into_iter().map(bytes_len).sum();
     let head = head + number_len(command.not_after.0) + number_len(command.attempt.into()) + flag_len(command.heard);
-    Some(head + delimited_len(body))
+    Some((head + delimited_len(body), body))
 }
 
-/// Writes a command that has a [`command_len`].
-pub(super) fn put_command(out: &mut Vec<u8>, command: &Command) {
+/// Writes a command that has a [`command_len`], whose body takes so many bytes.
+pub(super) fn put_command(out: &mut Vec<u8>, command: &Command, body: usize) {
     let context = &command.context;
     put_bytes(out, 1, context.principal.as_bytes());
     put_bytes(out, 2, context.session.as_bytes());
@@ -63,21 +59,20 @@ pub(super) fn put_command(out: &mut Vec<u8>, command: &Command) {
     put_number(out, 5, command.not_after.0);
     put_number(out, 6, command.attempt.into());
     put_flag(out, 7, command.heard);
-    let length = body_len(&command.body).unwrap_or(0);
     match &command.body {
         Body::Reserve(reserve) => {
-            put_length(out, RESERVE, length);
+            put_length(out, RESERVE, body);
             put_reserve(out, reserve);
         }
         Body::Commit(commit) => {
-            put_length(out, COMMIT, length);
+            put_length(out, COMMIT, body);
             put_halves(out, commit.id.to_bytes());
             put_operation(out, commit.operation);
             put_flag(out, 5, commit.keep_rest);
             put_flag(out, 6, commit.revive);
         }
         Body::Release(release) => {
-            put_length(out, RELEASE, length);
+            put_length(out, RELEASE, body);
             put_halves(out, release.id.to_bytes());
             put_operation(out, release.operation);
         }
@@ -157,25 +152,6 @@ fn line_len(line: &Line) -> usize {
         + number_len(line.minimum.units())
 }
 
-// What is zero, empty or false is not written.
-
-fn bytes_len(bytes: &[u8]) -> usize {
-    if bytes.is_empty() { 0 } else { delimited_len(bytes.len()) }
-}
-
-/// With its key and its length.
-pub(super) fn delimited_len(length: usize) -> usize {
-    1 + varint_len(length as u64) + length
-}
-
-pub(super) fn number_len(number: u64) -> usize {
-    if number == 0 { 0 } else { 1 + varint_len(number) }
-}
-
-pub(super) fn flag_len(flag: bool) -> usize {
-    if flag { 2 } else { 0 }
-}
-
 fn halves_len(id: [u8; 16]) -> usize {
     let (high, low) = halves(id);
     [high, low].into_iter().filter(|half| *half != 0).count() * 9
@@ -186,47 +162,10 @@ fn operation_len(operation: Option<OperationId>) -> usize {
     operation.map_or(0, |id| 2 + halves_len(id.to_bytes()))
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-pub(super) fn put_length(out: &mut Vec<u8>, tag: u8, length: usize) {
-    out.push(key(tag, DELIMITED));
-    put_varint(out, length as u64);
-}
-
-fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        put_length(out, tag, bytes.len());
-        out.extend_from_slice(bytes);
-    }
-}
-
-pub(super) fn put_number(out: &mut Vec<u8>, tag: u8, number: u64) {
-    if number > 0 {
-        out.push(key(tag, VARINT));
-        put_varint(out, number);
-    }
-}
-
-pub(super) fn put_flag(out: &mut Vec<u8>, tag: u8, flag: bool) {
-    if flag {
-        out.extend_from_slice(&[key(tag, VARINT), 1]);
-    }
-}
-
 fn put_halves(out: &mut Vec<u8>, id: [u8; 16]) {
     let (high, low) = halves(id);
-    for (tag, half) in [(1, high), (2, low)] {
-        if half != 0 {
-            out.push(key(tag, FIXED_64));
-            out.extend_from_slice(&half.to_le_bytes());
-        }
-    }
+    put_fixed(out, 1, high);
+    put_fixed(out, 2, low);
 }
 
 fn put_operation(out: &mut Vec<u8>, operation: Option<OperationId>) {
@@ -240,7 +179,7 @@ fn put_operation(out: &mut Vec<u8>, operation: Option<OperationId>) {
 /// commands that are not among the commonest.
 pub(super) fn batch(bytes: &Bytes, other: impl Fn(Bytes) -> Option<Command>) -> Option<Batch> {
     let mut batch = Batch { rules: 0, time: TimeMs(0), digest: false, commands: Vec::new() };
-    let mut reader = Reader { bytes, at: 0, end: bytes.len() };
+    let mut reader = Reader::new(bytes);
     batch.commands.reserve_exact(reader.count(KEY_COMMAND)?.min(bytes.len() / COMMAND_BYTES_MIN));
     while let Some(field) = reader.key() {
         match field {
@@ -249,7 +188,7 @@ pub(super) fn batch(bytes: &Bytes, other: impl Fn(Bytes) -> Option<Command>) -> 
             KEY_DIGEST => batch.digest = reader.flag()?,
             KEY_COMMAND => {
                 let range = reader.range()?;
-                let command = Reader { bytes, at: range.start, end: range.end }.command();
+                let command = Reader::within(bytes, range.clone()).command();
                 batch.commands.push(match command {
                     Some(command) => command,
                     None => other(bytes.slice(range))?,
@@ -266,85 +205,7 @@ const KEY_TIME: u8 = key(2, VARINT);
 const KEY_DIGEST: u8 = key(3, VARINT);
 const KEY_COMMAND: u8 = key(4, DELIMITED);
 
-/// Where it is in a message.
-#[derive(Clone, Copy)]
-struct Reader<'a> {
-    bytes: &'a Bytes,
-    at: usize,
-    end: usize,
-}
-
 impl Reader<'_> {
-    /// The key of the next field, as one byte; none at the end. A key of several bytes is none that is known.
-    fn key(&mut self) -> Option<u8> {
-        (self.at < self.end).then(|| {
-            self.at += 1;
-            self.bytes[self.at - 1]
-        })
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..70).step_by(7) {
-            let byte = self.key()?;
-            // The tenth byte has room for one bit.
-            if shift == 63 && byte > 1 {
-                return None;
-            }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.number()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn fixed(&mut self) -> Option<u64> {
-        let end = self.at.checked_add(8).filter(|end| *end <= self.end)?;
-        let half = u64::from_le_bytes(self.bytes[self.at..end].try_into().ok()?);
-        self.at = end;
-        Some(half)
-    }
-
-    fn range(&mut self) -> Option<Range<usize>> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let end = self.at.checked_add(length).filter(|end| *end <= self.end)?;
-        let range = self.at..end;
-        self.at = end;
-        Some(range)
-    }
-
-    fn text(&mut self) -> Option<Bytes> {
-        Some(self.bytes.slice(self.range()?))
-    }
-
-    fn inner(&mut self) -> Option<Self> {
-        let range = self.range()?;
-        Some(Self { bytes: self.bytes, at: range.start, end: range.end })
-    }
-
-    /// How many fields have that key, from here to the end.
-    fn count(mut self, counted: u8) -> Option<usize> {
-        let mut count = 0;
-        while let Some(field) = self.key() {
-            match field & 7 {
-                VARINT => self.number().map(drop)?,
-                DELIMITED => self.range().map(drop)?,
-                _ => return None,
-            }
-            count += usize::from(field == counted);
-        }
-        Some(count)
-    }
-
     fn command(mut self) -> Option<Command> {
         let (mut context, mut not_after, mut attempt, mut heard) = (Context::default(), 0, 0, false);
         let mut body = None;
@@ -387,7 +248,7 @@ impl Reader<'_> {
                 KEY_TTL_CHOSEN => ttl_chosen = self.flag()?,
                 KEY_SHARDS if shards.is_empty() => {
                     let mut inner = self.inner()?;
-                    while inner.at < inner.end {
+                    while !inner.is_over() {
                         shards.push(ShardId(inner.number()?.try_into().ok()?));
                     }
                 }

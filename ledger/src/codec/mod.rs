@@ -9,11 +9,13 @@ mod direct;
 mod outcome;
 mod part;
 mod pool;
+pub mod reader;
 pub(crate) mod record;
 mod sale;
 mod settings;
 mod stockkeeping;
 mod told;
+pub mod writer;
 
 use bytes::Bytes;
 use prost::Message;

@@ -13,6 +13,7 @@ use super::{
     put_frame,
     settings::SettingsMsg,
     unframe,
+    writer::{bytes_len, number_len, put_bytes, put_fixed, put_length, put_number},
 };
 use crate::{
     cart::message::{After, Truth},
@@ -33,7 +34,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use prost::encoding::{self, WireType};
+use prost::encoding;
 use std::collections::BTreeMap;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -536,20 +537,11 @@ pub(crate) struct LineMsg {
     terms: Option<TermsMsg>,
 }
 
-/// Writes what [`ReservationMsg`] would, in the order of its tags, without putting it together first: a checkpoint
-/// writes more of these than of anything else.
-pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
-    let (id_high, id_low) = halves(id.to_bytes());
-    out.push(FRAME_VERSION);
-    if !reservation.owner.is_empty() {
-        encoding::encode_key(1, WireType::LengthDelimited, out);
-        encoding::encode_varint(reservation.owner.len() as u64, out);
-        out.extend_from_slice(&reservation.owner);
-    }
-    for (at, line) in reservation.lines.iter().enumerate() {
-        let Rare { terms, after, .. } = reservation.rare(at);
-        let line = LineMsg {
-            pool: pools[line.pool.index()].bytes.clone(),
+impl LineMsg {
+    fn new(pool: Bytes, line: &Line, rare: &Rare) -> Self {
+        let Rare { terms, after, .. } = rare;
+        Self {
+            pool,
             asked: line.asked,
             held: line.held,
             committed: line.committed,
@@ -559,31 +551,35 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
             cancelled: after.cancelled,
             returned: after.returned,
             returned_unavailable: after.returned_unavailable,
-            terms: put_terms(terms),
-        };
-        encoding::message::encode(2, &line, out);
+            terms: put_terms(*terms),
+        }
     }
-    let numbers = |tag, number: u64, out: &mut Vec<u8>| {
-        if number != 0 {
-            encoding::uint64::encode(tag, &number, out);
+}
+
+/// Writes what [`ReservationMsg`] would, in the order of its tags, without putting it together first: a checkpoint
+/// writes more of these than of anything else.
+pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
+    let (id_high, id_low) = halves(id.to_bytes());
+    out.push(FRAME_VERSION);
+    put_bytes(out, 1, &reservation.owner);
+    for (at, line) in reservation.lines.iter().enumerate() {
+        let pool = &pools[line.pool.index()].bytes;
+        match &reservation.rares {
+            None => put_line(out, pool, line),
+            Some(_) => encoding::message::encode(2, &LineMsg::new(pool.clone(), line, &reservation.rare(at)), out),
         }
-    };
-    let fixed = |tag, number: u64, out: &mut Vec<u8>| {
-        if number != 0 {
-            encoding::fixed64::encode(tag, &number, out);
-        }
-    };
-    fixed(3, reservation.fingerprint, out);
-    numbers(4, reservation.created.0, out);
-    numbers(5, reservation.deadline.0, out);
-    numbers(6, reservation.first_deadline.0, out);
-    numbers(7, reservation.since.0, out);
-    encoding::message::encode(8, &SpotMsg::from(reservation.reserved_at), out);
-    encoding::message::encode(9, &SpotMsg::from(reservation.last), out);
-    numbers(10, u64::from(reservation.revision), out);
-    numbers(11, reservation.ended.map_or(0, |by| u64::from(by.tag())), out);
-    fixed(12, id_high, out);
-    fixed(13, id_low, out);
+    }
+    put_fixed(out, 3, reservation.fingerprint);
+    put_number(out, 4, reservation.created.0);
+    put_number(out, 5, reservation.deadline.0);
+    put_number(out, 6, reservation.first_deadline.0);
+    put_number(out, 7, reservation.since.0);
+    put_spot(out, 8, reservation.reserved_at);
+    put_spot(out, 9, reservation.last);
+    put_number(out, 10, reservation.revision.into());
+    put_number(out, 11, reservation.ended.map_or(0, |by| by.tag().into()));
+    put_fixed(out, 12, id_high);
+    put_fixed(out, 13, id_low);
     if let Some(cart) = &reservation.cart {
         encoding::message::encode(14, &CartMsg::from(&**cart), out);
     }
@@ -601,6 +597,25 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
         if reservation.grace() != PAYING_GRACE {
             encoding::uint32::encode(43, &reservation.grace_ms, out);
         }
+    }
+}
+
+/// A line that has nothing rare.
+fn put_line(out: &mut Vec<u8>, pool: &[u8], line: &Line) {
+    let Line { asked, held, committed, released, expired, .. } = *line;
+    let numbers = [asked, held, committed, released, expired].map(u64::from);
+    put_length(out, 2, bytes_len(pool) + numbers.into_iter().map(number_len).sum::<usize>());
+    put_bytes(out, 1, pool);
+    for (tag, number) in (2..).zip(numbers) {
+        put_number(out, tag, number);
+    }
+}
+
+fn put_spot(out: &mut Vec<u8>, tag: u8, spot: Spot) {
+    let numbers = [spot.epoch.into(), spot.index, spot.ordinal.into()];
+    put_length(out, tag, numbers.into_iter().map(number_len).sum());
+    for (tag, number) in (1..).zip(numbers) {
+        put_number(out, tag, number);
     }
 }
 
@@ -814,3 +829,6 @@ pub(crate) fn decode_meta(value: &[u8]) -> Result<MetaState, Corrupt> {
         nodes: message.nodes.into_iter().map(MetaNode::from).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;
