@@ -137,9 +137,17 @@ impl Ledger {
         let mut wants = Vec::with_capacity(reserve.lines.len());
         let granting = Granting::of(reserve, whole, command.heard);
         let lines = || own_lines(&reserve.lines, &reserve.shards, self.shard);
-        let mut judged = |now| plan(self, &granting, lines(), &mut wants, now);
-        let Err(refusal) = judged(clock) else { return Fresh::Propose };
-        match judged(now.max(clock)) {
+        let Err(refusal) = plan(self, &granting, lines(), &mut wants, clock) else { return Fresh::Propose };
+        let now = now.max(clock);
+        let short = matches!(refusal, Refusal::InsufficientStock(_));
+        if short && reserve.lines.iter().all(|line| line.location.is_some()) && self.stock.stands_still(&wants, now) {
+            debug_assert!(
+                matches!(plan(self, &granting, lines(), &mut wants, now), Err(Refusal::InsufficientStock(_))),
+                "what stands still is judged alike"
+            );
+            return Fresh::Refuse(refusal);
+        }
+        match plan(self, &granting, lines(), &mut wants, now) {
             // No answer rests on a time that is not in the log: neither that it may be, nor why it may not.
             Err(later) if std::mem::discriminant(&later) == std::mem::discriminant(&refusal) => Fresh::Refuse(refusal),
             _ => Fresh::TickFirst,

@@ -4,6 +4,7 @@ use super::{
     Books, Due, Dues, Map, Mark, Totaled, aside::Aside, books::signed, changes::DirtyList, transit::Transit, uses::Uses,
 };
 use crate::{
+    apply::reserve::Want,
     journal::{Posting, Writer},
     movement::{Delta, Spot},
     planted::{self, Bug},
@@ -201,6 +202,15 @@ impl Stock {
     pub(crate) fn sellable_with_loose(&self, at: PoolRef, now: TimeMs, loose_by: TimeMs) -> u64 {
         let pool = self.pool(at);
         pool.available_with_loose(now, loose_by).saturating_sub(self.settings(pool).safety_stock)
+    }
+
+    /// Whether what these pools can give is the same at any time from the clock on until `until`: nothing is due by then, and
+    /// no rule of their sale goes by time.
+    pub(crate) fn stands_still(&self, wants: &[Want], until: TimeMs) -> bool {
+        wants.iter().map(|want| self.pool(want.pool)).all(|pool| {
+            let due = [pool.dues.first(), pool.told.first()].into_iter().flatten().any(|due| due.deadline() <= until);
+            !due && !self.settings(pool).gated
+        })
     }
 
     /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
