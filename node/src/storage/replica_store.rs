@@ -253,7 +253,10 @@ impl ReplicaStore {
     fn checkpoint_batch(&self, generation: u32, checkpoint: &Checkpoint) -> Batch {
         let shard = self.shard();
         let mut batch = Batch::default();
-        for (key, value) in &checkpoint.puts {
+        // Neighbours after each other: a store finds the place of the next beside that of the one before.
+        let mut puts: Vec<_> = checkpoint.puts.iter().collect();
+        puts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, value) in puts {
             batch.put(Family::State, &keys::state(shard, generation, key), value);
         }
         let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };

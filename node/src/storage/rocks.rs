@@ -78,9 +78,13 @@ impl Rocks {
                 }
             }
         }
-        let descriptors = families
-            .into_iter()
-            .map(|(name, family)| ColumnFamilyDescriptor::new(name, family_options(family, &cache, options)));
+        let mut descriptors = Vec::new();
+        for (name, family) in families {
+            let options = family_options(family, &cache, options);
+            // No folder is to blame for an option that this RocksDB does not know.
+            let options = options.map_err(|error| OpenError::Io(format!("an option of RocksDB: {error}")))?;
+            descriptors.push(ColumnFamilyDescriptor::new(name, options));
+        }
         let db = DB::open_cf_descriptors(&db_options(options), store, descriptors).map_err(open_error)?;
         let file = match File::options().read(true).write(true).open(&marks) {
             Ok(file) => Some(Arc::new(file)),
@@ -142,7 +146,17 @@ fn db_options(limits: &RocksOptions) -> Options {
     options
 }
 
-fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) -> Options {
+/// Bytes of a key that stand before what counts up: shard, generation and kind of a record, shard and epoch of a block,
+/// shard of an entry. Keys of one such run are mostly written in order.
+fn run_bytes(family: Option<Family>) -> usize {
+    match family {
+        Some(Family::State) => 9,
+        Some(Family::Journal) => 8,
+        Some(Family::Log | Family::Meta) | None => 4,
+    }
+}
+
+fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) -> Result<Options, rocksdb::Error> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
@@ -152,7 +166,10 @@ fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) 
         // Cold records are looked up by key, and most ids are not there.
         table.set_bloom_filter(10.0, false);
     }
-    let mut options = Options::default();
+    // Where the key before was put, the next one of its run is looked for first: three comparisons instead of thirty. There
+    // is no call that sets it.
+    let hint = format!("memtable_insert_with_hint_prefix_extractor=rocksdb.CappedPrefix.{}", run_bytes(family));
+    let mut options = Options::default().get_options_from_string(hint)?;
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
     // The log is purged soon after it is written: what dies in memory is never written to a table.
@@ -166,7 +183,7 @@ fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) 
     options.set_target_file_size_base(64 << 20);
     options.set_max_bytes_for_level_base(256 << 20);
     options.set_level_compaction_dynamic_level_bytes(true);
-    options
+    Ok(options)
 }
 
 impl Engine for Rocks {
