@@ -61,6 +61,7 @@ bugs! {
     ReadFromFollower "read-from-follower" "P3" "A linearizable read is answered by a follower."
     RefusalWithoutBarrier "refusal-without-barrier" "P3" "A fresh reserve is refused off the applied state before leadership is confirmed."
     RefusalBeforeApplied "refusal-before-applied" "P3" "A read index counts before it is applied."
+    RefusalOfBefore "refusal-of-before" "P3" "A refusal off the applied state is told though that changed while leadership was confirmed."
     AgeFromArrival "age-from-arrival" "P3" "The age of a bounded read counts from when an answer came in, not from when it was asked for."
     // Time.
     StampOwnClock "expiry-by-own-clock" "P7" "Entries carry the leader's own clock, so holds end by it."

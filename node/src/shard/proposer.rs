@@ -7,7 +7,7 @@ use super::{
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
-    raft::{Payload, ReplicaId, TypeConfig},
+    raft::{LogId, Payload, ReplicaId, TypeConfig},
     reads::Reads,
 };
 use crate::{
@@ -19,7 +19,7 @@ use earmark_ledger::{
     cart::message::Message,
     codec,
     command::{Batch, Body, Command, Stockkeeping},
-    outcome::{Outcome, Verdict},
+    outcome::{Outcome, Refusal, Verdict},
     planted::{self, Bug},
     types::{ShardId, TimeMs},
 };
@@ -226,7 +226,10 @@ struct Actor {
 struct Gathered {
     commands: Vec<Command>,
     answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
-    refused: Vec<Boxed>,
+    /// What the applied state refuses, and why.
+    refused: Vec<(Boxed, Refusal)>,
+    /// The entry whose state that was.
+    judged_at: Option<LogId>,
     /// Might be refused for the sake of units held for other homes' carts, before these were asked.
     unheard: Vec<Boxed>,
     empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
@@ -249,7 +252,7 @@ impl Actor {
             };
             let gathered = self.gather(&mut waiting, time);
             if !gathered.refused.is_empty() {
-                self.confirm_refusals(gathered.refused, time);
+                self.confirm_refusals(gathered.refused, gathered.judged_at, time);
             }
             if !gathered.unheard.is_empty() {
                 self.hear(gathered.unheard);
@@ -344,6 +347,7 @@ impl Actor {
         let mut bytes = 0;
         let mut taken = 0;
         let hot = self.parts.core.hot();
+        gathered.judged_at = hot.last;
         for item in waiting.iter() {
             let size = match item {
                 Item::Command(proposal) => weight(&proposal.command),
@@ -377,8 +381,10 @@ impl Actor {
                         gathered.unheard.push(proposal);
                         continue;
                     }
-                    if proposal.fresh && matches!(hot.ledger.judge_fresh(&proposal.command, time), Fresh::Refuse(_)) {
-                        gathered.refused.push(proposal);
+                    if proposal.fresh
+                        && let Fresh::Refuse(refusal) = hot.ledger.judge_fresh(&proposal.command, time)
+                    {
+                        gathered.refused.push((proposal, refusal));
                         continue;
                     }
                     let taken = proposal
@@ -413,12 +419,12 @@ impl Actor {
         });
     }
 
-    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again. What
-    /// is no longer refused goes through the log.
-    fn confirm_refusals(&self, mut proposals: Vec<Boxed>, time: TimeMs) {
+    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again if the state
+    /// changed meanwhile. What is no longer refused goes through the log.
+    fn confirm_refusals(&self, proposals: Vec<(Boxed, Refusal)>, judged_at: Option<LogId>, time: TimeMs) {
         let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
         let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
-            for proposal in proposals.drain(..) {
+            for (proposal, _) in proposals {
                 refuse(Item::Command(proposal), &Failure::Overloaded);
             }
             return;
@@ -432,21 +438,26 @@ impl Actor {
             };
             let judged: Vec<_> = {
                 let hot = core.hot();
-                proposals
-                    .into_iter()
-                    .map(|proposal| {
-                        let refusal = match hot.ledger.judge_fresh(&proposal.command, time) {
-                            Fresh::Refuse(refusal) => Some(Outcome {
-                                verdict: Verdict::Refused(refusal),
-                                replayed: false,
-                                position: hot.position(),
-                                time: hot.ledger.clock(),
-                            }),
-                            Fresh::Propose | Fresh::TickFirst => None,
-                        };
-                        (proposal, refusal)
-                    })
-                    .collect()
+                let unchanged = hot.last == judged_at;
+                let judge = |proposal: &Proposal, refusal: Refusal| {
+                    let again = || hot.ledger.judge_fresh(&proposal.command, time);
+                    debug_assert!(!unchanged || again() == Fresh::Refuse(refusal.clone()), "of the same state");
+                    if unchanged || planted::on(Bug::RefusalOfBefore) { Fresh::Refuse(refusal) } else { again() }
+                };
+                let outcome = |refusal| Outcome {
+                    verdict: Verdict::Refused(refusal),
+                    replayed: false,
+                    position: hot.position(),
+                    time: hot.ledger.clock(),
+                };
+                let judged = proposals.into_iter().map(|(proposal, refusal)| {
+                    let refusal = match judge(&proposal, refusal) {
+                        Fresh::Refuse(refusal) => Some(outcome(refusal)),
+                        Fresh::Propose | Fresh::TickFirst => None,
+                    };
+                    (proposal, refusal)
+                });
+                judged.collect()
             };
             for (mut proposal, refusal) in judged {
                 match (&confirmed, refusal) {

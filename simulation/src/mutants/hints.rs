@@ -84,7 +84,7 @@ pub fn of(bug: Bug) -> Hint {
         Bug::ReadWithoutBarrier => Hint::TwoSellers,
         Bug::RefusalWithoutBarrier => Hint::LateRefusals,
         Bug::AgeFromArrival => Hint::LateBeacons,
-        Bug::RefusalBeforeApplied => Hint::Turnover,
+        Bug::RefusalBeforeApplied | Bug::RefusalOfBefore => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
         Bug::UnsettledAsHeld | Bug::RowNotReplaced => Hint::Carts,
