@@ -46,6 +46,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     for rare in RARE_ANSWERS {
         config = config.boxed(format!(".earmark.v1.OperationResult.body.{rare}"));
     }
+    // Many operations in one message are left encoded: see `wire`.
+    for (message, ours) in [
+        ("TaggedOperation", "Tagged"),
+        ("TaggedResult", "Tagged"),
+        ("BatchRequest", "BatchRequest"),
+        ("BatchResponse", "BatchResponse"),
+    ] {
+        config = config.extern_path(format!(".earmark.v1.{message}"), format!("crate::wire::{ours}"));
+    }
     config.compile_fds(descriptors)?;
     Ok(())
 }

@@ -11,7 +11,11 @@ use crate::link::{ANSWER_BYTES_MAX, Link};
 use crate::request::{Answer, Operation, answer};
 use crate::retry::{Next, Progress, TryEnd};
 use crate::status;
-use crate::wire::v1::{self, operation_result::Body, reservation_service_client::ReservationServiceClient};
+use crate::wire::{
+    BatchRequest,
+    v1::{self, operation_result::Body, reservation_service_client::ReservationServiceClient},
+};
+use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -40,7 +44,8 @@ struct Item {
 struct Call {
     link: Arc<Link>,
     items: Vec<usize>,
-    operations: Vec<v1::Operation>,
+    /// Encoded.
+    operations: Vec<Bytes>,
 }
 
 impl Client {
@@ -106,8 +111,8 @@ fn sort(shared: &Shared, items: &mut [Item], open: &[usize], not_after_ms: u64) 
         let target = pick(shared, &item.prepared, item.hint.take().as_deref());
         let mut body = item.prepared.body.clone();
         stamp(&mut body, &item.progress, &target, not_after_ms);
-        let operation = v1::Operation { body: Some(body) };
-        let bytes = operation.encoded_len();
+        let operation = Bytes::from(v1::Operation { body: Some(body) }.encode_to_vec());
+        let bytes = operation.len();
         let new = |link| (Call { link, items: Vec::new(), operations: Vec::new() }, 0);
         let (call, size) =
             filling.entry(target.link.endpoint().to_owned()).or_insert_with(|| new(Arc::clone(&target.link)));
@@ -125,7 +130,7 @@ fn sort(shared: &Shared, items: &mut [Item], open: &[usize], not_after_ms: u64) 
 }
 
 /// One call. As many ends come back as operations went out.
-async fn send(link: &Link, operations: Vec<v1::Operation>, until: Instant) -> Vec<Result<Body, TryEnd>> {
+async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result<Body, TryEnd>> {
     let count = operations.len();
     let all = |end: TryEnd| vec![Err(end); count];
     let channel = match link.channel() {
@@ -133,12 +138,14 @@ async fn send(link: &Link, operations: Vec<v1::Operation>, until: Instant) -> Ve
         Err(why) => return all(TryEnd::Unsent(why)),
     };
     let mut stub = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-    let mut request = tonic::Request::new(v1::BatchRequest { operations });
+    let mut request = tonic::Request::new(BatchRequest { operations });
     request.set_timeout(until.saturating_duration_since(Instant::now()));
     match timeout_at(until, stub.batch(request)).await {
         Ok(Ok(answer)) => {
-            let mut ends: Vec<_> = answer.into_inner().results.into_iter().map(answer_of).collect();
-            // Operations that a faulty answer left out may have been done.
+            // What makes no sense of a faulty answer says nothing, and operations that it left out may have been done.
+            let result = |bytes: Bytes| v1::OperationResult::decode(bytes).unwrap_or_default();
+            let mut ends: Vec<_> =
+                answer.into_inner().results.into_iter().map(|bytes| answer_of(result(bytes))).collect();
             ends.resize_with(count, || answer_of(v1::OperationResult::default()));
             ends
         }

@@ -54,7 +54,6 @@ mod cluster;
 mod config;
 mod environment;
 mod error;
-mod frame;
 mod link;
 mod model;
 pub mod outcomes;

@@ -6,13 +6,12 @@
 //! greeting, so whatever fails before it surely had no effect.
 
 use crate::environment::Environment;
-use crate::frame::{self, FrameIn, FrameOut};
 use crate::retry::TryEnd;
 use crate::session::{Answer, OPERATION_BYTES_MAX, Session, Stage, Ticket};
 use crate::status;
 use crate::time::ServerTime;
 use crate::transport::Connector;
-use crate::wire::v1;
+use crate::wire::v1::{self, SessionRequest, SessionResponse, reservation_service_client::ReservationServiceClient};
 use bytes::Bytes;
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -181,8 +180,8 @@ struct Actor {
 
 /// An open session stream.
 struct Stream {
-    frames_out: mpsc::Sender<FrameOut>,
-    frames_in: Streaming<FrameIn>,
+    frames_out: mpsc::Sender<SessionRequest>,
+    frames_in: Streaming<SessionResponse>,
     session: Session,
 }
 
@@ -240,8 +239,9 @@ impl Actor {
         let channel = self.shared.channel(&self.endpoint)?;
         let (frames_out, requests) = mpsc::channel(FRAMES_AHEAD);
         let told = |status: tonic::Status| format!("{}: {}", self.endpoint, status::root_cause(&status));
-        let opened = frame::open(channel, ReceiverStream::new(requests), ANSWER_BYTES_MAX);
-        let mut frames_in = opened.await.map_err(told)?;
+        let mut service = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let opened = service.session(ReceiverStream::new(requests));
+        let mut frames_in = opened.await.map_err(told)?.into_inner();
         let greeting = frames_in.message().await.map_err(told)?;
         let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
         let mut session = Session::new();
@@ -298,7 +298,7 @@ impl Actor {
         }
     }
 
-    fn receive(&mut self, session: &mut Session, frame: FrameIn) {
+    fn receive(&mut self, session: &mut Session, frame: SessionResponse) {
         self.settings.time.observe(&self.endpoint, frame.server_time_ms);
         // A greeting alone proves little: a node may greet and break for ever.
         if session.receive(frame) > 0 {

@@ -4,8 +4,11 @@
 //! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
 //! server gives credit for; what is beyond stays in the bounded queue in front.
 
-use crate::frame::{FrameIn, FrameOut, Tagged};
 use crate::retry::TryEnd;
+use crate::wire::{
+    Tagged,
+    v1::{SessionRequest, SessionResponse},
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{
@@ -99,7 +102,7 @@ impl Session {
     }
 
     /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
-    pub(crate) fn frame(&mut self, now: Instant) -> Option<FrameOut> {
+    pub(crate) fn frame(&mut self, now: Instant) -> Option<SessionRequest> {
         let mut operations = Vec::with_capacity(self.pending.len());
         let mut bytes = 0;
         let mut taken = 0;
@@ -119,13 +122,13 @@ impl Session {
             self.in_flight.insert(tag, InFlight { since: now, reply: ticket.reply });
             operations.push(Tagged { tag, body: ticket.operation });
         }
-        (!operations.is_empty()).then_some(FrameOut { operations, session: self.name })
+        (!operations.is_empty()).then_some(SessionRequest { operations, session: self.name })
     }
 
     /// A frame from the server. Tells how many operations it answered.
     ///
     /// A result whose tag is not in flight is ignored: its caller can't be found, and no caller may get another's answer.
-    pub(crate) fn receive(&mut self, frame: FrameIn) -> usize {
+    pub(crate) fn receive(&mut self, frame: SessionResponse) -> usize {
         if frame.credit > 0 {
             self.credit = usize::try_from(frame.credit).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         }
@@ -168,8 +171,8 @@ mod tests {
         (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply }, answer, stage)
     }
 
-    fn greeting(credit: u32) -> FrameIn {
-        FrameIn { credit, ..Default::default() }
+    fn greeting(credit: u32) -> SessionResponse {
+        SessionResponse { credit, ..Default::default() }
     }
 
     fn result(tag: u64) -> Tagged {
@@ -205,7 +208,7 @@ mod tests {
         assert_eq!(session.room(), 0);
         session.frame(Instant::now()).expect("two");
         assert_eq!(session.room(), 0, "sent is still in flight");
-        session.receive(FrameIn { results: vec![result(1)], ..greeting(2) });
+        session.receive(SessionResponse { results: vec![result(1)], ..greeting(2) });
         assert_eq!(session.room(), 1);
         session.receive(greeting(1));
         assert_eq!(session.room(), 0, "a server may give less credit than before");
@@ -264,9 +267,9 @@ mod tests {
         let (first, mut answer, _) = ticket(10);
         session.push([first]);
         session.frame(Instant::now()).expect("one");
-        assert_eq!(session.receive(FrameIn { results: vec![result(7)], ..greeting(10) }), 0);
+        assert_eq!(session.receive(SessionResponse { results: vec![result(7)], ..greeting(10) }), 0);
         assert!(answer.try_recv().is_err(), "tag 7 is nobody's");
-        let twice = FrameIn { results: vec![result(1), result(1)], ..greeting(10) };
+        let twice = SessionResponse { results: vec![result(1), result(1)], ..greeting(10) };
         assert_eq!(session.receive(twice), 1, "the second answer to tag 1 is ignored");
         assert!(answer.await.expect("told").is_ok());
     }

@@ -8,9 +8,14 @@
 
 pub mod keeping;
 
-use earmark_client::wire::v1::{self, operation::Body};
+use bytes::Bytes;
+use earmark_client::wire::{
+    BatchRequest, BatchResponse, Tagged,
+    v1::{self, operation::Body},
+};
 use earmark_client::{BoxError, Builder, Client, Connector, Environment, endpoint};
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -178,15 +183,15 @@ impl FakeNode {
         SERVER_START_MS + u64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
 
-    fn frame(&self, results: Vec<v1::TaggedResult>) -> v1::SessionResponse {
+    fn frame(&self, results: Vec<Tagged>) -> v1::SessionResponse {
         let credit = self.credit.load(Ordering::Relaxed);
         v1::SessionResponse { results, server_time_ms: self.now_ms(), credit, session: 7 }
     }
 
     /// The answers to one frame. None if the stream shall end.
-    fn play(&self, frame: v1::SessionRequest) -> Option<Vec<v1::TaggedResult>> {
+    fn play(&self, frame: v1::SessionRequest) -> Option<Vec<Tagged>> {
         let bodies: Vec<(u64, Body)> =
-            frame.operations.into_iter().map(|tagged| (tagged.tag, tagged.operation.unwrap().body.unwrap())).collect();
+            frame.operations.iter().map(|tagged| (tagged.tag, tagged.to_operation().unwrap().body.unwrap())).collect();
         self.frames.lock().unwrap().push(bodies.iter().map(|(_, body)| body.clone()).collect());
         let count = u32::try_from(bodies.len()).unwrap();
         let now = self.in_flight_now.fetch_add(count, Ordering::Relaxed) + count;
@@ -199,7 +204,7 @@ impl FakeNode {
                 Reply::Silence => continue,
                 Reply::Break => return None,
             };
-            results.push(v1::TaggedResult { tag, result: Some(v1::OperationResult { body: Some(told) }) });
+            results.push(Tagged::result(tag, &v1::OperationResult { body: Some(told) }));
         }
         Some(results)
     }
@@ -251,9 +256,9 @@ impl v1::reservation_service_server::ReservationService for Service {
         Ok(Response::new(UnboundedReceiverStream::new(answers)))
     }
 
-    async fn batch(&self, request: Request<v1::BatchRequest>) -> Result<Response<v1::BatchResponse>, Status> {
-        let bodies: Vec<Body> =
-            request.into_inner().operations.into_iter().map(|operation| operation.body.unwrap()).collect();
+    async fn batch(&self, request: Request<BatchRequest>) -> Result<Response<BatchResponse>, Status> {
+        let body = |bytes: Bytes| v1::Operation::decode(bytes).unwrap().body.unwrap();
+        let bodies: Vec<Body> = request.into_inner().operations.into_iter().map(body).collect();
         self.0.calls.lock().unwrap().push(bodies.clone());
         let mut results = Vec::new();
         for body in &bodies {
@@ -264,9 +269,9 @@ impl v1::reservation_service_server::ReservationService for Service {
                 Reply::Silence => std::future::pending().await,
                 Reply::Break => return Err(Status::unavailable("the fake breaks")),
             };
-            results.push(v1::OperationResult { body: Some(told) });
+            results.push(v1::OperationResult { body: Some(told) }.encode_to_vec().into());
         }
-        Ok(Response::new(v1::BatchResponse { results }))
+        Ok(Response::new(BatchResponse { results }))
     }
 
     async fn reserve(&self, _: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {

@@ -20,7 +20,10 @@ use earmark_ledger::{
     },
     validate,
 };
-use std::ops::RangeInclusive;
+use std::{
+    fmt::{Arguments, Display},
+    ops::RangeInclusive,
+};
 
 /// How far ahead `not_after` is set when the caller sets none.
 const NOT_AFTER_DEFAULT: DurationMs = DurationMs::seconds(10);
@@ -50,6 +53,21 @@ fn unseen(text: &str) -> Option<&'static str> {
     (!text.is_ascii() && text.chars().any(is_unseen)).then_some("has a character that can't be seen")
 }
 
+/// A kind of pool by its number.
+pub(super) fn pool_kind(number: i32) -> Option<PoolKind> {
+    Some(match v1::PoolKind::try_from(number).ok()? {
+        v1::PoolKind::Unspecified | v1::PoolKind::Now => PoolKind::Now,
+        v1::PoolKind::Incoming => PoolKind::Incoming,
+        v1::PoolKind::Backorder => PoolKind::Backorder,
+        v1::PoolKind::Preorder => PoolKind::Preorder,
+    })
+}
+
+/// Whether an id is dated further ahead of the server than clocks differ.
+pub(super) fn is_ahead(made: TimeMs, now: TimeMs) -> bool {
+    made > now.plus(ID_AHEAD_MAX)
+}
+
 /// Gathers what is wrong with a request.
 #[derive(Default)]
 pub(super) struct Check {
@@ -65,8 +83,9 @@ pub(super) struct Place {
 }
 
 impl Check {
-    pub(super) fn fail(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.bad.push(v1::FieldViolation { field: field.into(), description: description.into() });
+    /// Notes what is wrong with a field. Its name is only put together if something is.
+    pub(super) fn fail(&mut self, field: impl Display, description: impl Into<String>) {
+        self.bad.push(v1::FieldViolation { field: field.to_string(), description: description.into() });
     }
 
     /// INVALID_ARGUMENT with all that was bad.
@@ -76,7 +95,7 @@ impl Check {
 
     pub(super) fn text<T>(
         &mut self,
-        field: impl Into<String>,
+        field: impl Display,
         text: String,
         make: fn(Bytes) -> Result<T, BadText>,
     ) -> Option<T> {
@@ -105,12 +124,7 @@ impl Check {
         if needed { self.reason(text) } else { self.text("reason", text, Reason::new) }
     }
 
-    pub(super) fn quantity(
-        &mut self,
-        field: impl Into<String>,
-        units: i64,
-        range: RangeInclusive<u64>,
-    ) -> Option<Quantity> {
+    pub(super) fn quantity(&mut self, field: impl Display, units: i64, range: RangeInclusive<u64>) -> Option<Quantity> {
         let quantity = u64::try_from(units).ok().filter(|units| range.contains(units)).and_then(Quantity::new);
         if quantity.is_none() {
             self.fail(field, format!("is {units}, must be {} to {}", range.start(), range.end()));
@@ -137,18 +151,12 @@ impl Check {
         level.map_err(|_| self.fail("level", format!("{number} is no read level"))).ok()
     }
 
-    fn kind(&mut self, field: impl Into<String>, number: i32) -> Option<PoolKind> {
-        let kind = match v1::PoolKind::try_from(number) {
-            Ok(v1::PoolKind::Unspecified | v1::PoolKind::Now) => PoolKind::Now,
-            Ok(v1::PoolKind::Incoming) => PoolKind::Incoming,
-            Ok(v1::PoolKind::Backorder) => PoolKind::Backorder,
-            Ok(v1::PoolKind::Preorder) => PoolKind::Preorder,
-            Err(_) => {
-                self.fail(field, format!("{number} is no kind of pool"));
-                return None;
-            }
-        };
-        Some(kind)
+    fn kind(&mut self, field: impl Display, number: i32) -> Option<PoolKind> {
+        let kind = pool_kind(number);
+        if kind.is_none() {
+            self.fail(field, format!("{number} is no kind of pool"));
+        }
+        kind
     }
 
     pub(super) fn reservation(&mut self, bytes: &[u8]) -> Option<ReservationId> {
@@ -182,7 +190,7 @@ impl Check {
 
     /// An id is made with a time near the server's.
     fn dated(&mut self, field: &str, made: TimeMs, arrival: &Arrival<'_>) {
-        if made > arrival.now.plus(ID_AHEAD_MAX) {
+        if is_ahead(made, arrival.now) {
             self.fail(field, format!("is dated {} ahead of the server", made.since(arrival.now)));
         }
     }
@@ -217,27 +225,31 @@ impl Check {
     }
 
     /// The same for a line whose location a policy may choose.
-    pub(super) fn open_place(&mut self, prefix: &str, place: Place) -> Option<(Sku, Option<Location>, PoolKind, Lot)> {
+    pub(super) fn open_place(
+        &mut self,
+        prefix: Arguments<'_>,
+        place: Place,
+    ) -> Option<(Sku, Option<Location>, PoolKind, Lot)> {
         if !place.location.is_empty() {
             return self.place(prefix, place).map(|(sku, location, kind, lot)| (sku, Some(location), kind, lot));
         }
-        let sku = self.text(format!("{prefix}sku"), place.sku, Sku::new);
-        let kind = self.kind(format!("{prefix}kind"), place.kind);
-        let lot = self.text(format!("{prefix}lot"), place.lot, Lot::new);
+        let sku = self.text(format_args!("{prefix}sku"), place.sku, Sku::new);
+        let kind = self.kind(format_args!("{prefix}kind"), place.kind);
+        let lot = self.text(format_args!("{prefix}lot"), place.lot, Lot::new);
         Some((sku?, None, kind?, lot?))
     }
 
-    pub(super) fn place(&mut self, prefix: &str, place: Place) -> Option<(Sku, Location, PoolKind, Lot)> {
-        let sku = self.text(format!("{prefix}sku"), place.sku, Sku::new);
-        let location = self.text(format!("{prefix}location"), place.location, Location::new);
-        let kind = self.kind(format!("{prefix}kind"), place.kind);
-        let lot = self.text(format!("{prefix}lot"), place.lot, Lot::new);
+    pub(super) fn place(&mut self, prefix: Arguments<'_>, place: Place) -> Option<(Sku, Location, PoolKind, Lot)> {
+        let sku = self.text(format_args!("{prefix}sku"), place.sku, Sku::new);
+        let location = self.text(format_args!("{prefix}location"), place.location, Location::new);
+        let kind = self.kind(format_args!("{prefix}kind"), place.kind);
+        let lot = self.text(format_args!("{prefix}lot"), place.lot, Lot::new);
         Some((sku?, location?, kind?, lot?))
     }
 
     pub(super) fn pool(&mut self, namespace: String, place: Place) -> Option<PoolKey> {
         let namespace = self.namespace(namespace);
-        let place = self.place("", place);
+        let place = self.place(format_args!(""), place);
         let (sku, location, kind, lot) = place?;
         Some(PoolKey { namespace: namespace?, sku, location, kind, lot })
     }
@@ -249,10 +261,10 @@ impl Check {
         }
         let mut good = Vec::with_capacity(count);
         for (number, part) in parts.into_iter().enumerate() {
-            let prefix = format!("parts[{number}].");
-            let quantity = self.quantity(format!("{prefix}quantity"), part.quantity, LINE_UNITS);
+            let prefix = format_args!("parts[{number}].");
+            let quantity = self.quantity(format_args!("{prefix}quantity"), part.quantity, LINE_UNITS);
             let place = Place { sku: part.sku, location: part.location, kind: part.kind, lot: part.lot };
-            let place = self.place(&prefix, place);
+            let place = self.place(prefix, place);
             if let (Some((sku, location, kind, lot)), Some(quantity)) = (place, quantity) {
                 good.push(Part { sku, location, kind, lot, quantity });
             }

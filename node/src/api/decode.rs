@@ -1,5 +1,6 @@
 //! From the wire to commands: every field is checked here, and every bad one is told at once.
 
+pub mod direct;
 mod keeping;
 mod lists;
 mod sale;
@@ -62,11 +63,12 @@ pub fn reserve(request: v1::ReserveRequest, arrival: &Arrival<'_>) -> Result<Dec
     let namespace = check.namespace(request.namespace);
     let owner = check.text("owner", request.owner, Owner::new);
     let lines = check.lines(request.lines, request.best_effort);
-    let home = namespace.as_ref().zip(lines.as_ref()).and_then(|(namespace, lines)| {
+    let home = || {
+        let (namespace, lines) = namespace.as_ref().zip(lines.as_ref())?;
         ReservationId::home_among(arrival.now, lines.iter().map(|line| Bucket::of(namespace, &line.sku)))
-    });
+    };
     let id = if request.reservation_id.is_empty() {
-        home.map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
+        home().map(|home| ReservationId::timed(arrival.now, home, (arrival.random)()))
     } else {
         check.dated_reservation(&request.reservation_id, arrival)
     };
@@ -93,14 +95,14 @@ impl Check {
         }
         let mut good = Vec::with_capacity(count);
         for (number, line) in lines.into_iter().enumerate() {
-            let prefix = format!("lines[{number}].");
-            let quantity = self.quantity(format!("{prefix}quantity"), line.quantity, LINE_UNITS);
-            let minimum = self.quantity(format!("{prefix}minimum"), line.minimum, UNITS_OR_NONE);
+            let prefix = format_args!("lines[{number}].");
+            let quantity = self.quantity(format_args!("{prefix}quantity"), line.quantity, LINE_UNITS);
+            let minimum = self.quantity(format_args!("{prefix}minimum"), line.minimum, UNITS_OR_NONE);
             if line.minimum > 0 && !best_effort {
-                self.fail(format!("{prefix}minimum"), "needs best_effort");
+                self.fail(format_args!("{prefix}minimum"), "needs best_effort");
             }
             let place = Place { sku: line.sku, location: line.location, kind: line.kind, lot: line.lot };
-            let place = self.open_place(&prefix, place);
+            let place = self.open_place(prefix, place);
             if let (Some((sku, location, kind, lot)), Some(quantity), Some(minimum)) = (place, quantity, minimum) {
                 good.push(Line { sku, location, kind, lot, quantity, minimum });
             }

@@ -2,9 +2,9 @@
 //! hold them; what they say is put together as the cart's home would.
 
 use super::{
-    Sender, decode, encode, error,
+    decode, encode, error,
     gather::{Facts, Wanted, ask},
-    place,
+    operation::{Sender, place},
     read::{Source, other_than_asked},
 };
 use crate::router::Router;

@@ -1,5 +1,6 @@
 //! From outcomes and views of the ledger to the wire.
 
+pub mod direct;
 mod keeping;
 
 pub use keeping::{expected, settings, shortage, transfer};

@@ -1,21 +1,25 @@
 //! `earmark.v1.ReservationService`: unary calls, the batch, and the session stream.
 
 use super::{
-    decode,
-    error::{invalid, refused},
-    execute, execute_batch, is_fresh, stale,
+    decode::{self, direct::Sent},
+    error::refused,
+    execute_batch,
+    operation::{Started, finish_encoded, start_encoded},
     stock::{mismatch, unary},
 };
-use crate::router::{Hop, Router};
+use crate::router::Router;
 use earmark_client::{
     status::to_status,
-    wire::v1::{
-        self, operation::Body as Asked, operation_result::Body as Answered,
-        reservation_service_server::ReservationService,
+    wire::{
+        BatchRequest, BatchResponse, Tagged,
+        v1::{
+            self, operation::Body as Asked, operation_result::Body as Answered,
+            reservation_service_server::ReservationService,
+        },
     },
 };
 use earmark_ledger::types::ReservationId;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,8 +28,9 @@ use tonic::{Request, Response, Status, Streaming};
 /// Answer frames that wait for a client that does not read.
 const FRAMES_AHEAD: usize = 64;
 
-/// Answers in one frame.
+/// Answers in one frame, and about how many bytes of them: a client need not take more than 4 MiB.
 const RESULTS_PER_FRAME: usize = 1_024;
+const RESULT_BYTES_PER_FRAME: usize = 1 << 20;
 
 /// A client that does not read its answers for this long is hung up on.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -169,7 +174,7 @@ impl ReservationService for Service {
         }))
     }
 
-    async fn batch(&self, request: Request<v1::BatchRequest>) -> Result<Response<v1::BatchResponse>, Status> {
+    async fn batch(&self, request: Request<BatchRequest>) -> Result<Response<BatchResponse>, Status> {
         let answered = execute_batch(&self.router, request.into_inner()).await;
         answered.map(Response::new).map_err(|error| to_status(&error))
     }
@@ -183,8 +188,6 @@ impl ReservationService for Service {
         Ok(Response::new(ReceiverStream::new(queue)))
     }
 }
-
-type Running = FuturesUnordered<BoxFuture<'static, v1::TaggedResult>>;
 
 /// Serves one session until the client ends it. Answers go back as they come, many in one frame when many are ready. A
 /// frame that can't be read ends it too; what was asked before is answered, then the reason is told.
@@ -200,13 +203,17 @@ async fn converse(
     if frames.send(Ok(frame(Vec::new()))).await.is_err() {
         return;
     }
-    let mut running = Running::new();
+    let mut running = FuturesUnordered::new();
     let (mut open, mut broken) = (true, None);
     while open || !running.is_empty() {
         let mut results = Vec::new();
         tokio::select! {
             message = requests.message(), if open => match message {
-                Ok(Some(request)) => accept(&router, request, (session, credit), &mut running, &mut results),
+                Ok(Some(request)) => {
+                    let room = usize::try_from(credit).unwrap_or(usize::MAX).saturating_sub(running.len());
+                    let accepted = accept(&router, request, session, (room, credit), &mut results);
+                    running.extend(accepted.into_iter().map(|(tag, started)| tagged(router.clone(), tag, started)));
+                }
                 // The client is done asking; what runs is still answered.
                 Ok(None) => open = false,
                 // Too large, no message of ours, or the client is gone: then nobody hears it.
@@ -219,8 +226,8 @@ async fn converse(
         {
             results.push(result);
         }
-        if !results.is_empty() {
-            let sent = tokio::time::timeout(READ_PATIENCE, frames.send(Ok(frame(results)))).await;
+        for part in parts(results) {
+            let sent = tokio::time::timeout(READ_PATIENCE, frames.send(Ok(frame(part)))).await;
             if !matches!(sent, Ok(Ok(()))) {
                 return;
             }
@@ -232,42 +239,62 @@ async fn converse(
     }
 }
 
-/// Starts the operations of a frame; what is beyond the credit is answered at once, and so is what says that it is fresh and
-/// was sent in another session: it came here a second time.
+/// What goes into one frame each.
+fn parts(results: Vec<Tagged>) -> impl Iterator<Item = Vec<Tagged>> {
+    let mut rest = results.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        while part.len() < RESULTS_PER_FRAME
+            && let Some(next) = rest.next_if(|next| bytes == 0 || bytes + next.body.len() <= RESULT_BYTES_PER_FRAME)
+        {
+            bytes += next.body.len();
+            part.push(next);
+        }
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+async fn tagged(router: Router, tag: u64, started: Started) -> Tagged {
+    Tagged { tag, body: finish_encoded(&router, started).await }
+}
+
+/// Starts the operations of a frame, as many as there is room for; what is beyond the credit is answered at once.
 fn accept(
     router: &Router,
     request: v1::SessionRequest,
-    (session, credit): (u64, u32),
-    running: &mut Running,
-    results: &mut Vec<v1::TaggedResult>,
-) {
-    let credit = usize::try_from(credit).unwrap_or(usize::MAX);
-    for tagged in request.operations {
-        let tag = tagged.tag;
-        if running.len() >= credit {
-            let error =
-                refused(v1::Code::Overloaded, format!("more than {credit} operations are in flight on this stream"));
-            let result = v1::OperationResult { body: Some(Answered::Error(error)) };
-            results.push(v1::TaggedResult { tag, result: Some(result) });
-            continue;
-        }
-        let mut operation = tagged.operation.unwrap_or_default();
-        if request.session != session && is_fresh(&operation) {
-            if request.session != 0 {
-                let field = "session".to_owned();
-                let description = "names another session: this was sent there already".to_owned();
-                let error = invalid(vec![v1::FieldViolation { field, description }]);
-                let result = v1::OperationResult { body: Some(Answered::Error(error)) };
-                results.push(v1::TaggedResult { tag, result: Some(result) });
-                continue;
-            }
-            stale(&mut operation);
-        }
-        let router = router.clone();
-        let task = async move {
-            let result = execute(&router, operation, Hop::First).await;
-            v1::TaggedResult { tag, result: Some(result) }
-        };
-        running.push(task.boxed());
+    session: u64,
+    (room, credit): (usize, u32),
+    results: &mut Vec<Tagged>,
+) -> Vec<(u64, Started)> {
+    let now = router.server_time();
+    let sent = match request.session {
+        0 => Sent::Anywhere,
+        named if named == session => Sent::Here,
+        _ => Sent::Elsewhere,
+    };
+    let beyond = request.operations.iter().skip(room).map(|tagged| {
+        let message = format!("more than {credit} operations are in flight on this stream");
+        let error = Answered::Error(refused(v1::Code::Overloaded, message));
+        Tagged::result(tagged.tag, &v1::OperationResult { body: Some(error) })
+    });
+    results.extend(beyond);
+    let within = request.operations.iter().take(room);
+    within.map(|tagged| (tagged.tag, start_encoded(router, &tagged.body, sent, now))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_neither_too_many_results_nor_too_many_bytes() {
+        let result = |bytes: usize| Tagged { tag: 0, body: vec![7; bytes].into() };
+        let sizes = |results| parts(results).map(|part| part.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(Vec::new()), [0; 0]);
+        assert_eq!(sizes(vec![result(1); 2 * RESULTS_PER_FRAME + 1]), [RESULTS_PER_FRAME, RESULTS_PER_FRAME, 1]);
+        let third = RESULT_BYTES_PER_FRAME / 3;
+        assert_eq!(sizes(vec![result(third); 7]), [3, 3, 1]);
+        assert_eq!(sizes(vec![result(1), result(5 * third), result(1)]), [1, 1, 1], "one that is larger goes alone");
+        assert_eq!(sizes(vec![result(0); 3]), [3]);
     }
 }

@@ -26,7 +26,7 @@ impl Service {
 
 /// One operation as a unary call: an error becomes a status with rich details.
 pub(super) async fn unary(router: &Router, asked: Asked) -> Result<Answered, Status> {
-    let result = execute(router, v1::Operation { body: Some(asked) }, Hop::First).await;
+    let result = execute(router, v1::Operation { body: Some(asked) }, Hop::First, router.server_time()).await;
     match result.body {
         Some(Answered::Error(error)) => Err(to_status(&error)),
         Some(answered) => Ok(answered),

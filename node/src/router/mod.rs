@@ -304,7 +304,7 @@ impl Router {
             })?;
             // Who leads sees to that himself.
             let command = Box::new(Command { heard: false, ..command });
-            let deadline = self.deadline(command.not_after);
+            let deadline = deadline(command.not_after, self.server_time());
             match self.leader(shard) {
                 Leader::Here(replica) => self.propose(&replica, command, fresh, deadline).await,
                 Leader::There(leader) => Err(self.not_leader(leader)),
@@ -316,11 +316,11 @@ impl Router {
         };
         wire::ForwardResult { result: Some(result), logged }
     }
+}
 
-    /// The moment on this node's timer that `not_after` stands for. An answer may still come a little later than the
-    /// entry was decided, so there is half a second of grace.
-    pub fn deadline(&self, not_after: TimeMs) -> Instant {
-        let left = not_after.since(self.server_time()).0.min(60_000);
-        Instant::now() + Duration::from_millis(left + 500)
-    }
+/// The moment on this node's timer that `not_after` stands for, `now` by server time. An answer may still come a little
+/// later than the entry was decided, so there is half a second of grace.
+pub fn deadline(not_after: TimeMs, now: TimeMs) -> Instant {
+    let left = not_after.since(now).0.min(60_000);
+    Instant::now() + Duration::from_millis(left + 500)
 }

@@ -3,7 +3,10 @@
 use crate::support::{channel, formed, line, ports, receive};
 use earmark_client::{
     status::from_status,
-    wire::v1::{self, reservation_service_client::ReservationServiceClient, stock_service_client::StockServiceClient},
+    wire::{
+        BatchRequest,
+        v1::{self, reservation_service_client::ReservationServiceClient, stock_service_client::StockServiceClient},
+    },
 };
 use earmark_ledger::types::{Bucket, Namespace, ReservationId, Sku, TimeMs};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -111,7 +114,7 @@ async fn each_limit_holds_at_its_value_and_not_one_beyond() {
     assert_eq!(on_hand(&channel).await, (1_000, 500));
 
     let operation = v1::Operation { body: Some(v1::operation::Body::Reserve(reserve())) };
-    let batch = v1::BatchRequest { operations: vec![operation; 10_001] };
+    let batch: BatchRequest = std::iter::repeat_n(&operation, 10_001).collect();
     let told = error(&client.batch(batch).await.expect_err("too many"));
     assert_eq!(told.fields[0].field, "operations");
     for running in nodes {

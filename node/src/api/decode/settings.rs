@@ -100,7 +100,7 @@ impl Check {
             return None;
         }
         let named = told.locations.into_iter().enumerate().map(|(at, place)| {
-            let location = self.text(format!("{LOCATIONS}[{at}].location"), place.location, Location::new);
+            let location = self.text(format_args!("{LOCATIONS}[{at}].location"), place.location, Location::new);
             location.map(|location| (location, place.zone))
         });
         let named: Vec<Option<(Location, u32)>> = named.collect();

@@ -6,7 +6,11 @@ use super::{
     world::World,
 };
 use crate::support::line;
-use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result::Body as Answered};
+use bytes::Bytes;
+use earmark_client::wire::{
+    BatchRequest, Tagged,
+    v1::{self, operation::Body as Asked, operation_result::Body as Answered},
+};
 use std::{io::Write, net::TcpStream, time::Duration};
 use tokio_stream::{StreamExt, iter};
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
@@ -38,9 +42,8 @@ async fn a_message_has_four_mebibytes_at_most(world: &World) {
     assert_eq!(told.fields[0].field, "context.request_id");
     let beyond = world.reservations().reserve(of_size(MESSAGE_MAX + 1)).await.expect_err("too large");
     assert_eq!(beyond.code(), Code::OutOfRange, "{beyond}");
-    let batch = v1::BatchRequest {
-        operations: vec![v1::Operation { body: Some(Asked::Reserve(of_size(MESSAGE_MAX / 2))) }; 3],
-    };
+    let half = v1::Operation { body: Some(Asked::Reserve(of_size(MESSAGE_MAX / 2))) };
+    let batch: BatchRequest = [&half; 3].into_iter().collect();
     assert_eq!(world.reservations().batch(batch).await.expect_err("too large").code(), Code::OutOfRange);
     world.unchanged_since(&before).await;
 }
@@ -48,23 +51,24 @@ async fn a_message_has_four_mebibytes_at_most(world: &World) {
 async fn a_batch_has_ten_thousand_operations_at_most(world: &World) {
     let before = world.seen().await;
     // Empty ones are refused each in its place.
-    let empty = v1::BatchRequest { operations: vec![v1::Operation::default(); 10_000] };
-    let results = world.reservations().batch(empty).await.expect("answered").into_inner().results;
+    let empty = BatchRequest { operations: vec![Bytes::new(); 10_000] };
+    let answered = world.reservations().batch(empty).await.expect("answered").into_inner();
+    let results = answered.to_results().expect("results");
     assert_eq!(results.len(), 10_000);
     for result in results {
         let Some(Answered::Error(told)) = result.body else { panic!("an empty operation was done") };
         assert_eq!((told.code(), told.fields[0].field.as_str()), (v1::Code::InvalidArgument, "operation"));
     }
-    let beyond = v1::BatchRequest { operations: vec![v1::Operation::default(); 10_001] };
+    let beyond = BatchRequest { operations: vec![Bytes::new(); 10_001] };
     let told = ours(&world.reservations().batch(beyond).await.expect_err("too many"));
     assert_eq!(told.fields[0].field, "operations");
-    let none = world.reservations().batch(v1::BatchRequest::default()).await.expect("nothing is done");
+    let none = world.reservations().batch(BatchRequest::default()).await.expect("nothing is done");
     assert!(none.into_inner().results.is_empty());
     world.unchanged_since(&before).await;
 }
 
 /// A session that sends these frames: how it ended, and the results.
-async fn session(world: &World, sent: Vec<v1::SessionRequest>) -> (Vec<v1::TaggedResult>, Option<Status>) {
+async fn session(world: &World, sent: Vec<v1::SessionRequest>) -> (Vec<Tagged>, Option<Status>) {
     let frames = world.reservations().session(iter(sent)).await.expect("a session");
     let mut frames = frames.into_inner();
     let mut results = Vec::new();
@@ -77,16 +81,20 @@ async fn session(world: &World, sent: Vec<v1::SessionRequest>) -> (Vec<v1::Tagge
     (results, None)
 }
 
-fn tagged(tag: u64, asked: v1::ReserveRequest) -> v1::TaggedOperation {
-    v1::TaggedOperation { tag, operation: Some(v1::Operation { body: Some(Asked::Reserve(asked)) }) }
+fn tagged(tag: u64, asked: v1::ReserveRequest) -> Tagged {
+    Tagged::operation(tag, &v1::Operation { body: Some(Asked::Reserve(asked)) })
+}
+
+fn answered(result: &Tagged) -> Option<Answered> {
+    result.to_result().expect("a result").body
 }
 
 async fn a_session_tells_why_it_ended(world: &World) {
     let before = world.seen().await;
     let frame = |operations| v1::SessionRequest { operations, session: 0 };
-    let (results, ended) = session(world, vec![frame(Vec::new()), frame(vec![v1::TaggedOperation::default()])]).await;
+    let (results, ended) = session(world, vec![frame(Vec::new()), frame(vec![Tagged::default()])]).await;
     assert!(ended.is_none(), "{ended:?}");
-    let Some(Answered::Error(told)) = results[0].result.clone().and_then(|result| result.body) else { panic!("done") };
+    let Some(Answered::Error(told)) = answered(&results[0]) else { panic!("done") };
     assert_eq!(told.fields[0].field, "operation");
 
     let (results, ended) = session(world, vec![frame(vec![tagged(1, of_size(MESSAGE_MAX))])]).await;
@@ -99,8 +107,23 @@ async fn a_session_tells_why_it_ended(world: &World) {
     let frames = vec![frame(vec![tagged(7, good)]), frame(vec![tagged(8, of_size(MESSAGE_MAX))])];
     let (results, ended) = session(world, frames).await;
     assert_eq!(results.len(), 1, "{results:?}");
-    assert!(matches!(results[0].result.as_ref().and_then(|one| one.body.as_ref()), Some(Answered::Reserve(_))));
+    assert!(matches!(answered(&results[0]), Some(Answered::Reserve(_))));
     assert_eq!(ended.map(|status| status.code()), Some(Code::OutOfRange));
+}
+
+/// Bytes that are no operation are refused like any other bad one, and those beside them are done.
+async fn what_is_no_operation_is_refused_alone(world: &World) {
+    let before = world.seen().await;
+    let broken = [vec![0xff; 40], vec![0x0a, 0x05, 0x1a], vec![0x0a, 0x02, 0x12, 0x7f], vec![0x0b; 16]];
+    let operations = (0..).zip(&broken).map(|(tag, bytes)| Tagged { tag, body: bytes.clone().into() }).collect();
+    let (results, ended) = session(world, vec![v1::SessionRequest { operations, session: 0 }]).await;
+    assert!(ended.is_none(), "{ended:?}");
+    assert_eq!(results.len(), broken.len());
+    for result in &results {
+        let Some(Answered::Error(told)) = answered(result) else { panic!("done: {result:?}") };
+        assert_eq!((told.code(), told.fields[0].field.as_str()), (v1::Code::InvalidArgument, "operation"));
+    }
+    world.unchanged_since(&before).await;
 }
 
 async fn what_was_sent_in_another_session_is_not_fresh_here(world: &World) {
@@ -112,12 +135,12 @@ async fn what_was_sent_in_another_session_is_not_fresh_here(world: &World) {
     };
     let frame = |session, random| v1::SessionRequest { operations: vec![tagged(1, fresh(random))], session };
     let (results, _) = session(world, vec![frame(77, 21)]).await;
-    let Some(Answered::Error(told)) = results[0].result.clone().and_then(|result| result.body) else { panic!("done") };
+    let Some(Answered::Error(told)) = answered(&results[0]) else { panic!("done") };
     assert_eq!((told.code(), told.fields[0].field.as_str()), (v1::Code::InvalidArgument, "session"));
     world.unchanged_since(&before).await;
     // Whoever names none may send it once more, so it goes by the log.
     let (results, _) = session(world, vec![frame(0, 22)]).await;
-    assert!(matches!(results[0].result.as_ref().and_then(|one| one.body.as_ref()), Some(Answered::Reserve(_))));
+    assert!(matches!(answered(&results[0]), Some(Answered::Reserve(_))));
 }
 
 async fn more_than_the_credit_is_overloaded_and_not_done(world: &World) {
@@ -128,7 +151,7 @@ async fn more_than_the_credit_is_overloaded_and_not_done(world: &World) {
     let (results, ended) = session(world, vec![v1::SessionRequest { operations, session: 0 }]).await;
     assert!(ended.is_none(), "{ended:?}");
     assert_eq!(results.len(), credit + 1_000);
-    let code = |result: &v1::TaggedResult| match result.result.as_ref().and_then(|one| one.body.as_ref()) {
+    let code = |result: &Tagged| match answered(result) {
         Some(Answered::Error(told)) => told.code(),
         other => panic!("{other:?}"),
     };
@@ -188,6 +211,7 @@ async fn what_is_no_request_does_no_harm() {
     a_message_has_four_mebibytes_at_most(&world).await;
     a_batch_has_ten_thousand_operations_at_most(&world).await;
     a_session_tells_why_it_ended(&world).await;
+    what_is_no_operation_is_refused_alone(&world).await;
     what_was_sent_in_another_session_is_not_fresh_here(&world).await;
     more_than_the_credit_is_overloaded_and_not_done(&world).await;
     bytes_that_are_no_message_do_no_harm(&world).await;

@@ -3,9 +3,12 @@
 use super::world::World;
 use earmark_client::{
     status::from_status,
-    wire::v1::{
-        self, operation::Body as Asked, operation_result::Body as Answered,
-        reservation_service_client::ReservationServiceClient, stock_service_client::StockServiceClient,
+    wire::{
+        BatchRequest, Tagged,
+        v1::{
+            self, operation::Body as Asked, operation_result::Body as Answered,
+            reservation_service_client::ReservationServiceClient, stock_service_client::StockServiceClient,
+        },
     },
 };
 use std::collections::BTreeSet;
@@ -125,14 +128,16 @@ fn told(result: Option<v1::OperationResult>) -> v1::Error {
 
 /// All in one batch, by position.
 async fn batch(channel: &Channel, cases: &[Case]) -> Vec<v1::Error> {
-    let request = v1::BatchRequest { operations: cases.iter().map(|case| operation(&case.asked)).collect() };
+    let operations: Vec<_> = cases.iter().map(|case| operation(&case.asked)).collect();
+    let request: BatchRequest = operations.iter().collect();
     let response = ReservationServiceClient::new(channel.clone()).batch(request).await.expect("answered");
-    response.into_inner().results.into_iter().map(|result| told(Some(result))).collect()
+    let results = response.into_inner().to_results().expect("results");
+    results.into_iter().map(|result| told(Some(result))).collect()
 }
 
 /// All in one frame of a session, by tag.
 async fn session(channel: &Channel, cases: &[Case]) -> Vec<v1::Error> {
-    let tagged = |(tag, case): (u64, &Case)| v1::TaggedOperation { tag, operation: Some(operation(&case.asked)) };
+    let tagged = |(tag, case): (u64, &Case)| Tagged::operation(tag, &operation(&case.asked));
     let frame = v1::SessionRequest { operations: (0..).zip(cases).map(tagged).collect(), session: 0 };
     let frames = ReservationServiceClient::new(channel.clone()).session(iter([frame])).await.expect("a session");
     let mut frames = frames.into_inner();
@@ -140,7 +145,7 @@ async fn session(channel: &Channel, cases: &[Case]) -> Vec<v1::Error> {
     while let Some(frame) = frames.next().await {
         for result in frame.expect("a frame").results {
             let place = usize::try_from(result.tag).expect("small");
-            assert!(results[place].replace(told(result.result)).is_none(), "answered twice");
+            assert!(results[place].replace(told(result.to_result().ok())).is_none(), "answered twice");
         }
     }
     results.into_iter().map(|result| result.expect("answered")).collect()
