@@ -4,6 +4,7 @@
 //! barrier, the checkpointer, and the leader's chores (`leader`). openraft's types stay inside this folder, `storage`
 //! and `peer`.
 
+mod admission;
 pub mod age;
 pub mod board;
 mod checkpointer;

@@ -4,6 +4,7 @@
 //! the answer is OVERLOADED, at once.
 
 use super::{
+    admission::{Admission, Pace},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
@@ -110,6 +111,7 @@ enum Item {
 pub struct Proposer {
     shard: ShardId,
     queue: mpsc::Sender<Item>,
+    admission: Arc<Admission>,
     /// Entries on their way.
     unanswered: watch::Sender<usize>,
     /// When it was last said that the queue is full.
@@ -135,6 +137,8 @@ impl Proposer {
         let shard = parts.core.shard();
         let (queue, items) = mpsc::channel(parts.limits.queue);
         let unanswered = watch::Sender::new(0);
+        let pace = Pace::new(parts.limits.queue);
+        let admission = pace.admission();
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             unanswered: unanswered.clone(),
@@ -142,10 +146,11 @@ impl Proposer {
             refusing: Arc::new(Semaphore::new(parts.limits.queue)),
             asking: Arc::new(Semaphore::new(parts.limits.queue)),
             again: queue.downgrade(),
+            pace,
             parts,
         };
         tokio::spawn(actor.run(items));
-        Self { shard, queue, unanswered, complained: Arc::default() }
+        Self { shard, queue, admission, unanswered, complained: Arc::default() }
     }
 
     fn enqueue(&self, item: Item) -> Result<(), Failure> {
@@ -163,7 +168,7 @@ impl Proposer {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|then| then.elapsed() >= COMPLAINT_EVERY) {
             *complained = Some(Instant::now());
-            let (waiting, entries) = (self.queue.max_capacity(), *self.unanswered.borrow());
+            let (waiting, entries) = (self.queue.max_capacity() - self.queue.capacity(), *self.unanswered.borrow());
             tracing::warn!(shard = %self.shard, waiting, entries, "the shard's queue is full; commands are refused as OVERLOADED");
         }
     }
@@ -183,6 +188,10 @@ impl Proposer {
     pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
+        if !self.admission.admits(self.queue.max_capacity() - self.queue.capacity()) {
+            self.complain();
+            return Err(Failure::Overloaded);
+        }
         let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
         self.enqueue(Item::Command(Box::new(proposal)))?;
         match tokio::time::timeout_at(deadline, waiting).await {
@@ -219,6 +228,7 @@ struct Actor {
     /// Room for what waits for other shards; as much again. What finds none goes on unheard.
     asking: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
+    pace: Pace,
 }
 
 /// One entry's worth of work.
@@ -250,7 +260,9 @@ impl Actor {
                     continue;
                 }
             };
+            let before = waiting.len();
             let gathered = self.gather(&mut waiting, time);
+            self.pace.took(before - waiting.len(), waiting.len() + items.len());
             if !gathered.refused.is_empty() {
                 self.confirm_refusals(gathered.refused, gathered.judged_at, time);
             }
