@@ -4,7 +4,7 @@
 //! a learner, waits until it caught up (by log or by snapshot), and gives it a vote. Other shards and the load go on.
 
 use crate::{
-    api::error::{invalid, refused},
+    api::error::{invalid_field, refused},
     formation::Formation,
     node::{Health, Node},
     peer::wire,
@@ -162,8 +162,7 @@ async fn steps(own: &Arc<Node>, leader: &Arc<Replica>, node: u32, progress: &Pro
 /// As told to the client.
 pub fn may_conduct(own: &Arc<Node>, node: u32) -> Result<(), v1::Error> {
     if !own.config().nodes.contains_key(&node) {
-        let description = format!("is {node}, and there is no such node");
-        return Err(invalid(vec![v1::FieldViolation { field: "node".to_owned(), description }]));
+        return Err(invalid_field("node", format!("is {node}, and there is no such node")));
     }
     if node == own.config().node {
         return Err(refused(v1::Code::NotLeader, "a node can't re-seed itself: ask another node"));

@@ -81,10 +81,9 @@ impl Service {
 
 fn form_status(error: &FormError) -> Status {
     to_status(&match error {
-        FormError::Shards(_) => super::error::invalid(vec![v1::FieldViolation {
-            field: "shards".to_owned(),
-            description: format!("must be 1 to {}", formation::SHARDS_MAX),
-        }]),
+        FormError::Shards(_) => {
+            super::error::invalid_field("shards", format!("must be 1 to {}", formation::SHARDS_MAX))
+        }
         FormError::Formed(_) => refused(v1::Code::InvalidArgument, error.to_string()),
         FormError::Unfit(_) => refused(v1::Code::StoreDamaged, error.to_string()),
         FormError::Peer { .. } => refused(v1::Code::NoQuorum, error.to_string()),

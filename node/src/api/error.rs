@@ -44,6 +44,11 @@ pub fn invalid(fields: Vec<v1::FieldViolation>) -> v1::Error {
     v1::Error { fields, ..refused(v1::Code::InvalidArgument, message) }
 }
 
+/// One bad field.
+pub fn invalid_field(field: impl Into<String>, description: impl Into<String>) -> v1::Error {
+    invalid(vec![v1::FieldViolation { field: field.into(), description: description.into() }])
+}
+
 /// NOT_LEADER with the hint.
 pub fn not_leader(leader: Option<u32>, endpoint: Option<String>) -> v1::Error {
     let message = match (&leader, &endpoint) {
@@ -71,15 +76,12 @@ pub fn failure(failure: &Failure) -> v1::Error {
             v1::Code::OutcomeUnknown,
             "the command was proposed, but its outcome is not known; send the same id again",
         ),
-        Failure::Unseen(Unseen::Ahead(field)) => invalid(vec![v1::FieldViolation {
-            field: (*field).to_owned(),
-            description: "is still to come: name a moment that is past, or none for now".to_owned(),
-        }]),
-        Failure::Unseen(Unseen::Unstocked(field)) => invalid(vec![v1::FieldViolation {
-            field: (*field).to_owned(),
-            description: "lies before anything was known of this pool: count as of a later moment, or of now"
-                .to_owned(),
-        }]),
+        Failure::Unseen(Unseen::Ahead(field)) => {
+            invalid_field(*field, "is still to come: name a moment that is past, or none for now")
+        }
+        Failure::Unseen(Unseen::Unstocked(field)) => {
+            invalid_field(*field, "lies before anything was known of this pool: count as of a later moment, or of now")
+        }
         Failure::Unseen(Unseen::Gone) => refused(
             v1::Code::PositionExpired,
             "the journal of this shard does not reach back to that moment; count again, and name a later one or none",

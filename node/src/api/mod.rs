@@ -99,10 +99,8 @@ pub async fn execute_for_peer(router: &Router, operation: v1::Operation, shard: 
 async fn execute_batch(router: &Router, request: BatchRequest) -> Result<BatchResponse, v1::Error> {
     let count = request.operations.len();
     if count > BATCH_MAX {
-        return Err(error::invalid(vec![v1::FieldViolation {
-            field: "operations".to_owned(),
-            description: format!("has {count} entries, at most {BATCH_MAX} are allowed"),
-        }]));
+        let problem = format!("has {count} entries, at most {BATCH_MAX} are allowed");
+        return Err(error::invalid_field("operations", problem));
     }
     let now = router.server_time();
     // A call may be sent twice by what is in between.

@@ -27,18 +27,17 @@ pub(super) enum Started {
     Read(Box<Asked>, Hop),
 }
 
+impl From<v1::Error> for Started {
+    fn from(error: v1::Error) -> Self {
+        Self::Over(Box::new(error))
+    }
+}
+
 /// Begins an operation: what can be judged at once is.
 pub(super) fn start(router: &Router, operation: v1::Operation, hop: Hop, now: TimeMs) -> Started {
     match operation.body {
-        None => Started::Over(Box::new(error::invalid(vec![v1::FieldViolation {
-            field: "operation".to_owned(),
-            description: "is empty, or of a kind this node does not know".to_owned(),
-        }]))),
-        Some(asked) if is_read(&asked) => Started::Read(Box::new(asked), hop),
-        Some(asked) => match prepare(router, asked, hop, now) {
-            Ok(prepared) => Started::Command(prepared),
-            Err(error) => Started::Over(Box::new(error)),
-        },
+        None => error::invalid_field("operation", "is empty, or of a kind this node does not know").into(),
+        Some(asked) => prepare(router, asked, hop, now).map_or_else(|other| other, Started::Command),
     }
 }
 
@@ -51,20 +50,18 @@ pub(super) fn start_encoded(router: &Router, operation: &[u8], sent: Sent, now: 
         Some(decoded) => prepare_decoded(router, decoded, Hop::First, now).map(Started::Command),
         None => message(own, sent).map(|operation| start(router, operation, Hop::First, now)),
     };
-    begun.unwrap_or_else(|error| Started::Over(Box::new(error)))
+    begun.unwrap_or_else(Started::from)
 }
 
 /// An operation as a message.
 fn message(operation: Bytes, sent: Sent) -> Result<v1::Operation, v1::Error> {
-    let bad = |field: &str, description: String| {
-        error::invalid(vec![v1::FieldViolation { field: field.to_owned(), description }])
-    };
     let operation = v1::Operation::decode(operation);
-    let mut operation = operation.map_err(|error| bad("operation", format!("can't be read: {error}")))?;
+    let mut operation =
+        operation.map_err(|error| error::invalid_field("operation", format!("can't be read: {error}")))?;
     match sent {
         Sent::Here => {}
         Sent::Elsewhere if is_fresh(&operation) => {
-            return Err(bad("session", "names another session: this was sent there already".to_owned()));
+            return Err(error::invalid_field("session", "names another session: this was sent there already"));
         }
         Sent::Elsewhere | Sent::Anywhere => stale(&mut operation),
     }
@@ -88,34 +85,20 @@ pub(super) async fn finish(router: &Router, started: Started, only: Option<Shard
 
 /// The same, encoded.
 pub(super) async fn finish_encoded(router: &Router, started: Started) -> Bytes {
-    let started = match started {
-        Started::Command(prepared) if prepared.asked == encode::Asked::Reserve => {
-            let result = decide(router, prepared).await;
-            if let Ok(answer) = &result
-                && let Some(bytes) = encode::direct::reserved(answer)
+    let result = match started {
+        Started::Command(prepared) => {
+            let (asked, refund) = (prepared.asked, prepared.refund);
+            let decided = decide(router, prepared).await;
+            if asked == encode::Asked::Reserve
+                && let Some(bytes) = decided.as_ref().ok().and_then(encode::direct::reserved)
             {
                 return bytes;
             }
-            let told = told(encode::Asked::Reserve, false, result);
-            return v1::OperationResult { body: Some(told) }.encode_to_vec().into();
+            v1::OperationResult { body: Some(told(asked, refund, decided)) }
         }
-        other => other,
+        other => finish(router, other, None).await,
     };
-    finish(router, started, None).await.encode_to_vec().into()
-}
-
-fn is_read(asked: &Asked) -> bool {
-    matches!(
-        asked,
-        Asked::GetStock(_)
-            | Asked::GetReservation(_)
-            | Asked::GetSkuSettings(_)
-            | Asked::ListShortages(_)
-            | Asked::ListInTransit(_)
-            | Asked::ListReservations(_)
-            | Asked::ListExpiring(_)
-            | Asked::DryRun(_)
-    )
+    result.encode_to_vec().into()
 }
 
 async fn answer_read(router: &Router, asked: Asked, hop: Hop, only: Option<ShardId>) -> Result<Answered, v1::Error> {
@@ -149,7 +132,8 @@ pub(super) struct Prepared {
     deadline: Instant,
 }
 
-fn prepare(router: &Router, asked: Asked, hop: Hop, now: TimeMs) -> Result<Prepared, v1::Error> {
+/// A command that can be decided, or what else comes of what is asked.
+fn prepare(router: &Router, asked: Asked, hop: Hop, now: TimeMs) -> Result<Prepared, Started> {
     let random = || router.node().environment().random.next_u64();
     let observed = match &asked {
         Asked::Count(count) => count.observed,
@@ -157,7 +141,7 @@ fn prepare(router: &Router, asked: Asked, hop: Hop, now: TimeMs) -> Result<Prepa
     };
     // Without a late commit it was not tried yet.
     let refund = matches!(&asked, Asked::Commit(commit) if commit.refund_hint && commit.revive);
-    let decoded = decode_command(asked, &Arrival { now, random: &random })?;
+    let decoded = decode_command(asked, &Arrival { now, random: &random }, hop)?;
     let prepared = prepare_decoded(router, decoded, hop, now)?;
     if let Some(v1::count_request::Observed::ObservedPosition(position)) = observed {
         seen_in(router, position, prepared.shard)?;
@@ -202,8 +186,9 @@ fn told(asked: encode::Asked, refund: bool, decided: Result<Answer, v1::Error>) 
     }
 }
 
-fn decode_command(asked: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1::Error> {
-    match asked {
+/// A command. What is read is given back, to be read.
+fn decode_command(asked: Asked, arrival: &Arrival<'_>, hop: Hop) -> Result<Decoded, Started> {
+    let decoded = match asked {
         Asked::Reserve(request) => decode::reserve(request, arrival),
         Asked::Commit(request) => decode::commit(request, arrival),
         Asked::Release(request) => decode::release(request, arrival),
@@ -224,15 +209,16 @@ fn decode_command(asked: Asked, arrival: &Arrival<'_>) -> Result<Decoded, v1::Er
         Asked::Arrive(request) => decode::arrive(request, arrival),
         Asked::Expect(request) => decode::expect(request, arrival),
         Asked::ConfigureSku(request) => decode::configure(*request, arrival),
-        Asked::GetStock(_)
+        read @ (Asked::GetStock(_)
         | Asked::GetReservation(_)
         | Asked::GetSkuSettings(_)
         | Asked::ListShortages(_)
         | Asked::ListInTransit(_)
         | Asked::ListReservations(_)
         | Asked::ListExpiring(_)
-        | Asked::DryRun(_) => Err(error::refused(v1::Code::InvalidArgument, "it is no command")),
-    }
+        | Asked::DryRun(_)) => return Err(Started::Read(Box::new(read), hop)),
+    };
+    decoded.map_err(Started::from)
 }
 
 /// A position that a count names must be of the shard its SKU lives in, and of its present epoch: a restored shard counts
