@@ -163,12 +163,17 @@ impl Proposer {
         })
     }
 
+    /// How many wait in the queue.
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Says from time to time that the queue is full, and whether entries are written meanwhile.
     fn complain(&self) {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|then| then.elapsed() >= COMPLAINT_EVERY) {
             *complained = Some(Instant::now());
-            let (waiting, entries) = (self.queue.max_capacity() - self.queue.capacity(), *self.unanswered.borrow());
+            let (waiting, entries) = (self.waiting(), *self.unanswered.borrow());
             tracing::warn!(shard = %self.shard, waiting, entries, "the shard's queue is full; commands are refused as OVERLOADED");
         }
     }
@@ -186,12 +191,12 @@ impl Proposer {
     /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
     /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
     pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        let (answer, waiting) = oneshot::channel();
-        let progress = Arc::new(AtomicU8::new(QUEUED));
-        if !self.admission.admits(self.queue.max_capacity() - self.queue.capacity()) {
+        if !self.admission.admits(self.waiting()) {
             self.complain();
             return Err(Failure::Overloaded);
         }
+        let (answer, waiting) = oneshot::channel();
+        let progress = Arc::new(AtomicU8::new(QUEUED));
         let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
         self.enqueue(Item::Command(Box::new(proposal)))?;
         match tokio::time::timeout_at(deadline, waiting).await {
