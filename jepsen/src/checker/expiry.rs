@@ -55,8 +55,10 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
     let mut graces: BTreeMap<&str, u64> = BTreeMap::new();
     for (place, operation) in history.operations.iter().enumerate() {
         let Some(id) = operation.action.reservation() else { continue };
-        // What an extension without an answer, or a reserve, set is known to nobody.
-        if operation.is_unknown() && matches!(operation.action, Action::Extend { .. } | Action::Reserve { .. }) {
+        // What a reserve, an extension or a grace without an answer set is known to nobody.
+        let sets =
+            matches!(operation.action, Action::Reserve { .. } | Action::Extend { .. } | Action::MarkPaying { .. });
+        if operation.is_unknown() && sets {
             moved.insert(id);
         }
         if let Action::MarkPaying { grace_ms, .. } = &operation.action {
@@ -182,6 +184,26 @@ mod tests {
             let extend = Action::Extend { id: "a".to_owned(), operation: Some("x".to_owned()), ttl_ms: 1_000 };
             let reserve = reserve("a", &[("mug", 3)], 10_000);
             check(&history(vec![(2, 3, reserve, reserved), (5, 6, extend, view)]), ClockBound(500)).broken.len()
+        };
+        assert_eq!(extended(unknown()), 0);
+        assert_eq!(extended(refused("NO_QUORUM", Vec::new())), 1);
+    }
+
+    #[test]
+    fn a_shorter_extension_finds_the_deadline_of_a_grace_that_may_have_been_answered_to_nobody() {
+        let extended = |paying: End| {
+            let view = |deadline_ms| {
+                let mut end = reservation("held", &[("mug", [3, 0, 0, 0])]);
+                if let End::Done { told: Told::Reservation(view), .. } = &mut end {
+                    view.deadline_ms = EPOCH_MS + deadline_ms;
+                }
+                end
+            };
+            let reserve = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_000));
+            let grace = Action::MarkPaying { id: "a".to_owned(), operation: "y".to_owned(), grace_ms: 3_000 };
+            let extend = Action::Extend { id: "a".to_owned(), operation: Some("x".to_owned()), ttl_ms: 1_000 };
+            let history = history(vec![reserve, (4, 5, grace, paying), (6, 7, extend, view(13_000))]);
+            check(&history, ClockBound(500)).broken.len()
         };
         assert_eq!(extended(unknown()), 0);
         assert_eq!(extended(refused("NO_QUORUM", Vec::new())), 1);
