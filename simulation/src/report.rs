@@ -129,9 +129,19 @@ impl Report {
         let mut around: Vec<usize> = self.broken.iter().flat_map(|broken| broken.around.iter().copied()).collect();
         around.sort_unstable();
         around.dedup();
+        let more = around.len().saturating_sub(AROUND_MAX);
         around.truncate(AROUND_MAX);
         self.around = around.into_iter().map(|place| line(place, &history.operations[place])).collect();
+        if more > 0 {
+            self.around.push(format!("and {more} more: --history FILE writes them all"));
+        }
     }
+}
+
+/// The operations that ended last, as text.
+pub fn last(history: &History, count: usize) -> Vec<String> {
+    let first = history.operations.len().saturating_sub(count);
+    history.operations.iter().enumerate().skip(first).map(|(place, operation)| line(place, operation)).collect()
 }
 
 #[cfg(feature = "second-opinion")]

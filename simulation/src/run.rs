@@ -51,11 +51,15 @@ fn first_is_enough() -> bool {
     planted
 }
 
-/// Runs a scenario to its end.
-pub fn run(scenario: &Scenario, trace: &Trace) -> (Report, History) {
-    earmark_node::shard::runtime::seed(scenario.seed);
+/// Where the history of a run is written down.
+pub fn recorder(scenario: &Scenario, trace: &Trace) -> Recorder {
     // Once by the SDK's idea of the servers' time, once by the servers' own.
-    let recorder = Recorder::new(trace.clone(), EPOCH_MS, scenario.timeout_ms + 2 * CLOCK_AHEAD_MS_MAX);
+    Recorder::new(trace.clone(), EPOCH_MS, scenario.timeout_ms + 2 * CLOCK_AHEAD_MS_MAX)
+}
+
+/// Runs a scenario to its end.
+pub fn run(scenario: &Scenario, trace: &Trace, recorder: &Recorder) -> (Report, History) {
+    earmark_node::shard::runtime::seed(scenario.seed);
     let watch = Arc::new(Watch::new(trace.clone()));
     let crowd = Crowd::new(scenario, recorder.clone());
     let mut sim = turmoil::Builder::new()

@@ -132,5 +132,29 @@ fn create(path: &Path) -> Result<File, String> {
 
 /// How this program was called, for a command that can be given again.
 fn called() -> String {
-    std::env::args().next().unwrap_or_else(|| "simulation".to_owned())
+    quoted(&std::env::args().next().unwrap_or_else(|| "simulation".to_owned()))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "._/-+:=,@".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_word_stays_one_in_a_shell() {
+        for word in ["a/b-1.toml", "a dir/it's.toml", "", "$(x)"] {
+            let echoed = std::process::Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(word))).output();
+            assert_eq!(String::from_utf8(echoed.expect("a shell").stdout).expect("text"), word);
+        }
+        assert_eq!(quoted("a/b-1.toml"), "a/b-1.toml");
+    }
 }

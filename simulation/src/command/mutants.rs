@@ -1,5 +1,7 @@
 //! `simulation mutants`: whether anyone notices the planted bugs.
 
+#[cfg(feature = "planted")]
+use super::count;
 use super::{Form, range};
 use clap::Args;
 #[cfg(feature = "planted")]
@@ -39,6 +41,7 @@ pub fn run_mutants(_: &Mutants) -> Result<ExitCode, String> {
 #[cfg(feature = "planted")]
 pub fn run_mutants(arguments: &Mutants) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    count(&arguments.seeds)?;
     let bugs = match arguments.only.is_empty() {
         true => earmark_ledger::planted::Bug::ALL.to_vec(),
         false => arguments.only.iter().map(|name| mutants::named(name)).collect::<Result<_, _>>()?,

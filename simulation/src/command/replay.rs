@@ -1,6 +1,6 @@
 //! `simulation replay`: a scenario from a file.
 
-use super::{Output, read, run::play};
+use super::{Output, quoted, read, run::play};
 use clap::Args;
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
@@ -23,16 +23,16 @@ impl Replay {
     /// Plants the bug, if one is named; the command that does the same again.
     #[cfg(feature = "planted")]
     fn prepare(&self) -> Result<String, String> {
-        let Some(name) = &self.planted else { return Ok(format!("replay {}", self.file.display())) };
+        let Some(name) = &self.planted else { return Ok(format!("replay {}", quoted(&self.file.to_string_lossy()))) };
         if !earmark_ledger::planted::plant(mutants::named(name)?) {
             return Err("another bug is planted already".to_owned());
         }
-        Ok(format!("replay {} --planted {name}", self.file.display()))
+        Ok(format!("replay {} --planted {name}", quoted(&self.file.to_string_lossy())))
     }
 
     #[cfg(not(feature = "planted"))]
     fn prepare(&self) -> Result<String, String> {
-        Ok(format!("replay {}", self.file.display()))
+        Ok(format!("replay {}", quoted(&self.file.to_string_lossy())))
     }
 }
 

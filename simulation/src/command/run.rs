@@ -1,7 +1,14 @@
 //! `simulation run`: the scenario of one seed; and what a run is for whoever has a scenario.
 
 use super::{Output, Seed, called, create};
-use earmark_simulation::{report::Report, run::run, scenario::Scenario, sweep::cpu_seconds, trace::Trace};
+use earmark_simulation::{
+    recorder::Recorder,
+    report::{self, Report},
+    run::{recorder, run},
+    scenario::Scenario,
+    sweep::cpu_seconds,
+    trace::Trace,
+};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{io::Write, process::ExitCode};
 
@@ -21,7 +28,11 @@ pub(super) fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<
     };
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(scenario.seed));
     let clocks = mad_turmoil::time::SimClocksGuard::init();
-    let (mut report, history) = run(scenario, &trace);
+    let recorder = recorder(scenario, &trace);
+    if !output.json {
+        tell_of_panics(scenario.seed, &recorder, again);
+    }
+    let (mut report, history) = run(scenario, &trace, &recorder);
     drop(clocks);
     #[cfg(feature = "second-opinion")]
     if output.second_opinion {
@@ -45,6 +56,28 @@ pub(super) fn play(scenario: &Scenario, output: &Output, again: &str) -> Result<
     Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Operations shown before a panic.
+const BEFORE_A_PANIC: usize = 20;
+
+/// Lets a panic say what every failure says, and end the process: it can't be unwound, since hosts that are dropped while
+/// another is stepped panic again.
+fn tell_of_panics(seed: u64, recorder: &Recorder, again: &str) {
+    let (before, recorder) = (std::panic::take_hook(), recorder.clone());
+    let again = format!("again: {} {again}", called());
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        let seconds = recorder.now_ns() as f64 / 1e9;
+        println!("seed {seed}: broke down after {seconds:.3} virtual seconds");
+        println!("BROKEN (panic): {}", panic.payload_as_str().unwrap_or("a panic without words"));
+        match recorder.history_at_once() {
+            Some(history) => report::last(&history, BEFORE_A_PANIC).iter().for_each(|line| println!("  {line}")),
+            None => println!("  while an operation was written down"),
+        }
+        println!("{again}");
+        std::process::exit(1);
+    }));
+}
+
 fn tell(report: &Report, again: &str) {
     println!(
         "seed {}: {:.0} virtual seconds, {} operations ({} unknown, {} carts), faults {:?}, trace {} over {} events",
@@ -61,7 +94,12 @@ fn tell(report: &Report, again: &str) {
         println!("BROKEN {} ({}): {}", broken.promise, broken.checker, broken.what);
     }
     report.around.iter().for_each(|line| println!("  {line}"));
-    if !report.broken.is_empty() {
-        println!("again: {} {again}", called());
+    if report.broken.is_empty() {
+        println!("nothing is broken");
+        return;
     }
+    if report.around.is_empty() {
+        println!("  no operation shows it by itself: --trace FILE writes every event");
+    }
+    println!("again: {} {again}", called());
 }

@@ -18,7 +18,7 @@ pub struct Sweep {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Runs at once.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     jobs: usize,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Form::Text)]
@@ -122,9 +122,13 @@ fn tell_swept(swept: &Swept) {
     println!("ends {:?}", swept.ends);
     println!("looked at {:?}, undecided {:?}", swept.checks, swept.undecided);
     if !swept.missing.is_empty() {
-        println!("never occurred: {}", swept.missing.join(", "));
+        let missing = swept.missing.join(", ");
+        println!("not enough: never occurred: {missing} (more seeds bring it; --partial does not ask for it)");
     }
     if !swept.small.is_empty() {
-        println!("too short, with too few operations or faults: {:?}", swept.small);
+        println!("not enough: too short, with too few operations or faults: {:?}", swept.small);
+    }
+    if swept.is_clean() {
+        println!("nothing is broken");
     }
 }

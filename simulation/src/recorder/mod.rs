@@ -69,6 +69,11 @@ impl Recorder {
         self.written().history.clone()
     }
 
+    /// Everything so far, unless it is being written to: for whoever must not wait.
+    pub fn history_at_once(&self) -> Option<History> {
+        Some(self.written.try_lock().ok()?.history.clone())
+    }
+
     /// The virtual time, in nanoseconds since the run began.
     pub fn now_ns(&self) -> u64 {
         self.trace.now_ns()
