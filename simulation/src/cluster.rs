@@ -225,11 +225,16 @@ fn wear(host: &Host, scenario: &Scenario, trace: &Trace) {
     let mut dice = Dice::fork(scenario.seed, &format!("disk {}", host.number));
     let ([least, most], wear, trace) = (scenario.sync_ms, host.wear.clone(), trace.clone());
     host.disk.set_faults(move |call| match call {
-        Call::Write { sync, .. } => {
+        Call::Write { .. } | Call::Aside { .. } => {
             let fails = wear.fails.swap(false, Ordering::Relaxed);
             let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
             let slower = wear.slower_ms.load(Ordering::Relaxed);
-            let ms = if sync { dice.range(least, most) + slower } else { 0 };
+            let ms = match call {
+                Call::Write { sync: false, .. } => 0,
+                // Long enough for others to be written and synced meanwhile.
+                Call::Aside { .. } => 8 * dice.range(0, most) + slower,
+                _ => dice.range(least, most) + slower,
+            };
             let frozen = wear.frozen_until_ms.load(Ordering::Relaxed).saturating_sub(trace.now_ns() / 1_000_000);
             Effect { delay: Duration::from_millis(ms.max(frozen)), failure }
         }

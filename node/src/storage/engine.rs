@@ -62,7 +62,8 @@ pub trait Disk: Send + Sync + 'static {
     fn set_aside(&self) -> Result<String, OpenError>;
 }
 
-/// An opened data folder. Reads may block for a disk read; writes are made by one writer only.
+/// An opened data folder. Reads may block for a disk read; writes are made by one writer only, one batch at a time and
+/// another aside.
 pub trait Engine: Send + Sync + 'static {
     /// The value of a key.
     ///
@@ -88,6 +89,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Writes a batch, all of it or nothing; with `sync`, it and all before it are on stable storage afterwards.
     /// After an error it may be there or not.
     fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Writes a large batch, all of it or nothing, while others are written: any of those that end before this does may be
+    /// before or after it on disk. It is on stable storage after the next `write` with `sync` that begins when this has
+    /// ended. Until it has ended, reads may find some of its changes and not others.
+    fn write_aside(&self, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Fails once the engine has stopped working in the background.
     ///
@@ -210,6 +216,11 @@ impl Batch {
     /// Whether it has no change.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether it removes ranges of keys.
+    pub fn deletes_ranges(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.kind, Kind::DeleteRange))
     }
 
     /// Bytes of its keys and values.

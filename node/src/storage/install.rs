@@ -9,7 +9,7 @@ use super::{
     inner::Inner,
     keys::{self, ShardTag},
     log,
-    queue::{Changes, MarkChange, Op, Queue, Urgency},
+    queue::{After, Changes, MarkChange, Op, Queue, Urgency},
     replica::{JournalFloor, Replica, Restored},
 };
 use crate::shard::raft::{LogId, StoredMembership};
@@ -41,7 +41,8 @@ impl Install {
             core.installing = Some(generation);
             let mut batch = Batch::default();
             clear_others(&mut batch, &replica, core.sent_generation);
-            (generation, queue.submit(Changes::new(batch, Urgency::Written), room)?)
+            let changes = Changes::new(batch, Urgency::Written).after(After::Of(replica.shard));
+            (generation, queue.submit(changes, room)?)
         };
         let install = Self { inner, queue, replica, generation };
         pending.wait().await?;
@@ -63,7 +64,8 @@ impl Install {
         if core.installing != Some(self.generation) {
             return Err(StoreError::Superseded);
         }
-        self.queue.submit(Changes::new(batch, Urgency::Written), room)?;
+        // Of a generation that no checkpoint is of.
+        self.queue.submit(Changes::new(batch, Urgency::Written).after(After::None), room)?;
         Ok(())
     }
 
@@ -73,7 +75,8 @@ impl Install {
     /// As the write fails.
     pub async fn written(&self) -> Result<(), StoreError> {
         let room = self.queue.reserve(0).await?;
-        self.queue.submit(Changes::new(Batch::default(), Urgency::Written), room)?.wait().await
+        let nothing = Changes::new(Batch::default(), Urgency::Written).after(After::None);
+        self.queue.submit(nothing, room)?.wait().await
     }
 
     /// One of the records that were added and [written](Self::written).
@@ -139,7 +142,8 @@ impl Install {
         let room = self.queue.reserve(0).await?;
         let core = self.replica.lock();
         if core.installing.is_none() && core.sent_generation == self.generation {
-            self.queue.submit(Changes::new(batch, Urgency::Whenever), room)?;
+            let changes = Changes::new(batch, Urgency::Whenever).after(After::Of(self.replica.shard));
+            self.queue.submit(changes, room)?;
         }
         Ok(())
     }
@@ -153,6 +157,7 @@ impl Install {
         batch.put_with(Family::Meta, &key, |out| encode_record(&live.journal_floor.to_record(), out));
         let replica = Arc::clone(&self.replica);
         Changes::new(batch, Urgency::Synced)
+            .after(After::Of(self.replica.shard))
             .mark(&self.replica, MarkChange::Reaches(applied))
             .publish(move || replica.lock().live = live)
     }
@@ -170,7 +175,8 @@ impl Drop for Install {
         let mut batch = Batch::default();
         let next = self.generation.checked_add(1);
         batch.delete_range(Family::State, &keys::generations(self.replica.shard, self.generation, next));
-        let changes = Changes { room: Some(room), ..Changes::new(batch, Urgency::Whenever) };
+        let changes = Changes::new(batch, Urgency::Whenever).after(After::Of(self.replica.shard));
+        let changes = Changes { room: Some(room), ..changes };
         // A closed store is cleared by the next installation too.
         self.queue.send(Op::Changes(Box::new(changes))).ok();
     }

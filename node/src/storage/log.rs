@@ -7,7 +7,7 @@ use super::{
     format::{decode_entry, encode_record},
     inner::Inner,
     keys::{self, ShardTag},
-    queue::{Changes, MarkChange, Op, Queue, Urgency},
+    queue::{After, Changes, MarkChange, Op, Queue, Urgency},
     records::{LogIdRecord, NumberRecord, VoteRecord},
     replica::Replica,
     tail::size,
@@ -120,7 +120,7 @@ impl LogStore {
             None => batch.delete(Family::Meta, &self.replica.key(tag)),
         }
         let room = self.queue.reserve(batch.bytes()).await?;
-        self.queue.submit(change(Changes::new(batch, Urgency::Synced)), room)
+        self.queue.submit(change(Changes::new(batch, Urgency::Synced).after(After::None)), room)
     }
 }
 
@@ -230,7 +230,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             batch.delete_range(Family::Log, &keys::log_from(self.replica.shard, start));
             let key = self.replica.key(ShardTag::Truncations);
             batch.put_with(Family::Meta, &key, |out| encode_record(&NumberRecord { value }, out));
-            let changes = Changes::new(batch, Urgency::Synced);
+            let changes = Changes::new(batch, Urgency::Synced).after(After::None);
             let changes = changes.mark(&self.replica, MarkChange::Truncated(last, value));
             if planted::on(Bug::TruncateLate) {
                 let queue = self.queue.clone();
@@ -254,7 +254,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         core.tail.purge(upto);
         let mut batch = Batch::default();
         purge(&mut batch, &self.replica, start, upto);
-        let changes = Changes::new(batch, Urgency::Whenever).mark(&self.replica, MarkChange::Reaches(upto));
+        // openraft purges what is in a checkpoint that it was told of.
+        let changes = Changes::new(batch, Urgency::Whenever).after(After::None);
+        let changes = changes.mark(&self.replica, MarkChange::Reaches(upto));
         self.queue.submit(changes, room)?;
         Ok(())
     }

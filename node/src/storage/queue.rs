@@ -3,6 +3,7 @@
 
 use super::{engine::Batch, error::StoreError, mark::Mark, replica::Replica, thread::Thread};
 use crate::shard::raft::{Entry, LogId, TypeConfig, Vote};
+use earmark_ledger::types::ShardId;
 use openraft::storage::IOFlushed;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -26,6 +27,18 @@ pub enum Urgency {
     Written,
     /// Now, and on stable storage.
     Synced,
+}
+
+/// What must be on disk before an operation is written. What was sent before it always is, but for the checkpoints that are
+/// being written aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Everything.
+    All,
+    /// Every checkpoint of that shard.
+    Of(ShardId),
+    /// No checkpoint: neither takes from the other.
+    None,
 }
 
 /// How an operation changes a shard's mark.
@@ -70,6 +83,8 @@ pub struct Changes {
     pub batch: Batch,
     /// When.
     pub urgency: Urgency,
+    /// After what.
+    pub after: After,
     /// Which marks change, and how.
     pub marks: Vec<(Arc<Replica>, MarkChange)>,
     /// The opening to count.
@@ -83,9 +98,15 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Changes nobody waits for.
+    /// Changes nobody waits for, after everything that was sent before them.
     pub fn new(batch: Batch, urgency: Urgency) -> Self {
-        Self { batch, urgency, marks: Vec::new(), boots: None, publish: None, done: None, room: None }
+        let after = After::All;
+        Self { batch, urgency, after, marks: Vec::new(), boots: None, publish: None, done: None, room: None }
+    }
+
+    /// Which checkpoints they come after.
+    pub fn after(self, after: After) -> Self {
+        Self { after, ..self }
     }
 
     /// Changes the mark of a shard with them.
@@ -116,6 +137,9 @@ pub enum Op {
         /// Given back when written.
         room: Room,
     },
+    /// A checkpoint: megabytes, written aside while others are written and synced, and synced with one of them. Never
+    /// before what was sent before it.
+    Aside(ShardId, Box<Changes>),
     /// Anything else.
     Changes(Box<Changes>),
     /// Writes what waits, and ends.
@@ -177,11 +201,28 @@ impl Queue {
     ///
     /// # Errors
     /// [`StoreError::Closed`].
-    pub fn submit(&self, mut changes: Changes, room: Room) -> Result<Pending, StoreError> {
+    pub fn submit(&self, changes: Changes, room: Room) -> Result<Pending, StoreError> {
+        self.submit_as(Op::Changes, changes, room)
+    }
+
+    /// The same with a checkpoint of that shard, which is written aside.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub fn submit_aside(&self, shard: ShardId, changes: Changes, room: Room) -> Result<Pending, StoreError> {
+        self.submit_as(|changes| Op::Aside(shard, changes), changes, room)
+    }
+
+    fn submit_as(
+        &self,
+        op: impl FnOnce(Box<Changes>) -> Op,
+        mut changes: Changes,
+        room: Room,
+    ) -> Result<Pending, StoreError> {
         let (done, waiting) = oneshot::channel();
         changes.done = Some(done);
         changes.room = Some(room);
-        self.send(Op::Changes(Box::new(changes)))?;
+        self.send(op(Box::new(changes)))?;
         Ok(Pending(waiting))
     }
 }

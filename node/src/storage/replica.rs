@@ -18,6 +18,8 @@ pub struct Replica {
     /// Which shard.
     pub shard: ShardId,
     core: Mutex<Core>,
+    /// Held while a checkpoint is written, or all is removed: records come and go one by one, and a view waits.
+    pub whole: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Its state.
@@ -119,7 +121,7 @@ impl Restored {
 impl Replica {
     /// A replica as it was found on disk.
     pub fn new(shard: ShardId, core: Core) -> Self {
-        Self { shard, core: Mutex::new(core) }
+        Self { shard, core: Mutex::new(core), whole: Arc::default() }
     }
 
     /// Its state. Nothing panics while holding the lock, so a poisoned one is whole.

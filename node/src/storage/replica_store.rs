@@ -9,7 +9,7 @@ use super::{
     install::Install,
     keys::{self, ShardTag},
     log::LogStore,
-    queue::{Changes, MarkChange, Queue, Urgency},
+    queue::{After, Changes, MarkChange, Queue, Urgency},
     records::DamageRecord,
     replica::{JournalFloor, Replica, Restored},
     store::{put_incarnation, replica_wipe},
@@ -85,6 +85,7 @@ impl ReplicaStore {
             put_incarnation(&mut batch, &self.replica, incarnation);
             let replica = Arc::clone(&self.replica);
             let changes = Changes::new(batch, Urgency::Synced)
+                .after(After::Of(self.shard()))
                 .mark(&self.replica, MarkChange::Created(incarnation))
                 .publish(move || replica.lock().incarnation = Some(incarnation));
             self.queue.submit(changes, room)?
@@ -102,8 +103,10 @@ impl ReplicaStore {
         replica_wipe(&mut batch, &self.replica);
         let replica = Arc::clone(&self.replica);
         let changes = Changes::new(batch, Urgency::Synced)
+            .after(After::Of(self.shard()))
             .mark(&self.replica, MarkChange::Wiped)
             .publish(move || replica.lock().wipe());
+        let _whole = self.replica.whole.lock().await;
         let room = self.queue.reserve(0).await?;
         self.queue.submit(changes, room)?.wait().await
     }
@@ -136,7 +139,7 @@ impl ReplicaStore {
             let record = DamageRecord { reason: reason.to_owned() };
             let key = self.replica.key(ShardTag::Damage);
             batch.put_with(Family::Meta, &key, |out| encode_record(&record, out));
-            self.queue.submit(Changes::new(batch, Urgency::Synced), room)?
+            self.queue.submit(Changes::new(batch, Urgency::Synced).after(After::None), room)?
         };
         pending.wait().await
     }
@@ -220,6 +223,7 @@ impl ReplicaStore {
         let blocks = checkpoint.journal.iter().map(|(_, block)| block.len()).sum::<usize>();
         let generation = self.replica.lock().sent_generation;
         let mut batch = self.checkpoint_batch(generation, &checkpoint);
+        let whole = Arc::clone(&self.replica.whole).lock_owned().await;
         let room = self.queue.reserve(records + blocks).await?;
         let pending = {
             let mut core = self.replica.lock();
@@ -243,8 +247,9 @@ impl ReplicaStore {
                 let mut core = replica.lock();
                 core.live = live;
                 core.journal_added += blocks as u64;
+                drop(whole);
             });
-            self.queue.submit(changes, room)?
+            self.queue.submit_aside(self.shard(), changes, room)?
         };
         pending.wait().await
     }
@@ -275,6 +280,7 @@ impl ReplicaStore {
     /// # Errors
     /// As the read fails.
     pub async fn view(&self) -> Result<StateView, StoreError> {
+        let _whole = self.replica.whole.lock().await;
         let engine = self.inner.engine()?;
         let view = StateView::open(&*engine, Arc::clone(&self.inner), &self.replica).await;
         self.inner.check(view)
@@ -320,7 +326,8 @@ impl ReplicaStore {
             let key = self.replica.key(ShardTag::JournalFloor);
             batch.put_with(Family::Meta, &key, |out| encode_record(&floor.to_record(), out));
             let replica = Arc::clone(&self.replica);
-            let changes = Changes::new(batch, Urgency::Written).publish(move || {
+            // Of other entries than those of any checkpoint on its way.
+            let changes = Changes::new(batch, Urgency::Written).after(After::None).publish(move || {
                 let mut core = replica.lock();
                 core.live.journal_floor = floor;
                 core.journal_added += bytes;

@@ -185,6 +185,10 @@ impl Store {
     pub async fn drop_all_replicas(&self) -> Result<(), StoreError> {
         self.inner.sound()?;
         let replicas: Vec<_> = self.inner.replicas().values().cloned().collect();
+        let mut wholes = Vec::new();
+        for replica in &replicas {
+            wholes.push(replica.whole.clone().lock_owned().await);
+        }
         let mut changes = opening(self.boots);
         for replica in &replicas {
             replica_wipe(&mut changes.batch, replica);

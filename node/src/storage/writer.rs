@@ -11,15 +11,20 @@ use super::{
     keys::{self, MetaKey},
     mark_file::MarkFile,
     marks::Marks,
-    queue::{Changes, MarkChange, Op, Publish, Room, Urgency},
+    queue::{After, Changes, MarkChange, Op, Publish, Room, Urgency},
     replica::Replica,
 };
 use crate::shard::raft::TypeConfig;
-use earmark_ledger::planted::{self, Bug};
+use earmark_ledger::{
+    planted::{self, Bug},
+    types::ShardId,
+};
+use futures::future::{BoxFuture, FutureExt};
 use openraft::storage::IOFlushed;
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
+    task::coop::unconstrained,
     time::Instant,
 };
 
@@ -43,9 +48,23 @@ pub struct Writer {
     /// In the order of the operations in `batch`.
     completions: Vec<Completion>,
     held: Vec<Room>,
+    /// Checkpoints that wait to be written aside.
+    asides: VecDeque<(ShardId, Box<Changes>)>,
+    /// The one that is.
+    aside: Option<Aside>,
     marks: Marks,
     /// When the first operation of the batch came that may wait, or the last sync was.
     since: Instant,
+}
+
+/// A checkpoint that is being written.
+struct Aside {
+    shard: ShardId,
+    writing: BoxFuture<'static, Result<(), StoreError>>,
+    completion: Completion,
+    bytes: usize,
+    begun: Instant,
+    _room: Option<Room>,
 }
 
 /// Lets nobody wait for a writer that is gone, however it went.
@@ -90,6 +109,8 @@ impl Writer {
             urgency: Urgency::Whenever,
             completions: Vec::new(),
             held: Vec::new(),
+            asides: VecDeque::new(),
+            aside: None,
             marks,
             since: Instant::now(),
         }
@@ -98,23 +119,40 @@ impl Writer {
     /// Runs until the store is closed or nobody can send any more.
     pub async fn run(mut self) {
         let closing = loop {
-            let first = match self.queue.try_recv() {
+            let next = match self.queue.try_recv() {
                 Ok(op) => Some(op),
-                Err(mpsc::error::TryRecvError::Disconnected) => break None,
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
                 Err(mpsc::error::TryRecvError::Empty) => {
-                    let Ok(op) = tokio::time::timeout_at(self.deadline(), self.queue.recv()).await else {
-                        self.idle().await;
-                        continue;
-                    };
-                    op
+                    let deadline = self.deadline();
+                    tokio::select! {
+                        biased;
+                        written = written(&mut self.aside) => {
+                            self.wrote_aside(written);
+                            self.commit().await;
+                            continue;
+                        }
+                        op = self.queue.recv() => op,
+                        () = tokio::time::sleep_until(deadline) => {
+                            self.idle().await;
+                            continue;
+                        }
+                    }
                 }
             };
-            let Some(first) = first else { break None };
-            if let Some(closing) = self.gather(first) {
+            let Some(first) = next else { break None };
+            if let Some(closing) = self.gather(first).await {
                 break Some(closing);
             }
-            if self.urgency > Urgency::Whenever || self.batch.bytes() >= BATCH_BYTES_MAX {
+            // Asked outside tokio's budget for a task, which says no once it is used up.
+            if let Some(written) = unconstrained(written(&mut self.aside)).now_or_never() {
+                self.wrote_aside(written);
+            }
+            // What was sent before a checkpoint goes before it.
+            let before = !self.asides.is_empty() && !self.batch.is_empty();
+            if self.urgency > Urgency::Whenever || self.batch.bytes() >= BATCH_BYTES_MAX || before {
                 self.commit().await;
+            } else {
+                self.begin_aside();
             }
         };
         self.end(closing).await;
@@ -126,7 +164,7 @@ impl Writer {
     }
 
     /// Takes operations until none waits or the batch is full.
-    fn gather(&mut self, first: Op) -> Option<oneshot::Sender<()>> {
+    async fn gather(&mut self, first: Op) -> Option<oneshot::Sender<()>> {
         let mut next = Some(first);
         while let Some(op) = next {
             match op {
@@ -137,11 +175,74 @@ impl Writer {
                     self.held.push(room);
                     self.completions.push(Completion::Flushed { flushed, replica, last, truncations });
                 }
-                Op::Changes(changes) => self.take(*changes),
+                Op::Aside(shard, changes) => self.asides.push_back((shard, changes)),
+                Op::Changes(changes) => {
+                    self.let_end(changes.after).await;
+                    self.take(*changes);
+                }
             }
             next = if self.batch.bytes() < BATCH_BYTES_MAX { self.queue.try_recv().ok() } else { None };
         }
         None
+    }
+
+    /// Waits for the checkpoints that something must not come before.
+    async fn let_end(&mut self, after: After) {
+        let meant = |shard: ShardId| match after {
+            After::All => true,
+            After::Of(one) => one == shard,
+            After::None => false,
+        };
+        loop {
+            let writing = self.aside.as_ref().is_some_and(|aside| meant(aside.shard));
+            if !writing && !self.asides.iter().any(|(shard, _)| meant(*shard)) {
+                return;
+            }
+            if self.aside.is_some() {
+                let written = written(&mut self.aside).await;
+                self.wrote_aside(written);
+            }
+            // What was sent before the next checkpoint is in the batch.
+            if self.batch.is_empty() && self.completions.is_empty() {
+                self.begin_aside();
+            } else {
+                self.commit().await;
+            }
+        }
+    }
+
+    /// Begins to write the next checkpoint, if none is being written. Nothing that was sent before it waits.
+    fn begin_aside(&mut self) {
+        if self.aside.is_some() {
+            return;
+        }
+        let Some((shard, changes)) = self.asides.pop_front() else { return };
+        let Changes { batch, publish, done, room, .. } = *changes;
+        let bytes = batch.bytes();
+        let writing = match self.inner.sound() {
+            Ok(()) => self.engine.write_aside(batch),
+            Err(error) => futures::future::ready(Err(error)).boxed(),
+        };
+        self.inner.counters.count(0, bytes, None);
+        let (completion, begun) = (Completion::Done { publish, done }, Instant::now());
+        self.aside = Some(Aside { shard, writing, completion, bytes, begun, _room: room });
+    }
+
+    /// A checkpoint is written: whoever waits for it waits for the next sync.
+    fn wrote_aside(&mut self, written: Result<(), StoreError>) {
+        let Some(aside) = self.aside.take() else { return };
+        let took = aside.begun.elapsed();
+        if took >= SLOW {
+            let (ms, bytes, shard) = (took.as_millis(), aside.bytes, aside.shard);
+            tracing::warn!(ms, bytes, %shard, "the disk was slow to take a checkpoint, or the store was");
+        }
+        match self.inner.check(written) {
+            Ok(()) => {
+                self.completions.push(aside.completion);
+                self.urgency = Urgency::Synced;
+            }
+            Err(error) => aside.completion.tell(&Err(error)),
+        }
     }
 
     fn append(&mut self, replica: &Arc<Replica>, entries: &[crate::shard::raft::Entry]) {
@@ -171,7 +272,7 @@ impl Writer {
         self.completions.push(Completion::Done { publish: changes.publish, done: changes.done });
     }
 
-    /// Writes the batch and tells everyone.
+    /// Writes the batch, tells everyone, and begins the next checkpoint.
     async fn commit(&mut self) {
         let result = match self.inner.sound() {
             Ok(()) => self.write().await,
@@ -186,6 +287,7 @@ impl Writer {
         for completion in self.completions.drain(..) {
             completion.tell(&result);
         }
+        self.begin_aside();
     }
 
     async fn write(&mut self) -> Result<(), StoreError> {
@@ -249,6 +351,7 @@ impl Writer {
     async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
         self.queue.close();
         self.end.room.close();
+        self.let_end(After::All).await;
         if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
             self.urgency = Urgency::Synced;
             self.commit().await;
@@ -261,7 +364,7 @@ impl Writer {
         while let Some(op) = self.queue.recv().await {
             match op {
                 Op::Append { flushed, .. } => flushed.io_completed(Err(StoreError::Closed.into())),
-                Op::Changes(changes) => {
+                Op::Changes(changes) | Op::Aside(_, changes) => {
                     Completion::Done { publish: None, done: changes.done }.tell(&Err(StoreError::Closed));
                 }
                 Op::Close(other) => drop(other),
@@ -272,6 +375,14 @@ impl Writer {
             // Whoever asked may have gone.
             closing.send(()).ok();
         }
+    }
+}
+
+/// Resolves when that checkpoint is written; never if there is none.
+async fn written(aside: &mut Option<Aside>) -> Result<(), StoreError> {
+    match aside {
+        Some(aside) => (&mut aside.writing).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
         Continuity, Family, Mark, OpenError, ReplicaStore, Store, StoreError, keys,
         simulated::{Call, Effect, Failure, PowerLoss},
     },
-    Bed, SHARD, SimulatedBed, append, begin, checkpoint, entries, entry, id, reopen, vote,
+    Bed, SHARD, SimulatedBed, append, begin, checkpoint, entries, entry, id, reopen, state, vote,
 };
 use bytes::Bytes;
 use earmark_ledger::types::ShardId;
@@ -15,6 +15,7 @@ use openraft::{
     storage::{IOFlushed, RaftLogStorage},
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longer than anything waits in the writer.
 const A_WHILE: Duration = Duration::from_millis(1_500);
@@ -94,6 +95,126 @@ async fn one_sync_serves_all_shards() {
     let after = store.stats();
     assert_eq!(after.operations - before.operations, 500);
     assert!(after.syncs - before.syncs <= 12, "{} syncs for 10 rounds", after.syncs - before.syncs);
+}
+
+/// Checkpoints take so long from now on.
+fn slow_checkpoints(bed: &SimulatedBed, delay: Duration) {
+    bed.disk.set_faults(move |call| match call {
+        Call::Aside { .. } => Effect { delay, failure: None },
+        _ => Effect::default(),
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_does_not_hold_the_log_up() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    let (mut log, other) = (replica.log(), store.replica(ShardId(9)));
+    other.create(1).await.unwrap();
+    append(&mut log, entries(1, 1..=2)).await;
+    slow_checkpoints(&bed, Duration::from_secs(5));
+    let begun = Instant::now();
+    let (copy, records) = (replica.clone(), [("a", "1".into()), ("b", "2".into()), ("c", "3".into())]);
+    let writing = tokio::spawn(async move { copy.checkpoint(checkpoint(id(1, 1), &records)).await });
+    tokio::task::yield_now().await;
+    append(&mut log, entries(1, 3..=4)).await;
+    log.save_vote(&vote(2, 1)).await.unwrap();
+    append(&mut other.log(), entries(1, 1..=1)).await;
+    assert!(begun.elapsed() < Duration::from_secs(1) && !writing.is_finished());
+    assert_eq!(replica.restored().applied, None);
+    let view = replica.view().await.unwrap();
+    assert_eq!(view.restored().applied, Some(id(1, 1)), "nobody looks at half a checkpoint");
+    assert!(begun.elapsed() >= Duration::from_secs(5));
+    writing.await.unwrap().unwrap();
+    bed.disk.power_loss(PowerLoss::default());
+    let replica = reopen(&bed).replica(SHARD);
+    assert_eq!((replica.restored().applied, state(&replica).len()), (Some(id(1, 1)), 3));
+    assert_eq!(replica.log().get_log_state().await.unwrap().last_log_id, Some(id(1, 4)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_before_a_checkpoint_is_written_leaves_what_was_sent_after_it() {
+    let bed = bed();
+    let (_store, replica) = begin(&bed).await;
+    let mut log = replica.log();
+    append(&mut log, entries(1, 1..=2)).await;
+    slow_checkpoints(&bed, Duration::from_secs(5));
+    tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
+    tokio::task::yield_now().await;
+    append(&mut log, entries(1, 3..=4)).await;
+    bed.disk.power_loss(PowerLoss::default());
+    let replica = reopen(&bed).replica(SHARD);
+    assert!(state(&replica).is_empty() && !replica.restored().has_state);
+    assert_eq!(replica.log().get_log_state().await.unwrap().last_log_id, Some(id(1, 4)));
+}
+
+/// The sync of an entry is that of a checkpoint, too, of which nobody was told yet.
+#[tokio::test(start_paused = true)]
+async fn a_crash_after_a_checkpoint_is_written_leaves_all_of_it() {
+    for power in [true, false] {
+        let bed = bed();
+        let (_store, replica) = begin(&bed).await;
+        let mut log = replica.log();
+        append(&mut log, entries(1, 1..=2)).await;
+        slow_checkpoints(&bed, Duration::from_secs(5));
+        let records = [("a", "1".into()), ("b", "2".into()), ("c", "3".into())];
+        let writing = tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &records)).await });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        append(&mut log, entries(1, 3..=4)).await;
+        assert!(!writing.is_finished());
+        if power {
+            bed.disk.power_loss(PowerLoss::default());
+        } else {
+            bed.disk.kill();
+        }
+        let replica = reopen(&bed).replica(SHARD);
+        assert_eq!((replica.restored().applied, state(&replica).len()), (Some(id(1, 1)), 3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wipe_comes_after_the_checkpoints_sent_before_it() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    slow_checkpoints(&bed, Duration::from_secs(5));
+    let begun = Instant::now();
+    let other = replica.clone();
+    let writing = tokio::spawn(async move { other.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
+    tokio::task::yield_now().await;
+    replica.wipe().await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(5) && writing.await.unwrap().is_ok());
+    store.close().await;
+    let replica = reopen(&bed).replica(SHARD);
+    assert!(state(&replica).is_empty() && !replica.restored().has_state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_store_waits_for_its_checkpoints() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    slow_checkpoints(&bed, Duration::from_secs(5));
+    let writing = tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
+    tokio::task::yield_now().await;
+    store.close().await;
+    writing.await.unwrap().unwrap();
+    bed.disk.power_loss(PowerLoss::default());
+    assert_eq!(reopen(&bed).replica(SHARD).restored().applied, Some(id(1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_fails_poisons_the_store() {
+    let bed = bed();
+    let (_store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    bed.disk.set_faults(|call| match call {
+        Call::Aside { .. } => Effect { delay: Duration::from_secs(1), failure: Some(Failure::Undone) },
+        _ => Effect::default(),
+    });
+    let written = replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await;
+    assert!(written.is_err() && !replica.restored().has_state);
+    replica.log().save_vote(&vote(2, 1)).await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 
 on_both!(
     a_checkpoint_is_whole_or_absent,
+    checkpoints_and_log_are_written_at_once,
     an_older_checkpoint_is_superseded,
     a_view_stands_still,
     a_snapshot_replaces_the_state,
@@ -61,6 +62,48 @@ async fn a_checkpoint_is_whole_or_absent(mut bed: impl Bed) {
     };
     assert_eq!(state(&replica), expected, "as of {applied:?}");
     second.abort();
+}
+
+async fn checkpoints_and_log_are_written_at_once(mut bed: impl Bed) {
+    const ROUNDS: u64 = 12;
+    let (_store, replica) = begin(&bed).await;
+    let mut log = replica.log();
+    append(&mut log, entries(1, 1..=9)).await;
+    let mut puts = Vec::new();
+    for round in 1..=ROUNDS {
+        // Some are new, some change, and some go.
+        let records = (0..2_000_u32).filter(|n| !u64::from(*n).is_multiple_of(round + 1));
+        puts = records.map(|n| (Bytes::from(format!("k{n:05}")), Bytes::from(vec![round as u8; 100]))).collect();
+        let deletes = (0..2_000_u32).filter(|n| u64::from(*n).is_multiple_of(round + 1));
+        let deletes = deletes.map(|n| Bytes::from(format!("k{n:05}"))).collect();
+        let taken = super::Checkpoint { puts: puts.clone(), deletes, ..checkpoint(id(1, 10 * round - 1), &[]) };
+        let copy = replica.clone();
+        let writing = tokio::spawn(async move { copy.checkpoint(taken).await });
+        for index in 10 * round..10 * round + 10 {
+            append(&mut log, entries(1, index..=index)).await;
+        }
+        writing.await.unwrap().unwrap();
+        // Waits, and goes with the entries of the next round.
+        log.purge(id(1, 10 * round - 5)).await.unwrap();
+    }
+    append(&mut log, entries(1, 10 * ROUNDS + 10..=10 * ROUNDS + 10)).await;
+    let kept = 10 * ROUNDS - 4..=10 * ROUNDS + 10;
+    let whole = |replica: &super::ReplicaStore| {
+        let mut found = Vec::new();
+        let note = |key: &[u8], value: &[u8]| {
+            found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            Ok::<_, StoreError>(())
+        };
+        replica.scan_state(b"", b"", note).unwrap();
+        assert!(found == puts, "{} records, not {}", found.len(), puts.len());
+        assert_eq!(replica.restored().applied, Some(id(1, 10 * ROUNDS - 1)));
+    };
+    whole(&replica);
+    bed.crash();
+    let replica = reopen(&bed).replica(SHARD);
+    whole(&replica);
+    let mut log = replica.log();
+    assert_eq!(log.try_get_log_entries(..).await.unwrap(), entries(1, kept));
 }
 
 async fn an_older_checkpoint_is_superseded(bed: impl Bed) {

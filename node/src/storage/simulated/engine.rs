@@ -13,6 +13,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use std::{
     ops::{Bound, ControlFlow},
     sync::{Arc, MutexGuard},
+    time::Duration,
 };
 
 /// One opening of a simulated disk.
@@ -36,15 +37,6 @@ impl SimulatedEngine {
         Ok(state)
     }
 
-    /// Writes a batch, un-synced.
-    fn put(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut state = self.disk.state();
-        state.check(self.session)?;
-        state.content.current.apply(batch);
-        state.unsynced.push(batch.clone());
-        Ok(())
-    }
-
     /// Syncs whatever was written.
     fn sync(&self) -> Result<(), StoreError> {
         let mut state = self.disk.state();
@@ -52,6 +44,32 @@ impl SimulatedEngine {
         let State { content, unsynced, .. } = &mut *state;
         unsynced.drain(..).for_each(|batch| content.synced.apply(&batch));
         Ok(())
+    }
+}
+
+/// Writes a batch, un-synced.
+fn put(disk: &SimulatedDisk, session: u64, batch: Batch) -> Result<(), StoreError> {
+    let mut state = disk.state();
+    state.check(session)?;
+    state.content.current.apply(&batch);
+    state.unsynced.push(batch);
+    Ok(())
+}
+
+/// Writes a batch, un-synced, of which only the first half can be seen until it has landed.
+fn put_aside(disk: &SimulatedDisk, session: u64, batch: Batch) -> Result<(), StoreError> {
+    let mut state = disk.state();
+    state.check(session)?;
+    let half = batch.changes().count() / 2;
+    state.content.current.apply_each(batch.changes().take(half));
+    state.unsynced.push(batch.clone());
+    state.landing = Some(batch);
+    Ok(())
+}
+
+async fn sleep(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -102,16 +120,32 @@ impl Engine for SimulatedEngine {
         ready(view).boxed()
     }
 
+    fn write_aside(&self, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (disk, session) = (self.disk.clone(), self.session);
+        // It goes on while others are written, whether anyone asks for it or not.
+        let written = tokio::spawn(async move {
+            let effect = disk.effect(Call::Aside { bytes: batch.bytes() });
+            sleep(effect.delay / 2).await;
+            if effect.failure != Some(Failure::Undone) {
+                put_aside(&disk, session, batch)?;
+            }
+            sleep(effect.delay / 2).await;
+            let mut state = disk.state();
+            state.check(session)?;
+            state.land();
+            if effect.failure.is_some() { Err(planted()) } else { Ok(()) }
+        });
+        async move { written.await.map_err(StoreError::io)? }.boxed()
+    }
+
     fn write<'a>(&'a self, batch: &'a Batch, sync: bool) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let effect = self.disk.effect(Call::Write { bytes: batch.bytes(), sync });
             // Written first: what takes its time is the sync, and the power may go meanwhile.
             if effect.failure != Some(Failure::Undone) {
-                self.put(batch)?;
+                put(&self.disk, self.session, batch.clone())?;
             }
-            if !effect.delay.is_zero() {
-                tokio::time::sleep(effect.delay).await;
-            }
+            sleep(effect.delay).await;
             match effect.failure {
                 Some(_) => Err(planted()),
                 None if sync => self.sync(),
@@ -186,9 +220,7 @@ impl View for SimulatedView {
     fn chunk(&mut self, family: Family, range: KeyRange, bytes: usize) -> BoxFuture<'_, Result<Records, StoreError>> {
         async move {
             let effect = self.disk.effect(Call::Stream(family));
-            if !effect.delay.is_zero() {
-                tokio::time::sleep(effect.delay).await;
-            }
+            sleep(effect.delay).await;
             if effect.failure.is_some() {
                 return Err(planted());
             }

@@ -47,6 +47,8 @@ struct State {
     content: Content,
     /// Written after the last sync, in order; already in `content.current`.
     unsynced: Vec<Batch>,
+    /// Is written, and only its first half can be seen.
+    landing: Option<Batch>,
     /// Where marks were written last.
     marks_written: Option<Range<usize>>,
     aside: Vec<Image>,
@@ -81,6 +83,12 @@ pub enum Call {
         bytes: usize,
         /// And all written so far is synced.
         sync: bool,
+    },
+    /// A batch is written aside. Half of the time that it takes passes before it stands behind all that was written, and
+    /// half of it after.
+    Aside {
+        /// Of so many bytes.
+        bytes: usize,
     },
     /// Marks are written.
     WriteMarks,
@@ -166,6 +174,7 @@ impl Disk for SimulatedDisk {
         }
         state.open = true;
         state.session += 1;
+        state.land();
         // As RocksDB does at its opening: what was found becomes stable.
         state.unsynced.clear();
         state.marks_written = None;
@@ -192,6 +201,14 @@ impl State {
     fn end_session(&mut self) {
         self.session += 1;
         self.open = false;
+        self.land();
+    }
+
+    /// What was written aside can be seen.
+    fn land(&mut self) {
+        if let Some(batch) = self.landing.take() {
+            self.content.current.apply(&batch);
+        }
     }
 
     fn check(&self, session: u64) -> Result<(), StoreError> {
@@ -213,7 +230,11 @@ impl Families {
     }
 
     fn apply(&mut self, batch: &Batch) {
-        for change in batch.changes() {
+        self.apply_each(batch.changes());
+    }
+
+    fn apply_each<'a>(&mut self, changes: impl Iterator<Item = Change<'a>>) {
+        for change in changes {
             if !self.damaged.is_empty() {
                 self.mend(&change);
             }
