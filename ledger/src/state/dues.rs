@@ -16,8 +16,7 @@ pub(crate) struct Due {
 
 impl Due {
     pub(crate) fn new(deadline: TimeMs, id: ReservationId) -> Self {
-        let id = u128::from_be_bytes(id.to_bytes());
-        Self { deadline: deadline.0, id: ((id >> 64) as u64, id as u64) }
+        Self { deadline: deadline.0, id: id.halves() }
     }
 
     /// The first there can be with that deadline.
@@ -30,8 +29,7 @@ impl Due {
     }
 
     pub(crate) fn id(self) -> ReservationId {
-        let id = u128::from(self.id.0) << 64 | u128::from(self.id.1);
-        ReservationId::from_slice(&id.to_be_bytes()).expect("was made from an id")
+        ReservationId::from_halves(self.id).expect("was made from an id")
     }
 }
 

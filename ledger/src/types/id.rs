@@ -97,6 +97,19 @@ impl ReservationId {
         self.0.to_be_bytes()
     }
 
+    /// Both halves of its bytes as numbers: they sort as ids do, and are compared in two steps.
+    pub(crate) fn halves(self) -> (u64, u64) {
+        ((self.0 >> 64) as u64, self.0 as u64)
+    }
+
+    /// Puts the halves of an id together again.
+    ///
+    /// # Errors
+    /// [`BadId::Kind`] if they are of none.
+    pub(crate) fn from_halves((high, low): (u64, u64)) -> Result<Self, BadId> {
+        Self::from_number(u128::from(high) << 64 | u128::from(low))
+    }
+
     /// When it was made, by a server's clock; 0 for a hashed id.
     pub fn time(self) -> TimeMs {
         TimeMs(u64::try_from(self.0 >> 80).expect("48 bits"))
