@@ -67,13 +67,14 @@ mutants: tools
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) run --locked --profile sim --package earmark-simulation --features planted \
 		--target-dir target/planted -- mutants --jobs $(JOBS) --write docs/simulation.md $(if $(BUGS),--only $(BUGS))
 
-# Starts three nodes for each shape of load, drives them through the SDK, and prints what it cost: make bench SHAPES=singles-64.
+# Starts three nodes for each shape of load, drives them through the SDK, and prints what it cost: make bench SHAPES=singles-64 SHARDS=1.
 SHAPES ?=
+SHARDS ?= 8
 LENGTH ?= 10s
 .PHONY: bench
 bench: tools
 	@$(MEASURE) earmark-load
-	@target/release/earmark-load bench $(SHAPES) --length $(LENGTH)
+	@target/release/earmark-load bench $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
 
 # Gives the same work to Earmark, Redis, PostgreSQL and etcd, in turn, each as three copies here: make bench-peers SHAPES=singles-64.
 .PHONY: bench-peers
@@ -81,7 +82,7 @@ bench-peers: tools
 	@deploy/install-peers
 	@$(CARGO) build --locked --release --package earmark-node --bin earmark
 	@cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
-	@target/peers/release/earmark-peers $(SHAPES) --length $(LENGTH)
+	@target/peers/release/earmark-peers $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
 
 # Kills the leader of a shard under load, thirty times, and says how long nobody got anything: make fail-over KILLS=5.
 KILLS ?= 30

@@ -1,6 +1,10 @@
 //! What a load showed, as a line of JSON and as a row of a table.
 
-use crate::{Failed, load::measured::Measured, usage::Usage};
+use crate::{
+    Failed,
+    load::measured::Measured,
+    usage::{Machine, Usage},
+};
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
@@ -70,6 +74,11 @@ pub struct Report {
     pub fsyncs: u64,
     /// Bytes that all servers sent to their disks.
     pub bytes_written: u64,
+    /// Share of this machine's processors that neither servers nor load generator had, 0 to 1: other processes, the kernel's
+    /// own threads, the host's other machines. Where it is large, the rate says little.
+    pub elsewhere_share: f64,
+    /// Of it, the host's other machines.
+    pub stolen_share: f64,
 }
 
 /// What was counted of the servers and of this process while a load went on.
@@ -81,6 +90,29 @@ pub struct Counted {
     pub own: Usage,
     /// Synced writes of all servers.
     pub fsyncs: u64,
+    /// The processors of this machine.
+    pub machine: Machine,
+}
+
+impl Counted {
+    /// With the machine and this process as they are now.
+    ///
+    /// # Errors
+    /// `/proc` is not there.
+    pub fn now(servers: Usage, fsyncs: u64) -> Result<Self, Failed> {
+        Ok(Self { servers, own: Usage::own()?, fsyncs, machine: Machine::now()? })
+    }
+
+    /// What was counted since an earlier moment.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            servers: self.servers.since(earlier.servers),
+            own: self.own.since(earlier.own),
+            fsyncs: self.fsyncs.saturating_sub(earlier.fsyncs),
+            machine: self.machine.since(earlier.machine),
+        }
+    }
 }
 
 impl Report {
@@ -109,7 +141,14 @@ impl Report {
             server_rss_mib: counted.servers.resident_mib(),
             fsyncs: counted.fsyncs,
             bytes_written: counted.servers.written_bytes,
+            elsewhere_share: counted.machine.elsewhere(counted.servers.cpu_seconds + counted.own.cpu_seconds),
+            stolen_share: counted.machine.stolen_seconds / counted.machine.whole_seconds.max(f64::EPSILON),
         }
+    }
+
+    /// What others had of the machine, for people.
+    pub fn elsewhere(&self) -> String {
+        format!("{:.0} %, {:.0} %", 100.0 * self.elsewhere_share, 100.0 * self.stolen_share)
     }
 
     /// Per million operations.
@@ -143,6 +182,7 @@ pub fn table(reports: &[Report]) -> String {
         "refused",
         "overloaded",
         "turned away, unknown",
+        "machine elsewhere, stolen",
     ]);
     for report in reports {
         table.add_row([
@@ -160,6 +200,7 @@ pub fn table(reports: &[Report]) -> String {
             (report.refused + report.contended).to_string(),
             report.overloaded.to_string(),
             format!("{}, {}", report.turned_away, report.unknown),
+            report.elsewhere(),
         ]);
     }
     table.to_string()

@@ -1,7 +1,7 @@
 //! What Linux counts of a process: processor time, memory, and what reached the disk.
 
 use crate::Failed;
-use procfs::process::Process;
+use procfs::{CurrentSI, KernelStats, process::Process};
 
 /// Of one process, or of several together, up to a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -90,6 +90,55 @@ impl Usage {
     }
 }
 
+/// What the processors of this machine did, up to a moment; in seconds of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Machine {
+    /// All that they could have done.
+    pub whole_seconds: f64,
+    /// Of it, what they were not asked to do.
+    pub idle_seconds: f64,
+    /// Of it, what the host of this virtual machine gave to others.
+    pub stolen_seconds: f64,
+}
+
+impl Machine {
+    /// Until now.
+    ///
+    /// # Errors
+    /// `/proc` is not there.
+    pub fn now() -> Result<Self, Failed> {
+        let spent = KernelStats::current()?.total;
+        let optional = |ticks: Option<u64>| ticks.unwrap_or_default();
+        let idle = spent.idle + optional(spent.iowait);
+        let stolen = optional(spent.steal);
+        // Time of guests is in `user` and `nice` already.
+        let busy = spent.user + spent.nice + spent.system + optional(spent.irq) + optional(spent.softirq);
+        let seconds = |ticks: u64| ticks as f64 / procfs::ticks_per_second() as f64;
+        Ok(Self {
+            whole_seconds: seconds(idle + stolen + busy),
+            idle_seconds: seconds(idle),
+            stolen_seconds: seconds(stolen),
+        })
+    }
+
+    /// What was spent since an earlier moment.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            whole_seconds: self.whole_seconds - earlier.whole_seconds,
+            idle_seconds: self.idle_seconds - earlier.idle_seconds,
+            stolen_seconds: self.stolen_seconds - earlier.stolen_seconds,
+        }
+    }
+
+    /// The share of the machine that went neither to processes that used so many seconds nor was left over: to other
+    /// processes, to the kernel's own threads, to other machines.
+    pub fn elsewhere(&self, used_seconds: f64) -> f64 {
+        let elsewhere = self.whole_seconds - self.idle_seconds - used_seconds;
+        if self.whole_seconds > 0.0 { (elsewhere / self.whole_seconds).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
 /// Bytes in MiB.
 pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
@@ -107,6 +156,15 @@ mod tests {
             sum = std::hint::black_box((0..1_000_000_u64).fold(sum, u64::wrapping_add));
         }
         assert!(Usage::own().expect("Linux").resident_bytes > 100_000);
+    }
+
+    #[test]
+    fn what_others_take_is_told() {
+        let machine = Machine { whole_seconds: 20.0, idle_seconds: 4.0, stolen_seconds: 3.0 };
+        assert_eq!(machine.elsewhere(11.0), 0.25);
+        assert_eq!((machine.elsewhere(17.0), Machine::default().elsewhere(1.0)), (0.0, 0.0));
+        let now = Machine::now().expect("Linux");
+        assert!(now.whole_seconds > now.idle_seconds && now.idle_seconds > 0.0, "{now:?}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub fn table(rows: &[Row]) -> String {
         "CPU to the first",
         "refused",
         "unknown",
+        "machine elsewhere, stolen",
     ]);
     for row in rows {
         let report = &row.report;
@@ -49,6 +50,7 @@ pub fn table(rows: &[Row]) -> String {
             ratio(|report| report.server_cpu_s_per_million),
             report.refused.to_string(),
             (report.overloaded + report.turned_away + report.unknown).to_string(),
+            report.elsewhere(),
         ]);
     }
     table.to_string()

@@ -47,7 +47,7 @@ pub async fn measure_peer<P: Peer>(shape: Shape, place: &Place, how: &How) -> Re
             .pids()
             .into_iter()
             .try_fold(Usage::default(), |all, pid| Ok::<_, Failed>(all.and(Usage::of_tree(pid)?)))?;
-        Ok(Counted { servers: used, own: Usage::own()?, fsyncs: 0 })
+        Counted::now(used, 0)
     };
     measure_callers(&shape.name(), how, &peer, counted).await.map(Some)
 }

@@ -9,7 +9,6 @@ use crate::{
     Failed,
     report::{Counted, Report},
     servers::usage,
-    usage::Usage,
 };
 use earmark_client::Client;
 use std::{sync::Arc, time::Duration};
@@ -63,16 +62,11 @@ pub async fn measure_callers<C: Callers>(
     let before = counted().await?;
     let (measured, took) = drive(crew, how.length, how.seed.wrapping_add(1)).await?;
     let after = counted().await?;
-    let used = Counted {
-        servers: after.servers.since(before.servers),
-        own: after.own.since(before.own),
-        fsyncs: after.fsyncs.saturating_sub(before.fsyncs),
-    };
-    Ok(Report::new(shape, &measured, how.plan.rate.is_none(), took.as_secs_f64(), used))
+    Ok(Report::new(shape, &measured, how.plan.rate.is_none(), took.as_secs_f64(), after.since(before)))
 }
 
 async fn counted(watcher: &Client, pids: &[u32]) -> Result<Counted, Failed> {
     let status = watcher.cluster().status(false).await?;
     let fsyncs = status.nodes.iter().filter_map(|node| node.store.as_ref()).map(|store| store.syncs).sum();
-    Ok(Counted { servers: usage(pids)?, own: Usage::own()?, fsyncs })
+    Counted::now(usage(pids)?, fsyncs)
 }
