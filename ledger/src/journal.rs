@@ -15,13 +15,14 @@ mod message;
 mod writer;
 
 use crate::{
-    codec::Corrupt,
+    codec::{
+        Corrupt,
+        pool::{operation_id, reservation_id},
+    },
     command::Context,
     movement::{Delta, Movement, MovementKind, Spot},
     records::read_pool_key,
-    types::{
-        Document, Epoch, LogIndex, OperationId, Owner, Position, Quantity, Reason, ReservationId, ShardId, TimeMs,
-    },
+    types::{Document, Epoch, LogIndex, Owner, Position, Quantity, Reason, ShardId, TimeMs},
 };
 use bytes::Bytes;
 use message::{HeadMsg, MovementMsg};
@@ -171,10 +172,7 @@ impl Block {
             }
         };
         let reservation = match (message.reservation_high, message.reservation_low) {
-            (Some(high), Some(low)) => {
-                let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-                Some(ReservationId::from_slice(&bytes).map_err(|problem| bad(&problem))?)
-            }
+            (Some(high), Some(low)) => Some(reservation_id(high, low)?),
             _ => None,
         };
         let kind = u8::try_from(message.kind).ok().and_then(MovementKind::from_tag);
@@ -208,10 +206,7 @@ impl Block {
             deadline: message.deadline.map(TimeMs),
             owner: Owner::new(message.owner).map_err(|problem| bad(&problem))?,
             transfer: match (message.transfer_high, message.transfer_low) {
-                (Some(high), Some(low)) => {
-                    let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-                    Some(OperationId::from_slice(&bytes).map_err(|problem| bad(&problem))?)
-                }
+                (Some(high), Some(low)) => Some(operation_id(high, low)?),
                 _ => None,
             },
             expected: match message.expected {

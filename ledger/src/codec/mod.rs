@@ -8,7 +8,7 @@ mod command;
 mod direct;
 mod outcome;
 mod part;
-mod pool;
+pub(crate) mod pool;
 pub mod reader;
 pub(crate) mod record;
 mod sale;

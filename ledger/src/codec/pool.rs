@@ -20,7 +20,7 @@ pub(super) fn kind(tag: u32) -> Result<PoolKind, Corrupt> {
 }
 
 /// The high and low half of 16 bytes: two fixed numbers cost no allocation in a message.
-pub(super) fn halves(bytes: [u8; 16]) -> (u64, u64) {
+pub(crate) fn halves(bytes: [u8; 16]) -> (u64, u64) {
     let number = u128::from_be_bytes(bytes);
     ((number >> 64) as u64, number as u64)
 }
@@ -29,11 +29,11 @@ pub(super) fn whole(high: u64, low: u64) -> [u8; 16] {
     (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
 }
 
-pub(super) fn reservation_id(high: u64, low: u64) -> Result<ReservationId, Corrupt> {
-    ReservationId::from_slice(&whole(high, low)).map_err(|bad| Corrupt::new("reservation id", bad))
+pub(crate) fn reservation_id(high: u64, low: u64) -> Result<ReservationId, Corrupt> {
+    ReservationId::from_halves((high, low)).map_err(|bad| Corrupt::new("reservation id", bad))
 }
 
-pub(super) fn operation_id(high: u64, low: u64) -> Result<OperationId, Corrupt> {
+pub(crate) fn operation_id(high: u64, low: u64) -> Result<OperationId, Corrupt> {
     OperationId::from_slice(&whole(high, low)).map_err(|bad| Corrupt::new("operation id", bad))
 }
 

@@ -5,6 +5,7 @@ use super::{
     message::{ContextMsg, HeadMsg, MovementMsg},
 };
 use crate::{
+    codec::pool::halves,
     command::Context,
     movement::{Delta, MovementKind, Spot},
     state::Pool,
@@ -82,14 +83,14 @@ impl Writer {
         let pool_place = self.pool_place(pool);
         let (reservation, previous) = posting.reservation.unzip();
         let previous = previous.flatten();
-        let (high, low) = reservation.map(ReservationId::halves).unzip();
-        let transfer = self.transfer.take().map(|id| u128::from_be_bytes(id.to_bytes()));
+        let (reservation_high, reservation_low) = reservation.map(ReservationId::halves).unzip();
+        let (transfer_high, transfer_low) = self.transfer.take().map(|id| halves(id.to_bytes())).unzip();
         let message = MovementMsg {
             kind: u32::from(posting.kind.tag()),
             pool: pool_place,
             context,
-            reservation_high: high,
-            reservation_low: low,
+            reservation_high,
+            reservation_low,
             on_hand: posting.delta.on_hand,
             available: posting.delta.available,
             held: posting.delta.held,
@@ -108,8 +109,8 @@ impl Writer {
             deadline: posting.deadline.map(|time| time.0),
             owner: posting.owner,
             in_transit: posting.delta.in_transit,
-            transfer_high: transfer.map(|id| (id >> 64) as u64),
-            transfer_low: transfer.map(|id| id as u64),
+            transfer_high,
+            transfer_low,
             expected: self.expected.take().map(Quantity::units),
         };
         self.offsets.push(u32::try_from(self.body.len()).expect("a block has fewer than 2^32 bytes"));
