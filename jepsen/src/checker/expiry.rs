@@ -157,11 +157,23 @@ mod tests {
 
     fn told(at_ms: u64, action: Action, end: End) -> Findings {
         let reserved = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_000));
-        let mut end = end;
+        check(&history(vec![reserved, (at_ms, at_ms + 1, action, due(10_000, end))]), ClockBound(500))
+    }
+
+    /// With that deadline in the view that was told, if one was.
+    fn due(deadline_ms: u64, mut end: End) -> End {
         if let End::Done { told: Told::Reservation(view), .. } = &mut end {
-            view.deadline_ms = EPOCH_MS + 10_000;
+            view.deadline_ms = EPOCH_MS + deadline_ms;
         }
-        check(&history(vec![reserved, (at_ms, at_ms + 1, action, end)]), ClockBound(500))
+        end
+    }
+
+    fn held_until(deadline_ms: u64) -> End {
+        due(deadline_ms, reservation("held", &[("mug", [3, 0, 0, 0])]))
+    }
+
+    fn extend(id: &str, ttl_ms: u64) -> Action {
+        Action::Extend { id: id.to_owned(), operation: Some("x".to_owned()), ttl_ms }
     }
 
     #[test]
@@ -177,13 +189,9 @@ mod tests {
     #[test]
     fn a_shorter_extension_finds_the_deadline_of_a_reserve_that_may_have_been_answered_to_nobody() {
         let extended = |reserved: End| {
-            let mut view = reservation("held", &[("mug", [3, 0, 0, 0])]);
-            if let End::Done { told: Told::Reservation(view), .. } = &mut view {
-                view.deadline_ms = EPOCH_MS + 10_000;
-            }
-            let extend = Action::Extend { id: "a".to_owned(), operation: Some("x".to_owned()), ttl_ms: 1_000 };
             let reserve = reserve("a", &[("mug", 3)], 10_000);
-            check(&history(vec![(2, 3, reserve, reserved), (5, 6, extend, view)]), ClockBound(500)).broken.len()
+            let extended = (5, 6, extend("a", 1_000), held_until(10_000));
+            check(&history(vec![(2, 3, reserve, reserved), extended]), ClockBound(500)).broken.len()
         };
         assert_eq!(extended(unknown()), 0);
         assert_eq!(extended(refused("NO_QUORUM", Vec::new())), 1);
@@ -192,17 +200,10 @@ mod tests {
     #[test]
     fn a_shorter_extension_finds_the_deadline_of_a_grace_that_may_have_been_answered_to_nobody() {
         let extended = |paying: End| {
-            let view = |deadline_ms| {
-                let mut end = reservation("held", &[("mug", [3, 0, 0, 0])]);
-                if let End::Done { told: Told::Reservation(view), .. } = &mut end {
-                    view.deadline_ms = EPOCH_MS + deadline_ms;
-                }
-                end
-            };
             let reserve = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_000));
             let grace = Action::MarkPaying { id: "a".to_owned(), operation: "y".to_owned(), grace_ms: 3_000 };
-            let extend = Action::Extend { id: "a".to_owned(), operation: Some("x".to_owned()), ttl_ms: 1_000 };
-            let history = history(vec![reserve, (4, 5, grace, paying), (6, 7, extend, view(13_000))]);
+            let extended = (6, 7, extend("a", 1_000), held_until(13_000));
+            let history = history(vec![reserve, (4, 5, grace, paying), extended]);
             check(&history, ClockBound(500)).broken.len()
         };
         assert_eq!(extended(unknown()), 0);
