@@ -300,10 +300,12 @@ fn missing(swept: &Swept) -> Vec<String> {
         .filter(|name| !swept.faults.contains_key(*name))
         .map(str::to_owned)
         .collect();
-    // Some faults are met under their own name.
-    let unmet: Vec<_> = MET.iter().filter(|name| swept.met.get(**name).is_none_or(|count| *count == 0)).collect();
-    let unmet: Vec<_> = unmet.into_iter().filter(|name| missing.iter().all(|known| known != **name)).collect();
-    missing.extend(unmet.into_iter().map(ToString::to_string));
+    for name in MET.iter().filter(|name| swept.met.get(**name).is_none_or(|count| *count == 0)) {
+        // Some faults are met under their own name.
+        if missing.iter().all(|known| known != name) {
+            missing.push((*name).to_owned());
+        }
+    }
     let wanted = CHANGES.iter().flat_map(|(action, ends)| ends.iter().map(move |end| format!("{action} {end}")));
     let wanted = wanted.chain(READS.iter().map(|read| format!("{read} done")));
     missing.extend(wanted.filter(|name| !swept.ends.contains_key(name)));

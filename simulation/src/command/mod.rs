@@ -135,6 +135,11 @@ fn called() -> String {
     quoted(&std::env::args().next().unwrap_or_else(|| "simulation".to_owned()))
 }
 
+/// The command that runs the scenario in that file.
+fn replay_of(file: &Path) -> String {
+    format!("replay {}", quoted(&file.to_string_lossy()))
+}
+
 /// A word as a shell takes it for one.
 fn quoted(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "._/-+:=,@".contains(char);

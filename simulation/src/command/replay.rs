@@ -1,6 +1,6 @@
 //! `simulation replay`: a scenario from a file.
 
-use super::{Output, quoted, read, run::play};
+use super::{Output, read, replay_of, run::play};
 use clap::Args;
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
@@ -23,16 +23,16 @@ impl Replay {
     /// Plants the bug, if one is named; the command that does the same again.
     #[cfg(feature = "planted")]
     fn prepare(&self) -> Result<String, String> {
-        let Some(name) = &self.planted else { return Ok(format!("replay {}", quoted(&self.file.to_string_lossy()))) };
+        let Some(name) = &self.planted else { return Ok(replay_of(&self.file)) };
         if !earmark_ledger::planted::plant(mutants::named(name)?) {
             return Err("another bug is planted already".to_owned());
         }
-        Ok(format!("replay {} --planted {name}", quoted(&self.file.to_string_lossy())))
+        Ok(format!("{} --planted {name}", replay_of(&self.file)))
     }
 
     #[cfg(not(feature = "planted"))]
     fn prepare(&self) -> Result<String, String> {
-        Ok(format!("replay {}", quoted(&self.file.to_string_lossy())))
+        Ok(replay_of(&self.file))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `simulation shrink`: a smaller scenario that fails in the same way.
 
-use super::{called, create, quoted, read};
+use super::{called, create, read, replay_of};
 use clap::Args;
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
@@ -69,7 +69,7 @@ pub fn run_shrink(arguments: &Smaller) -> Result<ExitCode, String> {
     match (&arguments.into, written) {
         (Some(path), Some(mut file)) => {
             file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
-            println!("again: {} replay {}", called(), quoted(&path.to_string_lossy()));
+            println!("again: {} {}", called(), replay_of(path));
         }
         _ => print!("{text}"),
     }
