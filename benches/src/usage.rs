@@ -1,4 +1,4 @@
-//! What Linux counts of a process: processor time, memory, and what reached the disk.
+//! What Linux counts of a process: processor time, memory, and what reached the disk; and what it counts of the machine.
 
 use crate::Failed;
 use procfs::{CurrentSI, KernelStats, process::Process};
