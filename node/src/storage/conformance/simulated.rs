@@ -15,7 +15,7 @@ use openraft::{
     storage::{IOFlushed, RaftLogStorage},
 };
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 /// Longer than anything waits in the writer.
 const A_WHILE: Duration = Duration::from_millis(1_500);
@@ -97,26 +97,30 @@ async fn one_sync_serves_all_shards() {
     assert!(after.syncs - before.syncs <= 12, "{} syncs for 10 rounds", after.syncs - before.syncs);
 }
 
-/// Checkpoints take so long from now on.
-fn slow_checkpoints(bed: &SimulatedBed, delay: Duration) {
-    bed.disk.set_faults(move |call| match call {
-        Call::Aside { .. } => Effect { delay, failure: None },
+/// How long a [`slow_checkpoint`] takes.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// A replica with two entries whose checkpoint of three records, as of the first, has just begun.
+async fn slow_checkpoint() -> (SimulatedBed, Store, ReplicaStore, JoinHandle<Result<(), StoreError>>) {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    bed.disk.set_faults(|call| match call {
+        Call::Aside { .. } => Effect { delay: SLOW, failure: None },
         _ => Effect::default(),
     });
+    let (copy, records) = (replica.clone(), [("a", "1".into()), ("b", "2".into()), ("c", "3".into())]);
+    let writing = tokio::spawn(async move { copy.checkpoint(checkpoint(id(1, 1), &records)).await });
+    tokio::task::yield_now().await;
+    (bed, store, replica, writing)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_does_not_hold_the_log_up() {
-    let bed = bed();
-    let (store, replica) = begin(&bed).await;
+    let (bed, store, replica, writing) = slow_checkpoint().await;
+    let begun = Instant::now();
     let (mut log, other) = (replica.log(), store.replica(ShardId(9)));
     other.create(1).await.unwrap();
-    append(&mut log, entries(1, 1..=2)).await;
-    slow_checkpoints(&bed, Duration::from_secs(5));
-    let begun = Instant::now();
-    let (copy, records) = (replica.clone(), [("a", "1".into()), ("b", "2".into()), ("c", "3".into())]);
-    let writing = tokio::spawn(async move { copy.checkpoint(checkpoint(id(1, 1), &records)).await });
-    tokio::task::yield_now().await;
     append(&mut log, entries(1, 3..=4)).await;
     log.save_vote(&vote(2, 1)).await.unwrap();
     append(&mut other.log(), entries(1, 1..=1)).await;
@@ -124,7 +128,7 @@ async fn a_checkpoint_does_not_hold_the_log_up() {
     assert_eq!(replica.restored().applied, None);
     let view = replica.view().await.unwrap();
     assert_eq!(view.restored().applied, Some(id(1, 1)), "nobody looks at half a checkpoint");
-    assert!(begun.elapsed() >= Duration::from_secs(5));
+    assert!(begun.elapsed() >= SLOW);
     writing.await.unwrap().unwrap();
     bed.disk.power_loss(PowerLoss::default());
     let replica = reopen(&bed).replica(SHARD);
@@ -134,14 +138,8 @@ async fn a_checkpoint_does_not_hold_the_log_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_before_a_checkpoint_is_written_leaves_what_was_sent_after_it() {
-    let bed = bed();
-    let (_store, replica) = begin(&bed).await;
-    let mut log = replica.log();
-    append(&mut log, entries(1, 1..=2)).await;
-    slow_checkpoints(&bed, Duration::from_secs(5));
-    tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
-    tokio::task::yield_now().await;
-    append(&mut log, entries(1, 3..=4)).await;
+    let (bed, _store, replica, _writing) = slow_checkpoint().await;
+    append(&mut replica.log(), entries(1, 3..=4)).await;
     bed.disk.power_loss(PowerLoss::default());
     let replica = reopen(&bed).replica(SHARD);
     assert!(state(&replica).is_empty() && !replica.restored().has_state);
@@ -152,15 +150,9 @@ async fn a_crash_before_a_checkpoint_is_written_leaves_what_was_sent_after_it() 
 #[tokio::test(start_paused = true)]
 async fn a_crash_after_a_checkpoint_is_written_leaves_all_of_it() {
     for power in [true, false] {
-        let bed = bed();
-        let (_store, replica) = begin(&bed).await;
-        let mut log = replica.log();
-        append(&mut log, entries(1, 1..=2)).await;
-        slow_checkpoints(&bed, Duration::from_secs(5));
-        let records = [("a", "1".into()), ("b", "2".into()), ("c", "3".into())];
-        let writing = tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &records)).await });
+        let (bed, _store, replica, writing) = slow_checkpoint().await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        append(&mut log, entries(1, 3..=4)).await;
+        append(&mut replica.log(), entries(1, 3..=4)).await;
         assert!(!writing.is_finished());
         if power {
             bed.disk.power_loss(PowerLoss::default());
@@ -174,16 +166,10 @@ async fn a_crash_after_a_checkpoint_is_written_leaves_all_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wipe_comes_after_the_checkpoints_sent_before_it() {
-    let bed = bed();
-    let (store, replica) = begin(&bed).await;
-    append(&mut replica.log(), entries(1, 1..=2)).await;
-    slow_checkpoints(&bed, Duration::from_secs(5));
+    let (bed, store, replica, writing) = slow_checkpoint().await;
     let begun = Instant::now();
-    let other = replica.clone();
-    let writing = tokio::spawn(async move { other.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
-    tokio::task::yield_now().await;
     replica.wipe().await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(5) && writing.await.unwrap().is_ok());
+    assert!(begun.elapsed() >= SLOW && writing.await.unwrap().is_ok());
     store.close().await;
     let replica = reopen(&bed).replica(SHARD);
     assert!(state(&replica).is_empty() && !replica.restored().has_state);
@@ -191,12 +177,7 @@ async fn a_wipe_comes_after_the_checkpoints_sent_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closing_store_waits_for_its_checkpoints() {
-    let bed = bed();
-    let (store, replica) = begin(&bed).await;
-    append(&mut replica.log(), entries(1, 1..=2)).await;
-    slow_checkpoints(&bed, Duration::from_secs(5));
-    let writing = tokio::spawn(async move { replica.checkpoint(checkpoint(id(1, 1), &[("a", "1".into())])).await });
-    tokio::task::yield_now().await;
+    let (bed, store, _replica, writing) = slow_checkpoint().await;
     store.close().await;
     writing.await.unwrap().unwrap();
     bed.disk.power_loss(PowerLoss::default());
