@@ -23,6 +23,9 @@ pub fn check(history: &History) -> Findings {
             (None, _) => None,
             // A refusal is forgotten after a while.
             (Some(_), Told::Reservation(then)) if matches!(then.state.as_str(), "open" | "rejected") => None,
+            (Some(_), Told::Reservation(then)) if sold_nothing(&operation.action, then) => {
+                Some("was told to be sold, and nothing was".to_owned())
+            }
             (Some(None), Told::Seen { .. }) => None,
             (Some(None), _) => Some("is not there any more".to_owned()),
             (Some(Some(now)), Told::Reserved { lines, .. }) => {
@@ -42,6 +45,11 @@ pub fn check(history: &History) -> Findings {
         }
     }
     findings
+}
+
+/// Whether this is the answer to a commit that did nothing: it would have been refused.
+fn sold_nothing(action: &Action, then: &Held) -> bool {
+    matches!(action, Action::Commit { .. }) && then.lines.iter().all(|line| line.committed == 0)
 }
 
 /// What of `then` is not so any more.
@@ -101,6 +109,20 @@ mod tests {
         assert!(check(&ended(Some(("committed", [0, 3, 0, 0])))).broken.is_empty());
         assert_eq!(check(&ended(Some(("expired", [0, 0, 0, 3])))).broken.len(), 1);
         assert_eq!(check(&ended(Some(("committed", [0, 2, 1, 0])))).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_commit_sells_something() {
+        let told = |sold: u64| {
+            let mut history = history(vec![
+                (0, 1, reserve("a", &[("mug", 3)], 1_000), held(&[("mug", 3)])),
+                (2, 3, commit("a"), reservation("expired", &[("mug", [0, sold, 0, 3 - sold])])),
+            ]);
+            let now = view("expired", &[("mug", [0, sold, 0, 3 - sold])]);
+            history.after = Some(After { reservations: [("a".to_owned(), Some(now))].into(), ..After::default() });
+            check(&history).broken.len()
+        };
+        assert_eq!((told(1), told(0)), (0, 1));
     }
 
     #[test]

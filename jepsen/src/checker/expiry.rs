@@ -89,9 +89,10 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
             // An extension of one that is being paid for has the grace on top.
             let grace_ms = if extends { graces.get(id).copied().unwrap_or(0) } else { 0 };
             let last_ms = history.unix_ms(operation.ended_ns) + ttl_ms + grace_ms + bound.0;
-            let stays = extends
-                && (moved.contains(id)
-                    || deadlines.iter().any(|(other, known)| other != place && known == deadline_ms));
+            let set_by = |(other, known): &(usize, u64)| {
+                other != place && known == deadline_ms && may_have_set(&history.operations[*other], operation)
+            };
+            let stays = extends && (moved.contains(id) || deadlines.iter().any(set_by));
             if *deadline_ms < first_ms || *deadline_ms > last_ms && !stays {
                 let what = format!(
                     "reservation {id}: a deadline of {deadline_ms} for a time to live of {ttl_ms} ms is none of {first_ms} to {last_ms}"
@@ -101,6 +102,13 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
         }
     }
     broken
+}
+
+/// Whether another operation may have set the deadline that this one found. One that only tells it did not.
+fn may_have_set(other: &Operation, this: &Operation) -> bool {
+    let sets = matches!(other.action, Action::Reserve { .. } | Action::Extend { .. } | Action::MarkPaying { .. });
+    let again = other.action.operation().is_some() && other.action.operation() == this.action.operation();
+    sets && !again && other.invoked_ns < this.ended_ns
 }
 
 enum Shown {
@@ -208,6 +216,20 @@ mod tests {
         };
         assert_eq!(extended(unknown()), 0);
         assert_eq!(extended(refused("NO_QUORUM", Vec::new())), 1);
+    }
+
+    #[test]
+    fn a_read_does_not_bear_an_extension_out() {
+        let read = || Action::ReadReservation { id: "a".to_owned() };
+        let broken = |later: Action| {
+            let reserve = (2, 3, reserve("a", &[("mug", 3)], 10_000), until(&[("mug", 3)], 10_000));
+            let extended = (5, 6, extend("a", 1_000), held_until(100_000));
+            let shown = (4, 8, later, held_until(100_000));
+            check(&history(vec![reserve, extended, shown]), ClockBound(500)).broken.len()
+        };
+        assert_eq!(broken(read()), 1);
+        let other = Action::Extend { id: "a".to_owned(), operation: Some("y".to_owned()), ttl_ms: 99_997 };
+        assert_eq!(broken(other), 0, "it may have been the first");
     }
 
     #[test]

@@ -380,6 +380,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_is_not_refused_for_its_own_sake() {
+        let told = |sent_at, stocked_at| {
+            let again = refused("INSUFFICIENT_STOCK", vec![line("mug", 0)]);
+            history(vec![
+                (stocked_at, 5, receive("r", "mug", 3), done(Told::Balance(balance("mug", 3, 0)))),
+                (2, 5, reserve("a", &[("mug", 3)], 900_000), held(&[("mug", 3)])),
+                (sent_at, 9, reserve("a", &[("mug", 3)], 900_000), again),
+            ])
+        };
+        assert!(!sku(&told(6, 0)));
+        assert!(sku(&told(4, 2)), "it may have come first, before there was any");
+    }
+
+    #[test]
+    fn what_was_sold_has_not_expired() {
+        let told = history(vec![
+            stocked(3),
+            (2, 3, reserve("a", &[("mug", 3)], 900_000), held(&[("mug", 3)])),
+            (4, 5, commit("a"), reservation("committed", &[("mug", [0, 3, 0, 0])])),
+            (6, 7, commit("a"), refused("RESERVATION_EXPIRED", Vec::new())),
+        ]);
+        assert!(!sku(&told));
+    }
+
+    #[test]
     fn a_logged_refusal_is_told_again() {
         let short = |logged| End::Refused {
             code: "INSUFFICIENT_STOCK".to_owned(),

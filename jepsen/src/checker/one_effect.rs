@@ -10,8 +10,16 @@ pub fn check(history: &History) -> Findings {
     let mut first: BTreeMap<(&'static str, &str), (usize, &End)> = BTreeMap::new();
     let mut findings = Findings::default();
     for (place, operation) in history.operations.iter().enumerate() {
-        let End::Done { .. } = &operation.end else { continue };
         let Some(key) = key(&operation.action) else { continue };
+        let End::Done { .. } = &operation.end else {
+            let before =
+                first.get(&key).filter(|(before, _)| history.operations[*before].ended_ns < operation.invoked_ns);
+            if let (Some((before, _)), Some(code)) = (before, why_refused(&operation.end)) {
+                let what = format!("{} {} was done, and then refused: {code}", key.0, key.1);
+                findings.broken.push(Broken::new("P6", "one-effect", what, vec![*before, place]));
+            }
+            continue;
+        };
         match first.get(&key) {
             None => {
                 findings.looked_at += 1;
@@ -26,6 +34,16 @@ pub fn check(history: &History) -> Findings {
     }
     findings.broken.extend(effects(history));
     findings
+}
+
+/// Why it was refused by the ledger, for the books or what became of a reservation.
+fn why_refused(end: &End) -> Option<&str> {
+    const OF_THE_LEDGER: [&str; 5] =
+        ["INSUFFICIENT_STOCK", "VERSION_STALE", "SKU_FROZEN", "LIMIT_EXCEEDED", "RESERVATION_EXPIRED"];
+    match end {
+        End::Refused { code, .. } => OF_THE_LEDGER.into_iter().find(|known| code == known),
+        _ => None,
+    }
 }
 
 /// Operations that have an id of their own; a whole commit or release has its reservation's.
@@ -127,6 +145,18 @@ mod tests {
     fn a_second_effect_is_found() {
         assert_eq!(check(&history(vec![received(1, 5), received(2, 6)])).broken[0].around, [0, 1]);
         assert!(!check(&history(vec![received(1, 5), received(1, 6)])).broken.is_empty(), "at another place");
+    }
+
+    #[test]
+    fn what_was_done_is_not_refused() {
+        let told = |sent_at, code: &str| {
+            let done = (2, 5, reserve("a", &[("mug", 2)], 1_000), at(held(&[("mug", 2)]), 4));
+            let again = reserve("a", &[("mug", 2)], 1_000);
+            check(&history(vec![done, (sent_at, 9, again, refused(code, vec![line("mug", 0)]))])).broken.len()
+        };
+        assert_eq!(told(6, "INSUFFICIENT_STOCK"), 1);
+        assert_eq!(told(4, "INSUFFICIENT_STOCK"), 0, "at the same time: it may have come first");
+        assert_eq!(told(6, "OVERLOADED"), 0, "nobody looked");
     }
 
     #[test]

@@ -67,16 +67,17 @@ impl Shelf {
         shown == *lines && (earliest..=latest).contains(deadline_ms)
     }
 
-    /// A refusal that was right when it was told first. One that went through the log is told again for a while.
+    /// A refusal that was right when it was told first. One that went through the log is told again for a while; what was
+    /// done is told to be done.
     fn refuses(&mut self, id: Id, logged: bool, right: impl FnOnce(&Self) -> bool) -> bool {
-        let known = match id {
-            Id::Reservation(id) => self.refused_reserves.contains(id),
-            Id::Operation(id) => self.refused_operations.contains(id),
+        let (known, done) = match id {
+            Id::Reservation(id) => (self.refused_reserves.contains(id), self.holds.contains(id)),
+            Id::Operation(id) => (self.refused_operations.contains(id), self.done.contains(id)),
         };
         if known {
             return true;
         }
-        let right = right(self);
+        let right = !done && right(self);
         if right && logged {
             match id {
                 Id::Reservation(id) => self.refused_reserves.insert(id, ()),
@@ -104,11 +105,17 @@ impl Shelf {
         }
     }
 
+    /// Whether units of it went back because its time was over, and none were sold: nothing else is told to have expired.
+    fn is_lapsed(&self, id: u32) -> bool {
+        let Some(hold) = self.holds.get(id) else { return false };
+        hold.lines.iter().any(|line| line.expired > 0) && hold.lines.iter().all(|line| line.committed == 0)
+    }
+
     /// What every change of a reservation asks first; none if it was done, or may have been, to one that is there. That it
     /// was told to be over is right if `is_over`.
     fn before_change(&mut self, id: u32, operation: Option<u32>, end: &Judged, is_over: bool) -> Option<bool> {
         match end {
-            Judged::Over => Some(self.stands(operation, is_over)),
+            Judged::Over => Some(self.stands(operation, is_over && self.is_lapsed(id))),
             Judged::NotHeld => Some(self.stands(operation, !self.holds.contains(id))),
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {
                 (!self.holds.contains(id)).then(|| self.found_nothing(operation, end))
