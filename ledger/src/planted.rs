@@ -61,7 +61,6 @@ bugs! {
     ReadFromFollower "read-from-follower" "P3" "A linearizable read is answered by a follower."
     RefusalWithoutBarrier "refusal-without-barrier" "P3" "A fresh reserve is refused off the applied state before leadership is confirmed."
     RefusalBeforeApplied "refusal-before-applied" "P3" "A read index counts before it is applied."
-    RefusalOfBefore "refusal-of-before" "P3" "A refusal off the applied state is told though that changed while leadership was confirmed."
     AgeFromArrival "age-from-arrival" "P3" "The age of a bounded read counts from when an answer came in, not from when it was asked for."
     // Time.
     StampOwnClock "expiry-by-own-clock" "P7" "Entries carry the leader's own clock, so holds end by it."
@@ -89,6 +88,7 @@ bugs! {
     DigestIgnoresField "digest-ignores-field" "P9" "The digest leaves out the end of each pool's record."
     // Carts, at home.
     CommitWhileOpen "commit-while-open" "P4" "A cart can be committed while its participants are still being asked."
+    CommitWithoutHome "commit-without-home" "P4" "A commit of a cart sells its lines in other shards and gives those in its home shard back."
     DecisionNotTold "decision-not-told" "P4" "A decision about held units is not told to the other shards."
     HeldOnFirstAnswer "held-on-first-answer" "P4" "A cart is held as soon as the first participant agrees."
     HalfACart "half-a-cart" "P4" "A participant that refuses is left out, and the rest of the cart is held."
@@ -107,7 +107,7 @@ bugs! {
     WrongShard "wrong-shard" "P4" "A message that is handed to another node is applied on the next shard."
     // Answers.
     WrongWaiter "wrong-waiter" "P6" "The outcomes of an entry go to the wrong waiters."
-    TimeoutAsRefusal "timeout-as-refusal" "P10" "A proposal that is not answered in time, or whose leader lost its place, is told as surely not done."
+    TimeoutAsRefusal "timeout-as-refusal" "P10" "A proposal that is not answered within 300 ms, or was lost with its leader, is told as surely not done."
     LostForwardAsRefusal "lost-forward-as-refusal" "P10" "A forwarded request without an answer is told as surely not done."
     LostTryAsRefusal "lost-try-as-refusal" "P10" "SDK: a try without an answer counts as surely not done."
     DoubtForgotten "doubt-forgotten" "P10" "SDK: the last try's refusal speaks for an earlier one that was never answered."

@@ -49,8 +49,16 @@ impl Entry<'_> {
         };
         let due = Due::new(reservation.deadline, id);
         let committed_before = reservation.committed();
+        let without_home = planted::on(Bug::CommitWithoutHome) && reservation.cart.is_some();
+        let own = |at: usize, line: &Truth| {
+            let Split { commit, release, expire } = split(at, line);
+            if without_home {
+                return Split { commit: 0, release: release + commit, expire };
+            }
+            Split { commit, release, expire }
+        };
         let (last, mut left) =
-            settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &split);
+            settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &own);
         let own_only = planted::on(Bug::OwnLinesExpire) && why.ended == EndedBy::Expiry;
         if reservation.cart.is_some() && !own_only {
             left += self.settle_cart(id, why, &split);

@@ -315,6 +315,13 @@ impl Core {
         self.checkpoint_wanted.notified().await;
     }
 
+    /// Has a checkpoint taken at once, and the log purged behind it. Whether there is anything to write.
+    pub fn want_checkpoint(&self) -> bool {
+        let hot = self.hot();
+        self.checkpoint_wanted.notify_one();
+        hot.last.is_some() && hot.checkpointed != hot.last
+    }
+
     /// Writes everything changed since the last checkpoint, at one index. Gives the entry it covers, or none if there
     /// was nothing to write.
     ///

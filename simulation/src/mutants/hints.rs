@@ -51,6 +51,8 @@ pub enum Hint {
     /// Everything is sold in carts of the same two SKUs, which may be cancelled, and there is little of it; what nodes tell
     /// each other takes its time, what they tell clients does not: units that a cancelled cart gave back are wanted at once.
     CancelledCarts,
+    /// The same, where two nodes don't reach each other: each leads on, and does not hear what carts of the other came to.
+    UnheardHomes,
     /// One node after the other is cut off alone for long.
     Alone,
     /// The clock of one node is wild, and leadership changes before and after.
@@ -84,10 +86,11 @@ pub fn of(bug: Bug) -> Hint {
         Bug::ReadWithoutBarrier => Hint::TwoSellers,
         Bug::RefusalWithoutBarrier => Hint::LateRefusals,
         Bug::AgeFromArrival => Hint::LateBeacons,
-        Bug::RefusalBeforeApplied | Bug::RefusalOfBefore => Hint::Turnover,
+        Bug::RefusalBeforeApplied => Hint::Turnover,
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
-        Bug::UnsettledAsHeld | Bug::RowNotReplaced => Hint::Carts,
+        Bug::RowNotReplaced => Hint::Carts,
+        Bug::UnsettledAsHeld => Hint::UnheardHomes,
         Bug::SettledEarly => Hint::CancelledCarts,
         Bug::UndecidedAsSold => Hint::ScarceCarts,
         Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
@@ -204,6 +207,10 @@ impl Hint {
                 (scenario.workers, scenario.readers, scenario.pause_ms) = (2, 0, [50, 400]);
                 scenario.timeout_ms = 8_000;
             }
+            Self::UnheardHomes => {
+                Self::CancelledCarts.settings(scenario, dice);
+                (scenario.carts_percent, scenario.workers) = (50, 3);
+            }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
             Self::WildClock => {
                 scenario.faults.retain(|fault| !wild(fault));
@@ -298,6 +305,10 @@ impl Hint {
             }],
             Self::ScarceCarts => vec![fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[50, 150, 400]))],
             Self::CancelledCarts => vec![fault(Kind::Lag, 0, 4_800, &[one], *dice.pick(&[500, 1_000]))],
+            Self::UnheardHomes => {
+                let bridge = [one, other, *others.iter().find(|node| **node != other).expect("three nodes")];
+                vec![fault(Kind::Bridge, 0, dice.range(2_500, 4_000), &bridge, 0)]
+            }
             Self::Alone => vec![fault(Kind::Partition, 0, dice.range(6_500, 7_500), &[one], 1)],
             Self::WildClock => {
                 let amount = if dice.percent(50) { 5_000 } else { -5_000 };
