@@ -1,9 +1,10 @@
-//! Names the build by the sources that a run depends on, so that a sweep that is taken up again counts only seeds that the
-//! same sources ran.
+//! Names the build by what a run depends on, sources, flags and compiler, so that a sweep that is taken up again counts only
+//! seeds that the same program ran.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Beside this crate.
@@ -14,9 +15,10 @@ const HUNT: &str = "../simulation/src/mutants";
 
 fn main() -> io::Result<()> {
     let root = Path::new("..");
-    let mut files = vec![root.join("Cargo.lock"), root.join("Cargo.toml")];
+    let mut files = vec![root.join("Cargo.lock"), root.join("Cargo.toml"), root.join(".cargo/config.toml")];
     for name in CRATES {
-        files.push(root.join(name).join("Cargo.toml"));
+        // What these generate is part of the program.
+        files.extend(["Cargo.toml", "build.rs"].map(|file| root.join(name).join(file)));
         for folder in ["src", "proto"] {
             let folder = root.join(name).join(folder);
             println!("cargo::rerun-if-changed={}", folder.display());
@@ -35,6 +37,11 @@ fn main() -> io::Result<()> {
         std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("CARGO_FEATURE_")).collect();
     features.sort();
     features.iter().for_each(|feature| fold(&mut hash, feature.as_bytes()));
+    for setting in ["PROFILE", "OPT_LEVEL", "DEBUG", "TARGET"] {
+        fold(&mut hash, std::env::var(setting).unwrap_or_default().as_bytes());
+    }
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    fold(&mut hash, &Command::new(compiler).arg("--version").output()?.stdout);
     println!("cargo::rustc-env=SIMULATION_BUILD={hash:016x}");
     Ok(())
 }

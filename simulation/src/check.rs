@@ -9,6 +9,9 @@ const MS_MAX: u64 = 86_400_000;
 /// No clock is further from the right time: ten years, in milliseconds.
 const CLOCK_MS_MAX: i64 = 315_360_000_000;
 
+/// A clock that is less wrong counts as right, in milliseconds.
+const RIGHT_CLOCK_MS_MAX: u64 = 250;
+
 /// Everything that is out of bounds, by name.
 #[derive(Default)]
 struct Problems(Vec<String>);
@@ -76,12 +79,20 @@ fn settings(scenario: &Scenario, problems: &mut Problems) {
     problems.span("pause_ms", scenario.pause_ms, 0);
     problems.span("sync_ms", scenario.sync_ms, 0);
     problems.within("timeout_ms", scenario.timeout_ms, 1..=MS_MAX);
-    problems.unless(scenario.clocks_ms.len() <= usize::try_from(scenario.nodes).unwrap_or(0), || {
-        format!("clocks_ms has {} clocks for {} nodes", scenario.clocks_ms.len(), scenario.nodes)
+    let clocks = u32::try_from(scenario.clocks_ms.len()).unwrap_or(u32::MAX);
+    problems.unless(clocks == 0 || clocks == scenario.nodes, || {
+        format!("clocks_ms has {clocks} clocks for {} nodes: name all of them, or none", scenario.nodes)
     });
     for clock in &scenario.clocks_ms {
         problems.within("clocks_ms", *clock, -CLOCK_MS_MAX..=CLOCK_MS_MAX);
     }
+    let wrong = scenario.clocks_ms.iter().filter(|clock| clock.unsigned_abs() > RIGHT_CLOCK_MS_MAX).count();
+    problems.unless(wrong <= usize::try_from(scenario.nodes / 2).unwrap_or(0), || {
+        format!(
+            "clocks_ms: {wrong} of {} clocks are wrong by more than {RIGHT_CLOCK_MS_MAX} ms; nothing is promised then",
+            scenario.nodes
+        )
+    });
     let node = &scenario.node;
     problems.within("node.checkpoint_every_ms", node.checkpoint_every_ms, 1..=MS_MAX);
     problems.within("node.checkpoint_bytes", node.checkpoint_bytes, 1..=1 << 30);
@@ -165,6 +176,8 @@ mod tests {
     fn what_makes_no_sense_is_told_by_name() {
         assert!(problem(|scenario| scenario.nodes = 4).contains("nodes is 4, and has to be 3 or 5"));
         assert!(problem(|scenario| scenario.tick_ms = 0).contains("tick_ms is 0"));
+        assert!(problem(|scenario| scenario.clocks_ms = vec![5]).contains("1 clocks for 3 nodes"));
+        assert!(problem(|scenario| scenario.clocks_ms = vec![-900, 0, 900]).contains("2 of 3 clocks are wrong"));
         assert!(problem(|scenario| scenario.ttl_ms = [5, 1]).contains("ttl_ms goes from 5 to 1"));
         assert!(problem(|scenario| (scenario.workers, scenario.readers) = (0, 0)).contains("no client"));
         let both = problem(|scenario| (scenario.skus, scenario.stock) = (0, 0));

@@ -19,7 +19,7 @@ use earmark_node::{
     storage::{Call, Effect, Failure, PowerLoss, SimulatedDisk},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -37,13 +37,13 @@ const PEER_PORT: u16 = 7_500;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the harness has a running node do by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
     /// Hand over everything it leads.
     HandOver,
     /// Call an election in every shard.
     Elect,
-    /// Take a checkpoint of every shard.
+    /// Take a checkpoint of every shard, and purge what is behind it.
     Checkpoint,
 }
 
@@ -61,6 +61,8 @@ pub struct Host {
     /// How the connections between all nodes fare.
     pub breaks: Breaks,
     running: Arc<Mutex<Weak<Node>>>,
+    /// Which orders had an effect, since somebody asked.
+    done: Arc<Mutex<BTreeSet<Order>>>,
     orders: Arc<Mutex<Option<mpsc::UnboundedSender<Order>>>>,
 }
 
@@ -71,6 +73,8 @@ pub struct Wear {
     pub slower_ms: AtomicU64,
     /// The next write fails.
     pub fails: AtomicBool,
+    /// The next write of the marks fails, or their sync.
+    pub marks_fail: AtomicBool,
     /// The next read fails.
     pub read_fails: AtomicBool,
     /// A part of what is read for a snapshot takes so long, in milliseconds.
@@ -94,6 +98,11 @@ impl Host {
     pub fn order(&self, order: Order) -> bool {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         orders.as_ref().is_some_and(|orders| orders.send(order).is_ok())
+    }
+
+    /// Whether it carried out an order that changed something, since this was last asked.
+    pub fn has_done(&self, order: Order) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&order)
     }
 
     /// Ends its process at once. With a power loss, what of the disk is left.
@@ -165,6 +174,7 @@ fn node(
         wear: Arc::default(),
         breaks: breaks.clone(),
         running: Arc::default(),
+        done: Arc::default(),
         orders: Arc::default(),
     };
     wear(&host, scenario, trace);
@@ -199,22 +209,26 @@ async fn live(host: &Host, running: earmark_node::Running) {
     *host.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
     *host.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(running.node());
     while let Some(order) = given.recv().await {
-        let node = running.node().clone();
+        let (node, done) = (running.node().clone(), host.done.clone());
+        let tell = move |changed: bool| {
+            if changed {
+                done.lock().unwrap_or_else(PoisonError::into_inner).insert(order);
+            }
+        };
         match order {
             Order::HandOver => {
-                tokio::spawn(async move { node.hand_over(Instant::now() + Duration::from_secs(2)).await });
+                tokio::spawn(async move { tell(node.hand_over(Instant::now() + Duration::from_secs(2)).await > 0) });
             }
             Order::Elect => {
+                let mut called = false;
                 for replica in node.replicas() {
-                    // A replica that is closed calls no election.
-                    let _ = replica.raft().trigger().elect(false).await;
+                    // A replica that is closed calls no election, and one that leads need not.
+                    called |= !replica.is_leader() && replica.raft().trigger().elect(false).await.is_ok();
                 }
+                tell(called);
             }
             Order::Checkpoint => {
-                for replica in node.replicas() {
-                    let wanted = async move { replica.core().checkpoint().await };
-                    tokio::spawn(wanted);
-                }
+                tell(node.replicas().iter().filter(|replica| replica.core().want_checkpoint()).count() > 0);
             }
         }
     }
@@ -243,7 +257,12 @@ fn wear(host: &Host, scenario: &Scenario, trace: &Trace) {
             let slow = if matches!(call, Call::Stream(_)) { wear.slow_read_ms.load(Ordering::Relaxed) } else { 0 };
             Effect { delay: Duration::from_millis(slow), failure: fails.then_some(Failure::Undone) }
         }
-        Call::Open | Call::WriteMarks | Call::SyncMarks => Effect::default(),
+        Call::WriteMarks | Call::SyncMarks => {
+            let fails = wear.marks_fail.swap(false, Ordering::Relaxed);
+            let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
+            Effect { failure, ..Effect::default() }
+        }
+        Call::Open => Effect::default(),
     });
 }
 

@@ -29,6 +29,9 @@ const SUPERVISOR_MS: u64 = 1_500;
 /// Between two losses of messages while [`Kind::Loss`] is on.
 const LOSS_EVERY_MS: u64 = 700;
 
+/// Of a hundred writes that fail so many are of the marks, beside which votes stand, and not of RocksDB's log.
+const MARKS_PERCENT: u64 = 30;
+
 /// What goes wrong in a run.
 pub struct Faults {
     coming: Vec<Fault>,
@@ -191,18 +194,24 @@ impl Faults {
             Kind::BitFlip | Kind::LostTail | Kind::OldCopy => return self.damage.begin(fault, host),
             Kind::ClockJump => host.clock.jump(fault.amount),
             Kind::ClockDrift => host.clock.drift(fault.amount),
+            // Links, too: they are settled at the end of the step.
+            Kind::Delay | Kind::Lag => {}
             Kind::SlowDisk => wear.slower_ms.store(unsigned(fault.amount), Ordering::Relaxed),
             Kind::SlowRead => wear.slow_read_ms.store(unsigned(fault.amount), Ordering::Relaxed),
             Kind::Freeze => {
                 let until = self.trace.now_ns() / 1_000_000 + fault.for_ms;
-                wear.frozen_until_ms.store(until, Ordering::Relaxed);
+                wear.frozen_until_ms.fetch_max(until, Ordering::Relaxed);
             }
-            Kind::FailingDisk => return runs && !wear.fails.swap(true, Ordering::Relaxed),
+            Kind::FailingDisk => {
+                let next = if self.later.percent(MARKS_PERCENT) { &wear.marks_fail } else { &wear.fails };
+                return runs && !next.swap(true, Ordering::Relaxed);
+            }
             Kind::FailingRead => return runs && !wear.read_fails.swap(true, Ordering::Relaxed),
-            Kind::Transfer => return host.order(Order::HandOver),
-            Kind::Election => return host.order(Order::Elect),
-            Kind::Checkpoint => return host.order(Order::Checkpoint),
-            Kind::Delay | Kind::Lag => self.links.slow(host.number, fault.kind, fault.amount, sim),
+            Kind::Transfer | Kind::Election | Kind::Checkpoint => {
+                let Some(order) = order(fault.kind) else { return false };
+                host.has_done(order);
+                return host.order(order);
+            }
             Kind::Stale => {
                 let now_ns = self.trace.now_ns();
                 let noticed_ms = self.later.range(100, 1_500).min(fault.for_ms);
@@ -277,7 +286,7 @@ impl Faults {
             match fault.kind {
                 Kind::Vanish => sim.bounce(format!("c{node}")),
                 Kind::Duplicate | Kind::Unheard => {
-                    self.tap(fault, *node, 0);
+                    self.tap(fault, *node, self.still(fault.kind, *node).unwrap_or(0));
                 }
                 _ => took |= self.end_on(host(hosts, *node), fault, now_ms, sim, hosts),
             }
@@ -293,15 +302,25 @@ impl Faults {
         /// A process that is ended begins anew after so long.
         const DOWN_MS: u64 = 500;
         let wear = &host.wear;
+        // Another of its class may still be on.
+        let amount = self.still(fault.kind, host.number);
         match fault.kind {
             Kind::ClockJump => host.clock.jump(-fault.amount),
-            Kind::ClockDrift => host.clock.steady(),
-            Kind::SlowDisk => wear.slower_ms.store(0, Ordering::Relaxed),
-            Kind::SlowRead => wear.slow_read_ms.store(0, Ordering::Relaxed),
-            Kind::Freeze => wear.frozen_until_ms.store(0, Ordering::Relaxed),
-            Kind::FailingDisk => return !wear.fails.swap(false, Ordering::Relaxed),
+            Kind::ClockDrift => match amount {
+                Some(amount) => host.clock.drift(amount),
+                None => host.clock.steady(),
+            },
+            Kind::SlowDisk => wear.slower_ms.store(unsigned(amount.unwrap_or(0)), Ordering::Relaxed),
+            Kind::SlowRead => wear.slow_read_ms.store(unsigned(amount.unwrap_or(0)), Ordering::Relaxed),
+            Kind::Freeze if amount.is_none() => wear.frozen_until_ms.store(0, Ordering::Relaxed),
+            Kind::FailingDisk => {
+                let left = [&wear.fails, &wear.marks_fail].map(|next| next.swap(false, Ordering::Relaxed));
+                return left == [false; 2];
+            }
+            Kind::Transfer | Kind::Election | Kind::Checkpoint => {
+                return order(fault.kind).is_some_and(|order| host.has_done(order));
+            }
             Kind::FailingRead => return !wear.read_fails.swap(false, Ordering::Relaxed),
-            Kind::Delay | Kind::Lag => self.links.slow(host.number, fault.kind, 0, sim),
             Kind::BitFlip if !self.down.contains_key(&host.number) => {
                 host.end(sim, None);
                 self.down.insert(host.number, now_ms + DOWN_MS);
@@ -315,6 +334,12 @@ impl Faults {
             _ => {}
         }
         false
+    }
+
+    /// How much the newest fault of a class that is on does to a node, or to a machine of clients.
+    fn still(&self, kind: Kind, node: u32) -> Option<i64> {
+        let on = self.on.iter().map(|on| &on.fault);
+        on.filter(|fault| fault.kind == kind && fault.nodes.contains(&node)).map(|fault| fault.amount).next_back()
     }
 
     /// What a fault does again and again while it is on.
@@ -348,7 +373,26 @@ impl Faults {
 
 /// Whether a class of fault takes hold only as it ends, if at all.
 fn at_its_end(kind: Kind) -> bool {
-    matches!(kind, Kind::LostTail | Kind::OldCopy | Kind::FailingRead | Kind::FailingDisk)
+    matches!(
+        kind,
+        Kind::LostTail
+            | Kind::OldCopy
+            | Kind::FailingRead
+            | Kind::FailingDisk
+            | Kind::Transfer
+            | Kind::Election
+            | Kind::Checkpoint
+    )
+}
+
+/// What the harness has a node do for a class of faults.
+fn order(kind: Kind) -> Option<Order> {
+    match kind {
+        Kind::Transfer => Some(Order::HandOver),
+        Kind::Election => Some(Order::Elect),
+        Kind::Checkpoint => Some(Order::Checkpoint),
+        _ => None,
+    }
 }
 
 fn unsigned(amount: i64) -> u64 {

@@ -15,6 +15,8 @@ struct Link {
     held: bool,
     /// From the first to the second, and back.
     blocked: [bool; 2],
+    /// Messages take up to so much longer.
+    slower_ms: u64,
 }
 
 /// All links of a run: nodes by their numbers, then the machines of clients.
@@ -51,14 +53,6 @@ impl Links {
         self.lost_until.retain(|_, until| *until > now_ms);
     }
 
-    /// Messages to and from a node take so much longer; those of clients only with [`Kind::Delay`].
-    pub fn slow(&self, node: u32, kind: Kind, by_ms: i64, sim: &Sim<'_>) {
-        let most = Duration::from_millis(self.latency_ms_max + u64::try_from(by_ms).unwrap_or(0));
-        for other in self.others(node).into_iter().filter(|other| kind == Kind::Delay || *other <= self.nodes) {
-            sim.set_link_max_message_latency(self.name(node), self.name(other), most);
-        }
-    }
-
     /// Brings every link to what these faults make of it; of each it is said whether it holds nodes apart now.
     pub fn settle(&mut self, on: &[(&Fault, bool)], sim: &Sim<'_>) {
         let hosts = self.nodes + self.machines;
@@ -66,6 +60,10 @@ impl Links {
             for second in first + 1..=hosts {
                 let wanted = self.wanted(on, first, second);
                 let now = self.links.get(&(first, second)).copied().unwrap_or_default();
+                if wanted.slower_ms != now.slower_ms {
+                    let most = Duration::from_millis(self.latency_ms_max + wanted.slower_ms);
+                    sim.set_link_max_message_latency(self.name(first), self.name(second), most);
+                }
                 if wanted != now {
                     change(sim, &self.name(first), &self.name(second), now, wanted);
                     self.links.insert((first, second), wanted);
@@ -102,6 +100,13 @@ impl Links {
                 Kind::Unreached => {
                     let machine = second.saturating_sub(self.nodes);
                     a && machine > 0 && (fault.amount == 0 || fault.amount == i64::from(machine))
+                }
+                Kind::Delay | Kind::Lag => {
+                    let slows = a || b && between_nodes;
+                    if slows && (fault.kind == Kind::Delay || between_nodes) {
+                        link.slower_ms = link.slower_ms.max(u64::try_from(fault.amount).unwrap_or(0));
+                    }
+                    false
                 }
                 Kind::Flapping => *apart && between_nodes && a != b,
                 Kind::Bridge => between_nodes && bridge_cuts(&fault.nodes, first, second),

@@ -106,11 +106,10 @@ impl Process {
         }
         Ok(Some(match serde_json::from_str::<Report>(&told) {
             _ if hung => Said::Hung,
-            Ok(report) => Said::Report(Box::new(report)),
-            Err(_) if status.signal().is_some_and(|signal| OF_OTHERS.contains(&signal)) => {
-                Said::Ended(status.to_string())
-            }
-            Err(_) => Said::BrokeDown(format!("{status}\n{problem}")),
+            // It ends with 1 if it found something, and with another code only if it did not get that far.
+            Ok(report) if status.code() == Some(i32::from(!report.broken.is_empty())) => Said::Report(Box::new(report)),
+            _ if status.signal().is_some_and(|signal| OF_OTHERS.contains(&signal)) => Said::Ended(status.to_string()),
+            _ => Said::BrokeDown(format!("{status}\n{problem}")),
         }))
     }
 

@@ -118,7 +118,7 @@ pub enum Kind {
     Flapping,
     /// Now and then messages to and from the nodes are lost, and the connections they belong to with them.
     Loss,
-    /// Messages to and from the nodes take `amount` milliseconds more.
+    /// Messages to and from the nodes take up to `amount` milliseconds more, most of them a fraction of that.
     Delay,
     /// The same between nodes alone: clients reach them as fast as ever.
     Lag,

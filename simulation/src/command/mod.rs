@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use earmark_simulation::{check::check, scenario::Scenario};
 use std::{
     fs::File,
+    num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -109,6 +110,10 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
     let (first, last) = text.split_once("..").ok_or("must be A..B")?;
     Ok(number(first)?..number(last)?)
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|error| error.to_string())
 }
 
 /// How many seeds a range has, if it has any.

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "planted")]
 use super::count;
-use super::{Form, range};
+use super::{Form, at_least_one, range};
 use clap::Args;
 #[cfg(feature = "planted")]
 use earmark_simulation::mutants;
@@ -21,7 +21,7 @@ pub struct Mutants {
     #[arg(long, value_name = "A..B", value_parser = range, default_value = "0..200")]
     seeds: Range<u64>,
     /// Bugs looked for at once.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     jobs: usize,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Form::Text)]
