@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// Operations shown around what was broken.
 const AROUND_MAX: usize = 60;
 
+/// Operations named beside what was broken.
+const NAMED_MAX: usize = 12;
+
 /// What a run showed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -27,9 +30,11 @@ pub struct Report {
     pub events: u64,
     /// Virtual time the run took.
     pub virtual_seconds: f64,
+    /// Virtual time in which clients worked and faults came.
+    pub worked_seconds: f64,
     /// Processor time the run took, checkers included.
     pub cpu_seconds: f64,
-    /// Operations that ended.
+    /// Operations of clients that ended. The harness's own are judged as well, but not counted.
     pub operations: u64,
     /// Of these, nobody knows whether they happened.
     pub unknown: u64,
@@ -51,6 +56,27 @@ pub struct Report {
     pub around: Vec<String>,
 }
 
+/// When what happened in a run, in virtual milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// The cluster was formed and stocked: clients came.
+    pub opened_ms: u64,
+    /// Faults were over, and clients began nothing new.
+    pub closed_ms: u64,
+    /// The run was over.
+    pub over_ms: u64,
+}
+
+impl Times {
+    fn worked_ms(&self) -> u64 {
+        self.closed_ms.saturating_sub(self.opened_ms)
+    }
+
+    fn is_of_clients(&self, operation: &Operation) -> bool {
+        (self.opened_ms..=self.closed_ms).contains(&(operation.invoked_ns / 1_000_000))
+    }
+}
+
 impl Report {
     /// Judges a run.
     pub fn new(
@@ -58,7 +84,7 @@ impl Report {
         history: &History,
         watch: &Watch,
         (faults, met): (&BTreeMap<Kind, u64>, BTreeMap<String, u64>),
-        virtual_ms: u64,
+        times: &Times,
         trace: &Trace,
     ) -> Self {
         let (hash, events) = trace.hash();
@@ -66,14 +92,15 @@ impl Report {
             seed: scenario.seed,
             trace: format!("{hash:016x}"),
             events,
-            virtual_seconds: virtual_ms as f64 / 1_000.0,
-            operations: history.operations.len() as u64,
+            virtual_seconds: times.over_ms as f64 / 1_000.0,
+            worked_seconds: times.worked_ms() as f64 / 1_000.0,
             faults: faults.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect(),
             broken: watch.broken(),
             met,
             ..Self::default()
         };
-        for operation in &history.operations {
+        for operation in history.operations.iter().filter(|operation| times.is_of_clients(operation)) {
+            report.operations += 1;
             let end = match &operation.end {
                 End::Done { .. } => "done",
                 End::Refused { code, .. } if code == "CONTENDED" => "contended",
@@ -136,6 +163,18 @@ impl Report {
             self.around.push(format!("and {more} more: --history FILE writes them all"));
         }
     }
+}
+
+/// A broken promise as a line of text. The operations that show it are named by the numbers that they have in
+/// [`Report::around`].
+pub fn told(broken: &Broken) -> String {
+    let Broken { promise, checker, what, around } = broken;
+    let mut places: Vec<String> = around.iter().take(NAMED_MAX).map(usize::to_string).collect();
+    if let more @ 1.. = around.len().saturating_sub(NAMED_MAX) {
+        places.push(format!("and {more} more"));
+    }
+    let by = if places.is_empty() { String::new() } else { format!(" [operations {}]", places.join(", ")) };
+    format!("BROKEN {promise} ({checker}): {what}{by}")
 }
 
 /// The operations that ended last, as text.

@@ -11,7 +11,7 @@ use crate::{
     network::Drawn,
     operator::{self, Operator},
     recorder::Recorder,
-    report::Report,
+    report::{Report, Times},
     scenario::Scenario,
     trace::Trace,
     watch::{CLOCK_AHEAD_MS_MAX, Watch},
@@ -77,10 +77,11 @@ pub fn run(scenario: &Scenario, trace: &Trace, recorder: &Recorder) -> (Report, 
     let wires = cluster::machines(&mut sim, &crowd, trace, &stage.open);
     let reseeds = operator(&mut sim, &crowd, trace, &watch, &stage);
     let calm = Calm::new(scenario);
-    let mut stepper = Stepper { sim, trace, watch: &watch, calm, hosts: &hosts, now_ms: 0, tick_ms: scenario.tick_ms };
+    let times = Times::default();
+    let mut stepper = Stepper { sim, trace, watch: &watch, calm, hosts: &hosts, times, tick_ms: scenario.tick_ms };
     let mut faults = Faults::new(scenario, trace.clone(), wires, &watch);
     let problem = stepper.play(scenario, &crowd, &stage, &mut faults).err();
-    let (virtual_ms, calm_looks) = (stepper.now_ms, stepper.calm.looked_at());
+    let (times, calm_looks) = (stepper.times, stepper.calm.looked_at());
     drop(stepper);
     if let Some(problem) = problem.filter(|problem| problem != ENOUGH) {
         watch.broke("liveness", "run", problem);
@@ -88,7 +89,8 @@ pub fn run(scenario: &Scenario, trace: &Trace, recorder: &Recorder) -> (Report, 
     let history = recorder.history();
     let mut met = faults.met(&hosts);
     met.insert("reseeds".to_owned(), reseeds.load(Ordering::Relaxed));
-    let mut report = Report::new(scenario, &history, &watch, (faults.counts(), met), virtual_ms, trace);
+    met.insert("batched".to_owned(), crowd.batched.load(Ordering::Relaxed));
+    let mut report = Report::new(scenario, &history, &watch, (faults.counts(), met), &times, trace);
     report.checks.insert("calm".to_owned(), calm_looks);
     (report, history)
 }
@@ -135,16 +137,21 @@ struct Stepper<'a> {
     watch: &'a Watch,
     calm: Calm,
     hosts: &'a [Host],
-    now_ms: u64,
+    /// What is over is now.
+    times: Times,
     tick_ms: u64,
 }
 
 impl Stepper<'_> {
+    fn now_ms(&self) -> u64 {
+        self.times.over_ms
+    }
+
     fn step(&mut self) -> Result<(), String> {
         self.sim.step().map_err(|error| format!("a host broke down: {error}"))?;
-        self.now_ms += self.tick_ms;
-        self.trace.set_now_us(self.now_ms * 1_000);
-        if self.now_ms % LOOK_EVERY_MS < self.tick_ms {
+        self.times.over_ms += self.tick_ms;
+        self.trace.set_now_us(self.now_ms() * 1_000);
+        if self.now_ms() % LOOK_EVERY_MS < self.tick_ms {
             self.watch.look(self.hosts);
         }
         if first_is_enough() && self.watch.is_broken() {
@@ -157,36 +164,38 @@ impl Stepper<'_> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         while !stage.open.load(Ordering::Relaxed) {
             self.step()?;
-            if self.now_ms > millis(FORM_MAX) {
+            if self.now_ms() > millis(FORM_MAX) {
                 return Err(format!("the cluster is not formed and stocked within {FORM_MAX:?}"));
             }
         }
-        let opened = self.now_ms;
+        let opened = self.now_ms();
+        self.times.opened_ms = opened;
         self.trace.words("stage", "clients come");
-        while self.now_ms < opened + scenario.seconds * 1_000 {
-            faults.step(self.now_ms - opened, &mut self.sim, self.hosts);
+        while self.now_ms() < opened + scenario.seconds * 1_000 {
+            faults.step(self.now_ms() - opened, &mut self.sim, self.hosts);
             self.step()?;
-            self.calm.look(self.now_ms - opened, self.hosts, self.watch);
+            self.calm.look(self.now_ms() - opened, self.hosts, self.watch);
             self.look_at_damage(faults, opened);
+            self.times.closed_ms = self.now_ms();
         }
         self.trace.words("stage", "faults are over");
         faults.stop(&mut self.sim, self.hosts);
         crowd.over.store(true, Ordering::Relaxed);
-        let until = self.now_ms + scenario.timeout_ms + scenario.pause_ms[1] + 2_000;
-        while self.now_ms < until || crowd.busy.load(Ordering::Relaxed) > 0 {
+        let until = self.now_ms() + scenario.timeout_ms + scenario.pause_ms[1] + 2_000;
+        while self.now_ms() < until || crowd.busy.load(Ordering::Relaxed) > 0 {
             self.step()?;
             self.look_after(faults, opened);
-            if self.now_ms > until + 60_000 {
+            if self.now_ms() > until + 60_000 {
                 return Err("a client waits for an operation beyond its timeout".to_owned());
             }
         }
         self.trace.words("stage", "clients have gone");
         stage.quiet.store(true, Ordering::Relaxed);
-        let until = self.now_ms + millis(AFTER_MAX);
+        let until = self.now_ms() + millis(AFTER_MAX);
         while !stage.over.load(Ordering::Relaxed) {
             self.step()?;
             self.look_after(faults, opened);
-            if self.now_ms > until {
+            if self.now_ms() > until {
                 return Err(format!("the look at the end did not end within {AFTER_MAX:?}"));
             }
         }
@@ -200,8 +209,8 @@ impl Stepper<'_> {
         for host in self.hosts {
             host.order(Order::Checkpoint);
         }
-        let until = self.now_ms + CHECKPOINT_MS;
-        while self.now_ms < until {
+        let until = self.now_ms() + CHECKPOINT_MS;
+        while self.now_ms() < until {
             self.step()?;
         }
         journal::check(self.hosts, self.watch);
@@ -210,14 +219,14 @@ impl Stepper<'_> {
 
     /// A process may still find out that it can't go on.
     fn look_after(&mut self, faults: &mut Faults, opened: u64) {
-        faults.supervise(self.now_ms - opened, &mut self.sim, self.hosts);
-        faults.restart(self.now_ms - opened, &mut self.sim, self.hosts);
+        faults.supervise(self.now_ms() - opened, &mut self.sim, self.hosts);
+        faults.restart(self.now_ms() - opened, &mut self.sim, self.hosts);
         self.look_at_damage(faults, opened);
     }
 
     fn look_at_damage(&self, faults: &mut Faults, opened: u64) {
-        if self.now_ms % LOOK_EVERY_MS < self.tick_ms {
-            faults.look(self.now_ms - opened, self.hosts);
+        if self.now_ms() % LOOK_EVERY_MS < self.tick_ms {
+            faults.look(self.now_ms() - opened, self.hosts);
         }
     }
 }

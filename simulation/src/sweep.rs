@@ -28,17 +28,19 @@ pub struct Swept {
     pub failed: u64,
     /// Which.
     pub failed_seeds: Vec<u64>,
+    /// The commands that run these again, in their order.
+    pub again: Vec<String>,
     /// Virtual time, over all.
     pub virtual_seconds: f64,
     /// Time of processors, over all.
     pub cpu_seconds: f64,
-    /// Operations that ended.
+    /// Operations of clients that ended.
     pub operations: u64,
     /// Of these, nobody knows whether they happened.
     pub unknown: u64,
     /// Reserves of several SKUs.
     pub carts: u64,
-    /// Faults that took hold, by class.
+    /// Faults that took hold, by class; of those that never did, 0.
     pub faults: BTreeMap<String, u64>,
     /// What faults led to.
     pub met: BTreeMap<String, u64>,
@@ -54,7 +56,8 @@ pub struct Swept {
     pub small: Vec<u64>,
 }
 
-/// What a run has to be at least, to say something: virtual seconds, operations, faults that took hold.
+/// What a run has to be at least, to say something: virtual seconds in which clients work, operations of theirs, faults that
+/// took hold.
 const RUN_MIN: (f64, u64, u64) = (120.0, 500, FAULTS_MIN as u64);
 
 /// A run of a sweep, as it ended.
@@ -96,7 +99,8 @@ pub struct Plan {
 /// # Errors
 /// If a process can't be started, or what ended can't be kept.
 pub fn sweep(mut plan: Plan, mut tell: impl FnMut(&Ended, &Swept)) -> io::Result<Swept> {
-    let mut swept = Swept::default();
+    let none = Kind::ALL.map(|kind| (kind.name().to_owned(), 0));
+    let mut swept = Swept { faults: none.into(), ..Swept::default() };
     let mut coming = Vec::new();
     for seed in plan.seeds.clone() {
         match plan.kept.as_ref().and_then(|kept| kept.of(seed)) {
@@ -149,6 +153,9 @@ fn start(program: &Path, seed: u64, seconds: Option<u64>) -> io::Result<Running>
     if let Some(seconds) = seconds {
         arguments.extend(["--seconds".to_owned(), seconds.to_string()]);
     }
+    if SECOND_OPINION {
+        arguments.push("--second-opinion".to_owned());
+    }
     Ok(Running { seed, process: Process::start(program, &arguments)? })
 }
 
@@ -175,7 +182,7 @@ impl Swept {
         let Ok(report) = &ended.shown else { return };
         let (seconds, operations, faults) = RUN_MIN;
         let few = report.operations < operations || report.faults.values().sum::<u64>() < faults;
-        if report.virtual_seconds < seconds || few {
+        if report.worked_seconds < seconds || few {
             self.small.push(ended.seed);
         }
         self.virtual_seconds += report.virtual_seconds;
@@ -262,10 +269,20 @@ const READS: [&str; 12] = [
     "list-expiring",
 ];
 
-/// What faults have to lead to in a sweep: snapshots installed, nodes that doubted their stores and were re-seeded, power
+/// What clients have to have done in a sweep beside its operations, and what faults have to have led to: snapshots installed, nodes that doubted their stores and were re-seeded, power
 /// losses that lost something, and so on.
-const MET: [&str; 9] =
-    ["snapshots", "doubted", "reseeds", "poisoned", "lost-writes", "torn-marks", "doubled", "unheard", "late-reads"];
+const MET: [&str; 10] = [
+    "batched",
+    "snapshots",
+    "doubted",
+    "reseeds",
+    "poisoned",
+    "lost-writes",
+    "torn-marks",
+    "doubled",
+    "unheard",
+    "late-reads",
+];
 
 /// Every checker that counts what it looked at.
 const CHECKERS: [&str; 20] = [
@@ -291,13 +308,16 @@ const CHECKERS: [&str; 20] = [
     "whole-carts",
 ];
 
+/// A build that has another search judge histories has it judge all of a sweep.
+const SECOND_OPINION: bool = cfg!(feature = "second-opinion");
+
 /// What a sweep has to have met to say anything: every class of fault, what faults lead to, every operation, every way in
 /// which it can end, and something to look at for every checker.
 fn missing(swept: &Swept) -> Vec<String> {
     let mut missing: Vec<String> = Kind::ALL
         .iter()
         .map(|kind| kind.name())
-        .filter(|name| !swept.faults.contains_key(*name))
+        .filter(|name| swept.faults.get(*name).is_none_or(|count| *count == 0))
         .map(str::to_owned)
         .collect();
     for name in MET.iter().filter(|name| swept.met.get(**name).is_none_or(|count| *count == 0)) {
@@ -309,7 +329,8 @@ fn missing(swept: &Swept) -> Vec<String> {
     let wanted = CHANGES.iter().flat_map(|(action, ends)| ends.iter().map(move |end| format!("{action} {end}")));
     let wanted = wanted.chain(READS.iter().map(|read| format!("{read} done")));
     missing.extend(wanted.filter(|name| !swept.ends.contains_key(name)));
-    let blind = CHECKERS.iter().filter(|name| swept.checks.get(**name).is_none_or(|count| *count == 0));
+    let blind = CHECKERS.iter().chain(SECOND_OPINION.then_some(&"second-opinion"));
+    let blind = blind.filter(|name| swept.checks.get(**name).is_none_or(|count| *count == 0));
     missing.extend(blind.map(|name| format!("anything for {name}")));
     missing
 }

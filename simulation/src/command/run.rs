@@ -91,7 +91,7 @@ fn tell(report: &Report, again: &str) {
         report.events
     );
     for broken in &report.broken {
-        println!("BROKEN {} ({}): {}", broken.promise, broken.checker, broken.what);
+        println!("{}", report::told(broken));
     }
     report.around.iter().for_each(|line| println!("  {line}"));
     if report.broken.is_empty() {

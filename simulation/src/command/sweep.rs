@@ -1,9 +1,10 @@
 //! `simulation sweep`: many seeds, and what they showed together.
 
-use super::{Form, called, count, range};
+use super::{Form, at_least_one, called, count, range};
 use clap::Args;
 use earmark_simulation::{
     kept::{BUILD, Kept},
+    report::told,
     sweep::{Ended, Plan, Swept, sweep},
 };
 use std::{io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode};
@@ -18,7 +19,7 @@ pub struct Sweep {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Runs at once.
-    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     jobs: usize,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Form::Text)]
@@ -59,6 +60,7 @@ pub fn run_sweep(arguments: &Sweep) -> Result<ExitCode, String> {
         swept.missing.clear();
         swept.small.clear();
     }
+    swept.again = swept.failed_seeds.iter().map(|seed| again(*seed, arguments.seconds)).collect();
     match arguments.output {
         Form::Json => println!("{}", serde_json::to_string_pretty(&swept).map_err(|error| error.to_string())?),
         Form::Text => tell_swept(&swept),
@@ -89,17 +91,22 @@ fn tell_ended(ended: &Ended, seconds: Option<u64>) {
     if ended.is_clean() {
         return;
     }
-    let seconds = seconds.map(|seconds| format!(" --seconds {seconds}")).unwrap_or_default();
     match &ended.shown {
         Ok(report) => {
             for broken in &report.broken {
-                eprintln!("seed {}: BROKEN {} ({}): {}", ended.seed, broken.promise, broken.checker, broken.what);
+                eprintln!("seed {}: {}", ended.seed, told(broken));
             }
             report.around.iter().for_each(|line| eprintln!("  {line}"));
         }
         Err(problem) => eprintln!("seed {}: the run broke down\n{problem}", ended.seed),
     }
-    eprintln!("again: {} run --seed {}{seconds}", called(), ended.seed);
+    eprintln!("again: {}", again(ended.seed, seconds));
+}
+
+/// The command that shows what a seed showed.
+fn again(seed: u64, seconds: Option<u64>) -> String {
+    let seconds = seconds.map(|seconds| format!(" --seconds {seconds}")).unwrap_or_default();
+    format!("{} run --seed {seed}{seconds}", called())
 }
 
 fn tell_swept(swept: &Swept) {

@@ -1,6 +1,6 @@
 //! How often clients do what.
 
-use super::Worker;
+use super::{Worker, together};
 use crate::dice::Dice;
 
 /// What a client is there for.
@@ -43,10 +43,11 @@ enum Deed {
     ReadSettings,
     DryRun,
     List,
+    Together,
 }
 
 /// So many times of all.
-const MIX: [(u64, Deed); 27] = [
+const MIX: [(u64, Deed); 28] = [
     (36, Deed::Reserve),
     (15, Deed::Commit),
     (7, Deed::Release),
@@ -74,6 +75,7 @@ const MIX: [(u64, Deed); 27] = [
     (1, Deed::ReadSettings),
     (2, Deed::DryRun),
     (3, Deed::List),
+    (3, Deed::Together),
 ];
 
 /// What those do who only look.
@@ -99,7 +101,26 @@ fn draw(mix: &[(u64, Deed)], dice: &mut Dice) -> Deed {
     Deed::ReadStock
 }
 
+/// What goes by one call of the batch, from and to.
+const TOGETHER: (u64, u64) = (2, 5);
+
 impl Worker {
+    /// Several things in one call.
+    async fn several(&mut self, dice: &mut Dice) {
+        let mut actions = Vec::new();
+        for _ in 0..dice.range(TOGETHER.0, TOGETHER.1) {
+            actions.extend(match dice.range(0, 5) {
+                0 => self.commit(dice),
+                1 => self.release(dice),
+                2 => self.extend(dice),
+                3 => self.again(dice).filter(together::goes_by_batch),
+                4 => Some(self.receive(dice)).filter(together::goes_by_batch),
+                _ => Some(self.reserve(dice)),
+            });
+        }
+        self.tries_together(actions).await;
+    }
+
     /// One thing, by chance.
     pub(super) async fn act(&mut self, dice: &mut Dice) {
         let mix = match self.role {
@@ -135,12 +156,14 @@ impl Worker {
             Deed::ReadSettings => Some(self.read_settings(dice)),
             Deed::DryRun => Some(self.dry_run(dice)),
             Deed::List => Some(self.list(dice)),
+            Deed::Together => return self.several(dice).await,
         };
         if let Some(action) = action {
-            let end = self.tries(action).await;
-            if let Some(action) = self.wants_what_came_back(&end, dice) {
+            let end = self.tries(action.clone()).await;
+            if let Some(action) = self.wants_what_came_back(&action, &end, dice) {
                 self.tries(action).await;
             }
+            self.waits_until_settled(&action, &end).await;
         }
     }
 }

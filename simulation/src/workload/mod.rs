@@ -8,23 +8,24 @@ mod mix;
 mod perform;
 mod reading;
 mod sale;
+mod together;
 
 pub use kind::{BACK, Kind};
 pub use mix::Role;
 
 use crate::{
     dice::Dice,
-    recorder::{LOCATION, Recorder, place},
+    recorder::{LOCATION, Recorder, Sent, place},
     scenario::Scenario,
 };
 use earmark_client::Client;
 use earmark_jepsen::history::{Action, End, Line, Place, Told};
-use perform::perform;
+use perform::{Performed, perform};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -50,6 +51,8 @@ pub struct Crowd {
     pub over: Arc<AtomicBool>,
     /// Clients that have not gone home.
     pub busy: Arc<AtomicUsize>,
+    /// Operations that went by batch.
+    pub batched: Arc<AtomicU64>,
     thoughts: Arc<Mutex<Thoughts>>,
 }
 
@@ -107,6 +110,7 @@ impl Crowd {
             recorder,
             over: Arc::default(),
             busy: Arc::default(),
+            batched: Arc::default(),
             thoughts: Arc::default(),
         }
     }
@@ -238,7 +242,31 @@ impl Worker {
         let _in_hand = self.takes_in_hand(&action);
         let sent = self.crowd.recorder.send(self.process, action.clone());
         let performed = perform(&self.client, &action).await;
-        if let Action::Reserve { id, lines, .. } = &action
+        let (end, known) = self.ended(sent, &action, performed);
+        // After an unknown end the process is another one.
+        if !known {
+            self.process = self.crowd.recorder.process();
+        }
+        end
+    }
+
+    /// Tries several at once, each as another process.
+    async fn tries_together(&mut self, actions: Vec<Action>) {
+        self.crowd.batched.fetch_add(actions.len() as u64, Ordering::Relaxed);
+        let sent = actions.iter().map(|action| {
+            self.remember(action);
+            self.crowd.recorder.send(self.crowd.recorder.process(), action.clone())
+        });
+        let sent: Vec<Sent> = sent.collect();
+        let performed = together::perform(&self.client, &actions).await;
+        for ((sent, action), performed) in sent.into_iter().zip(&actions).zip(performed) {
+            self.ended(sent, action, performed);
+        }
+    }
+
+    /// Writes down how something ended, and whether that is known.
+    fn ended(&self, sent: Sent, action: &Action, performed: Performed) -> (End, bool) {
+        if let Action::Reserve { id, lines, .. } = action
             && id.is_empty()
             && performed.open
             && let Some(id) = &performed.id
@@ -249,12 +277,9 @@ impl Worker {
             }
             self.crowd.think_of(Cart { id: id.clone(), reserve, lines: lines.clone() });
         }
-        self.learn(&action, &performed.end);
-        // After an unknown end the process is another one.
-        if !sent.end(performed.end.clone(), performed.id) {
-            self.process = self.crowd.recorder.process();
-        }
-        performed.end
+        self.learn(action, &performed.end);
+        let known = sent.end(performed.end.clone(), performed.id);
+        (performed.end, known)
     }
 
     /// Tries it until it is done.

@@ -3,8 +3,8 @@
 
 use crate::recorder::{self, pool_of};
 use earmark_client::{
-    Client, Disposition, Epoch, Error, Level, Line as Wanted, LogIndex, OperationId, Page, Part, Position, Reservation,
-    ReservationId, ShardId, SkuSettings, TimeMs, UnitLimit,
+    Client, Commit, Disposition, Epoch, Error, Extend, Level, Line as Wanted, LogIndex, OperationId, Page, Part,
+    Position, Receive, Release, Reservation, ReservationId, Reserve, ShardId, SkuSettings, TimeMs, UnitLimit,
 };
 use earmark_jepsen::history::{Action, End, Line, Place, Settings, Told, Weak};
 use std::{future::Future, time::Duration};
@@ -25,12 +25,18 @@ pub struct Performed {
     pub open: bool,
 }
 
+impl Performed {
+    /// A reserve of these lines that was answered so.
+    pub fn of_reserve(lines: &[Line], answer: Result<Reservation, Error>) -> Self {
+        let (end, id, open) = recorder::reserved(lines, answer);
+        Self { end, id, open: open.is_some() }
+    }
+}
+
 /// Sends it and waits for its end.
 pub async fn perform(client: &Client, action: &Action) -> Performed {
     if let Action::Reserve { .. } = action {
-        let lines = named(action);
-        let (end, id, open) = recorder::reserved(lines, reserve(client, action).await);
-        return Performed { end, id, open: open.is_some() };
+        return Performed::of_reserve(named(action), reserve(client, action).send().await);
     }
     let end = match action {
         action if action.reservation().is_some() => of_reservation(client, action).await,
@@ -48,7 +54,7 @@ fn named(action: &Action) -> &[Line] {
 }
 
 /// The bytes of a UUID by its text.
-fn operation_id(text: &str) -> OperationId {
+pub(super) fn operation_id(text: &str) -> OperationId {
     let hex: String = text.chars().filter(|digit| *digit != '-').collect();
     let number = u128::from_str_radix(&hex, 16).expect("an id of our own");
     OperationId::from_slice(&number.to_be_bytes()).expect("an id of our own")
@@ -84,7 +90,20 @@ fn parts(lines: &[Line]) -> Vec<Part> {
     lines.iter().map(part).collect()
 }
 
-async fn reserve(client: &Client, action: &Action) -> Result<Reservation, Error> {
+/// Gives a change of a reservation the operation id of the action, if that has one. The SDK's builders have the same
+/// methods, but no type in common.
+macro_rules! identified {
+    ($action:expr, $builder:expr) => {{
+        let builder = $builder;
+        match $action.operation().map($crate::workload::perform::operation_id) {
+            Some(own) => builder.operation_id(own),
+            None => builder,
+        }
+    }};
+}
+pub(super) use identified;
+
+pub(super) fn reserve(client: &Client, action: &Action) -> Reserve {
     let Action::Reserve { id, lines, ttl_ms, owner, least } = action else { unreachable!("only reserves come here") };
     let mut reserve = client.reserve().ttl(Duration::from_millis(*ttl_ms)).owner(owner);
     for line in wanted(lines, least.as_ref()) {
@@ -96,23 +115,46 @@ async fn reserve(client: &Client, action: &Action) -> Result<Reservation, Error>
     if !id.is_empty() {
         reserve = reserve.id(reservation_id(id));
     }
-    reserve.send().await
+    reserve
+}
+
+pub(super) fn receive(client: &Client, action: &Action) -> Receive {
+    let Action::Receive { id, line } = action else { unreachable!("only receipts come here") };
+    let (sku, location) = pool_of(&line.sku);
+    client.receive(sku, location, line.units).id(operation_id(id))
+}
+
+pub(super) fn commit(client: &Client, action: &Action) -> Commit {
+    let Action::Commit { id, parts: named, keep_rest, revive, .. } = action else {
+        unreachable!("only commits come here")
+    };
+    let mut commit = client.commit(reservation_id(id)).parts(parts(named));
+    if *keep_rest {
+        commit = commit.keep_rest();
+    }
+    if *revive {
+        commit = commit.revive().refund_hint();
+    }
+    commit
+}
+
+pub(super) fn release(client: &Client, action: &Action) -> Release {
+    let Action::Release { id, parts: named, .. } = action else { unreachable!("only releases come here") };
+    client.release(reservation_id(id)).parts(parts(named))
+}
+
+pub(super) fn extend(client: &Client, action: &Action) -> Extend {
+    let Action::Extend { id, ttl_ms, .. } = action else { unreachable!("only extensions come here") };
+    client.extend(reservation_id(id), Duration::from_millis(*ttl_ms))
 }
 
 /// What becomes of a reservation.
 async fn of_reservation(client: &Client, action: &Action) -> End {
     let id = reservation_id(action.reservation().expect("asked before"));
-    let own = action.operation().map(operation_id);
-    // Each of these builders has the same methods, but no type in common.
     macro_rules! change {
-        ($builder:expr) => {{
-            let builder = $builder;
-            let builder = match own {
-                Some(own) => builder.operation_id(own),
-                None => builder,
-            };
-            recorder::changed(builder.send().await)
-        }};
+        ($builder:expr) => {
+            recorder::changed(identified!(action, $builder).send().await)
+        };
     }
     match action {
         Action::Replace { lines, .. } => {
@@ -120,21 +162,11 @@ async fn of_reservation(client: &Client, action: &Action) -> End {
             for line in wanted(lines, None) {
                 replace = replace.push(line);
             }
-            let own = own.expect("a replace has an id of its own");
-            recorder::replaced(lines, replace.operation_id(own).send().await)
+            recorder::replaced(lines, identified!(action, replace).send().await)
         }
-        Action::Commit { parts: named, keep_rest, revive, .. } => {
-            let mut commit = client.commit(id).parts(parts(named));
-            if *keep_rest {
-                commit = commit.keep_rest();
-            }
-            if *revive {
-                commit = commit.revive().refund_hint();
-            }
-            change!(commit)
-        }
-        Action::Release { parts: named, .. } => change!(client.release(id).parts(parts(named))),
-        Action::Extend { ttl_ms, .. } => change!(client.extend(id, Duration::from_millis(*ttl_ms))),
+        Action::Commit { .. } => change!(commit(client, action)),
+        Action::Release { .. } => change!(release(client, action)),
+        Action::Extend { .. } => change!(extend(client, action)),
         Action::MarkPaying { grace_ms, .. } => {
             change!(client.mark_paying(id).grace(Duration::from_millis(*grace_ms)))
         }
@@ -166,10 +198,7 @@ async fn of_keeper(client: &Client, action: &Action) -> End {
         (sku.to_owned(), location.to_owned(), line.units)
     };
     match action {
-        Action::Receive { line, .. } => {
-            let (sku, location, units) = pool(line);
-            recorder::stocked(client.receive(sku, location, units).id(own).send().await)
-        }
+        Action::Receive { .. } => recorder::stocked(receive(client, action).send().await),
         Action::ReceiveExpected { line, document, .. } => {
             let (sku, location, units) = pool(line);
             recorder::stocked(client.receive(sku, location, units).document(document).id(own).send().await)

@@ -3,6 +3,12 @@
 use super::{Kind, Worker, carts::parts};
 use crate::dice::Dice;
 use earmark_jepsen::history::{Action, End, Line, LineState, Told};
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio::time::sleep;
+
+/// How often, and after how long each time, somebody asks whether a cancelled cart is settled.
+const ASKS_MAX: usize = 12;
+const ASKS_EVERY: Duration = Duration::from_millis(700);
 
 impl Worker {
     pub(super) fn ship(&mut self, dice: &mut Dice) -> Option<Action> {
@@ -16,17 +22,35 @@ impl Worker {
         Some(Action::Cancel { parts: parts(&cart, dice, 50), id: cart.id, operation: self.operation() })
     }
 
-    /// Units of a cart that came back can be had at once, if every shard has carried that out: somebody was waiting for them.
-    pub(super) fn wants_what_came_back(&self, end: &End, dice: &mut Dice) -> Option<Action> {
+    /// Units of a cart that came back can be had at once: those that were held in any case, those that were sold if every shard
+    /// has carried it out. Somebody was waiting for them.
+    pub(super) fn wants_what_came_back(&self, action: &Action, end: &End, dice: &mut Dice) -> Option<Action> {
         let End::Done { told: Told::Reservation(held), replayed: false, .. } = end else { return None };
-        let back = |line: &LineState| line.cancelled + line.returned;
+        let released = matches!(action, Action::Release { .. });
+        let back = |line: &LineState| if released { line.released } else { line.cancelled + line.returned };
         let lines: Vec<&LineState> = held.lines.iter().filter(|line| back(line) > 0).collect();
-        if !held.settled || held.lines.len() < 2 || lines.is_empty() || !dice.percent(60) {
+        if !(released || held.settled) || held.lines.len() < 2 || lines.is_empty() || !dice.percent(60) {
             return None;
         }
         let line = lines[dice.place(lines.len())];
         let lines = vec![Line { sku: line.sku.clone(), units: back(line) }];
         Some(Action::Reserve { id: String::new(), lines, ttl_ms: self.ttl_ms(dice), owner: String::new(), least: None })
+    }
+
+    /// Whoever cancelled a cart, and was not told that all of its shards have carried it out, asks now and then whether they have.
+    pub(super) async fn waits_until_settled(&mut self, action: &Action, end: &End) {
+        let (Action::Cancel { id, .. }, End::Done { told: Told::Reservation(held), .. }) = (action, end) else {
+            return;
+        };
+        let mut settled = held.settled;
+        for _ in 0..ASKS_MAX {
+            if settled || self.crowd.over.load(Ordering::Relaxed) {
+                return;
+            }
+            sleep(ASKS_EVERY).await;
+            let end = self.tries(Action::ReadReservation { id: id.clone() }).await;
+            settled = matches!(&end, End::Done { told: Told::Reservation(held), .. } if held.settled);
+        }
     }
 
     pub(super) fn take_back(&mut self, dice: &mut Dice) -> Option<Action> {

@@ -1,0 +1,52 @@
+//! Several operations in one call of the SDK's batch: each has an id, tries and an end of its own.
+
+use super::perform::{self, Performed};
+use crate::recorder;
+use earmark_client::{Answer, Client, Error, Operation};
+use earmark_jepsen::history::{Action, End};
+
+/// Whether this module can send it.
+pub fn goes_by_batch(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Reserve { .. }
+            | Action::Commit { .. }
+            | Action::Release { .. }
+            | Action::Extend { .. }
+            | Action::Receive { .. }
+    )
+}
+
+/// Sends all of them and waits for their ends, which come in the order of the actions.
+pub async fn perform(client: &Client, actions: &[Action]) -> Vec<Performed> {
+    let operations = actions.iter().map(|action| operation(client, action).expect("the SDK takes what is drawn"));
+    let answers = client.batch(operations.collect::<Vec<_>>()).await;
+    actions.iter().zip(answers).map(|(action, answer)| performed(action, answer)).collect()
+}
+
+fn operation(client: &Client, action: &Action) -> Result<Operation, Error> {
+    match action {
+        Action::Reserve { .. } => perform::reserve(client, action).operation(),
+        Action::Receive { .. } => perform::receive(client, action).operation(),
+        Action::Commit { .. } => perform::identified!(action, perform::commit(client, action)).operation(),
+        Action::Release { .. } => perform::identified!(action, perform::release(client, action)).operation(),
+        Action::Extend { .. } => perform::identified!(action, perform::extend(client, action)).operation(),
+        _ => unreachable!("{} does not go by batch", action.name()),
+    }
+}
+
+fn performed(action: &Action, answer: Result<Answer, Error>) -> Performed {
+    let changed = |end: End| Performed { end, id: None, open: false };
+    match (action, answer) {
+        (Action::Reserve { lines, .. }, Ok(Answer::Reserved(reservation))) => {
+            Performed::of_reserve(lines, Ok(reservation))
+        }
+        (Action::Reserve { lines, .. }, Err(error)) => Performed::of_reserve(lines, Err(error)),
+        (Action::Receive { .. }, Ok(Answer::Stocked(change))) => changed(recorder::stocked(Ok(change))),
+        (Action::Receive { .. }, Err(error)) => changed(recorder::stocked(Err(error))),
+        (_, Ok(Answer::Changed(change))) => changed(recorder::changed(Ok(change))),
+        (_, Err(error)) => changed(recorder::changed(Err(error))),
+        // It panics rather than to call that unknown: no answer to another operation may come here.
+        (action, Ok(other)) => panic!("{} was answered by {other:?}", action.name()),
+    }
+}
