@@ -22,7 +22,8 @@ fn a_few_seeds_are_clean() {
     for (what, least) in [("operations", 5_000), ("carts", 100), ("unknown", 10)] {
         assert!(told[what].as_u64().is_some_and(|count| count >= least), "{what}: {told:#}");
     }
-    assert!(told["faults"].as_object().is_some_and(|faults| faults.len() >= 15), "{told:#}");
+    let fell = |faults: &serde_json::Map<_, serde_json::Value>| faults.values().filter(|count| **count != 0).count();
+    assert!(told["faults"].as_object().is_some_and(|faults| fell(faults) >= 15), "{told:#}");
 }
 
 #[test]
