@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
         std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("CARGO_FEATURE_")).collect();
     features.sort();
     features.iter().for_each(|feature| fold(&mut hash, feature.as_bytes()));
-    for setting in ["PROFILE", "OPT_LEVEL", "DEBUG", "TARGET"] {
+    for setting in ["PROFILE", "OPT_LEVEL", "DEBUG", "TARGET", "CARGO_ENCODED_RUSTFLAGS"] {
         fold(&mut hash, std::env::var(setting).unwrap_or_default().as_bytes());
     }
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());

@@ -19,7 +19,7 @@ use earmark_node::{
     storage::{Call, Effect, Failure, PowerLoss, SimulatedDisk},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -37,7 +37,7 @@ const PEER_PORT: u16 = 7_500;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the harness has a running node do by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub enum Order {
     /// Hand over everything it leads.
     HandOver,
@@ -45,6 +45,23 @@ pub enum Order {
     Elect,
     /// Take a checkpoint of every shard, and purge what is behind it.
     Checkpoint,
+}
+
+impl Order {
+    fn kind(self) -> Kind {
+        match self {
+            Self::HandOver => Kind::Transfer,
+            Self::Elect => Kind::Election,
+            Self::Checkpoint => Kind::Checkpoint,
+        }
+    }
+}
+
+/// How often faults of a class did something.
+pub type Effects = Arc<Mutex<BTreeMap<Kind, u64>>>;
+
+fn took_effect(effects: &Effects, kind: Kind) {
+    *effects.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
 }
 
 /// A node, whether its process runs or not.
@@ -61,8 +78,8 @@ pub struct Host {
     /// How the connections between all nodes fare.
     pub breaks: Breaks,
     running: Arc<Mutex<Weak<Node>>>,
-    /// Which orders had an effect, since somebody asked.
-    done: Arc<Mutex<BTreeSet<Order>>>,
+    /// How often faults of these classes did something, which only the node or its disk knows.
+    effects: Effects,
     orders: Arc<Mutex<Option<mpsc::UnboundedSender<Order>>>>,
 }
 
@@ -100,9 +117,9 @@ impl Host {
         orders.as_ref().is_some_and(|orders| orders.send(order).is_ok())
     }
 
-    /// Whether it carried out an order that changed something, since this was last asked.
-    pub fn has_done(&self, order: Order) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&order)
+    /// How often faults of a class did something, by class; from then on it counts anew.
+    pub fn take_effects(&self) -> BTreeMap<Kind, u64> {
+        std::mem::take(&mut self.effects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends its process at once. With a power loss, what of the disk is left.
@@ -174,7 +191,7 @@ fn node(
         wear: Arc::default(),
         breaks: breaks.clone(),
         running: Arc::default(),
-        done: Arc::default(),
+        effects: Arc::default(),
         orders: Arc::default(),
     };
     wear(&host, scenario, trace);
@@ -209,10 +226,10 @@ async fn live(host: &Host, running: earmark_node::Running) {
     *host.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
     *host.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(running.node());
     while let Some(order) = given.recv().await {
-        let (node, done) = (running.node().clone(), host.done.clone());
+        let (node, effects) = (running.node().clone(), host.effects.clone());
         let tell = move |changed: bool| {
             if changed {
-                done.lock().unwrap_or_else(PoisonError::into_inner).insert(order);
+                took_effect(&effects, order.kind());
             }
         };
         match order {
@@ -238,9 +255,17 @@ async fn live(host: &Host, running: earmark_node::Running) {
 fn wear(host: &Host, scenario: &Scenario, trace: &Trace) {
     let mut dice = Dice::fork(scenario.seed, &format!("disk {}", host.number));
     let ([least, most], wear, trace) = (scenario.sync_ms, host.wear.clone(), trace.clone());
+    let effects = host.effects.clone();
+    let met = move |next: &AtomicBool, kind| {
+        let fails = next.swap(false, Ordering::Relaxed);
+        if fails {
+            took_effect(&effects, kind);
+        }
+        fails
+    };
     host.disk.set_faults(move |call| match call {
         Call::Write { .. } | Call::Aside { .. } => {
-            let fails = wear.fails.swap(false, Ordering::Relaxed);
+            let fails = met(&wear.fails, Kind::FailingDisk);
             let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
             let slower = wear.slower_ms.load(Ordering::Relaxed);
             let ms = match call {
@@ -253,12 +278,12 @@ fn wear(host: &Host, scenario: &Scenario, trace: &Trace) {
             Effect { delay: Duration::from_millis(ms.max(frozen)), failure }
         }
         Call::Read(_) | Call::Stream(_) => {
-            let fails = wear.read_fails.swap(false, Ordering::Relaxed);
+            let fails = met(&wear.read_fails, Kind::FailingRead);
             let slow = if matches!(call, Call::Stream(_)) { wear.slow_read_ms.load(Ordering::Relaxed) } else { 0 };
             Effect { delay: Duration::from_millis(slow), failure: fails.then_some(Failure::Undone) }
         }
         Call::WriteMarks | Call::SyncMarks => {
-            let fails = wear.marks_fail.swap(false, Ordering::Relaxed);
+            let fails = met(&wear.marks_fail, Kind::FailingDisk);
             let failure = fails.then(|| if dice.percent(50) { Failure::Done } else { Failure::Undone });
             Effect { failure, ..Effect::default() }
         }

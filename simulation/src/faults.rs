@@ -117,12 +117,20 @@ impl Faults {
         self.settle_links(sim);
     }
 
+    /// Counts what only nodes and disks know to have happened.
+    fn count_effects(&mut self, hosts: &[Host]) {
+        for (kind, count) in hosts.iter().flat_map(Host::take_effects) {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
+
     /// Ends every fault: links whole, clocks right, disks fast, every process running.
     pub fn stop(&mut self, sim: &mut Sim<'_>, hosts: &[Host]) {
         self.coming.clear();
         for on in std::mem::take(&mut self.on) {
             self.end(&on.fault, 0, sim, hosts);
         }
+        self.count_effects(hosts);
         self.links.forget_losses(u64::MAX);
         self.down.values_mut().for_each(|until| *until = 0);
         self.restart(0, sim, hosts);
@@ -160,7 +168,7 @@ impl Faults {
         if installed == 0 {
             return;
         }
-        if !at_its_end(fault.kind) {
+        if !at_its_end(fault.kind) && !by_effect(fault.kind) {
             *self.counts.entry(fault.kind).or_default() += 1;
         }
         let until_ms = now_ms + fault.for_ms;
@@ -172,6 +180,7 @@ impl Faults {
         let mut installed = 0;
         for node in &fault.nodes {
             let took = match fault.kind {
+                Kind::Vanish if self.still(fault.kind, *node).is_some() => false,
                 Kind::Vanish => {
                     sim.crash(format!("c{node}"));
                     true
@@ -204,14 +213,16 @@ impl Faults {
             }
             Kind::FailingDisk => {
                 let next = if self.later.percent(MARKS_PERCENT) { &wear.marks_fail } else { &wear.fails };
-                return runs && !next.swap(true, Ordering::Relaxed);
+                next.store(runs, Ordering::Relaxed);
+                return runs;
             }
-            Kind::FailingRead => return runs && !wear.read_fails.swap(true, Ordering::Relaxed),
-            Kind::Transfer | Kind::Election | Kind::Checkpoint => {
-                let Some(order) = order(fault.kind) else { return false };
-                host.has_done(order);
-                return host.order(order);
+            Kind::FailingRead => {
+                wear.read_fails.store(runs, Ordering::Relaxed);
+                return runs;
             }
+            Kind::Transfer => return host.order(Order::HandOver),
+            Kind::Election => return host.order(Order::Elect),
+            Kind::Checkpoint => return host.order(Order::Checkpoint),
             Kind::Stale => {
                 let now_ns = self.trace.now_ns();
                 let noticed_ms = self.later.range(100, 1_500).min(fault.for_ms);
@@ -313,14 +324,10 @@ impl Faults {
             Kind::SlowDisk => wear.slower_ms.store(unsigned(amount.unwrap_or(0)), Ordering::Relaxed),
             Kind::SlowRead => wear.slow_read_ms.store(unsigned(amount.unwrap_or(0)), Ordering::Relaxed),
             Kind::Freeze if amount.is_none() => wear.frozen_until_ms.store(0, Ordering::Relaxed),
-            Kind::FailingDisk => {
-                let left = [&wear.fails, &wear.marks_fail].map(|next| next.swap(false, Ordering::Relaxed));
-                return left == [false; 2];
+            Kind::FailingDisk if amount.is_none() => {
+                [&wear.fails, &wear.marks_fail].into_iter().for_each(|next| next.store(false, Ordering::Relaxed));
             }
-            Kind::Transfer | Kind::Election | Kind::Checkpoint => {
-                return order(fault.kind).is_some_and(|order| host.has_done(order));
-            }
-            Kind::FailingRead => return !wear.read_fails.swap(false, Ordering::Relaxed),
+            Kind::FailingRead if amount.is_none() => wear.read_fails.store(false, Ordering::Relaxed),
             Kind::BitFlip if !self.down.contains_key(&host.number) => {
                 host.end(sim, None);
                 self.down.insert(host.number, now_ms + DOWN_MS);
@@ -373,26 +380,12 @@ impl Faults {
 
 /// Whether a class of fault takes hold only as it ends, if at all.
 fn at_its_end(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::LostTail
-            | Kind::OldCopy
-            | Kind::FailingRead
-            | Kind::FailingDisk
-            | Kind::Transfer
-            | Kind::Election
-            | Kind::Checkpoint
-    )
+    matches!(kind, Kind::LostTail | Kind::OldCopy)
 }
 
-/// What the harness has a node do for a class of faults.
-fn order(kind: Kind) -> Option<Order> {
-    match kind {
-        Kind::Transfer => Some(Order::HandOver),
-        Kind::Election => Some(Order::Elect),
-        Kind::Checkpoint => Some(Order::Checkpoint),
-        _ => None,
-    }
+/// Whether a class of fault takes hold only if what it waits for comes: each time that it does counts.
+fn by_effect(kind: Kind) -> bool {
+    matches!(kind, Kind::FailingDisk | Kind::FailingRead | Kind::Transfer | Kind::Election | Kind::Checkpoint)
 }
 
 fn unsigned(amount: i64) -> u64 {

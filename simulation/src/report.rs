@@ -127,6 +127,7 @@ impl Report {
         report.met.insert("snapshots".to_owned(), counts.installed);
         report.judge(history);
         report.judge_memory(scenario, history);
+        report.show(history);
         report
     }
 }
@@ -153,6 +154,10 @@ impl Report {
             }
             self.broken.extend(found.broken);
         }
+    }
+
+    /// The operations around all that was broken.
+    fn show(&mut self, history: &History) {
         let mut around: Vec<usize> = self.broken.iter().flat_map(|broken| broken.around.iter().copied()).collect();
         around.sort_unstable();
         around.dedup();
@@ -165,7 +170,7 @@ impl Report {
     }
 }
 
-/// A broken promise as a line of text. The operations that show it are named by the numbers that they have in
+/// A broken promise as a line of text. The operations that show it are named by their numbers in the history, as in
 /// [`Report::around`].
 pub fn told(broken: &Broken) -> String {
     let Broken { promise, checker, what, around } = broken;
@@ -193,6 +198,7 @@ impl Report {
             self.undecided.insert("second-opinion".to_owned(), found.undecided);
         }
         self.broken.extend(found.broken);
+        self.show(history);
     }
 }
 

@@ -263,13 +263,14 @@ impl<'a> Builder<'a> {
         Some((act, judged))
     }
 
-    /// Whether a late commit found its end reached by lines that are not in the case: of those that are it sold nothing, then
-    /// or before.
+    /// Whether a late commit of all there is found its end reached by lines that are not in the case: of those that are it sold
+    /// nothing, then or before. One of parts is told again because it was done itself.
     fn sold_elsewhere(&self, operation: &Operation) -> bool {
         match (&operation.action, &operation.end) {
-            (Action::Commit { revive: true, .. }, End::Done { told: Told::Reservation(held), replayed: true, .. }) => {
-                held.lines.iter().all(|line| line.committed == 0 || self.sku(&line.sku).is_none())
-            }
+            (
+                Action::Commit { revive: true, parts, .. },
+                End::Done { told: Told::Reservation(held), replayed: true, .. },
+            ) if parts.is_empty() => held.lines.iter().all(|line| line.committed == 0 || self.sku(&line.sku).is_none()),
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 use super::ClockBound;
 use crate::{
     checker::{linearizable::per_sku, tell::*},
-    history::{Action, Balance, End, Held, Line, Settings, Told, Tried},
+    history::{Action, Balance, End, Held, Line, Place, Settings, Told, Tried},
 };
 
 type Row = (u64, u64, Action, End);
@@ -126,6 +126,61 @@ fn a_refused_late_commit_is_told_again_under_its_operation() {
     };
     assert!(again("x"));
     assert!(!again("y"), "the units were back");
+}
+
+#[test]
+fn what_had_expired_is_told_again_under_its_operation_though_it_is_sold_by_then() {
+    let expired = || End::Refused { code: "RESERVATION_EXPIRED".to_owned(), logged: true, short: vec![], state: None };
+    let extend =
+        |operation: &str| Action::Extend { id: "a".to_owned(), operation: Some(operation.to_owned()), ttl_ms: 900 };
+    let again = |operation: &str, first: End| {
+        explained(vec![
+            stocked(3),
+            held_until(2, "a", 2, 1_000),
+            (3_000, 3_001, extend("x"), first),
+            (
+                5_000,
+                5_001,
+                revive("a", "y"),
+                shown("committed", [0, 2, 0, 0], |view| view.deadline_ms = EPOCH_MS + 1_000),
+            ),
+            (6_000, 6_001, extend(operation), expired()),
+        ])
+    };
+    assert!(again("x", expired()) && again("x", unknown()));
+    assert!(!again("z", unknown()), "it had been sold");
+}
+
+#[test]
+fn a_late_commit_of_one_sku_that_is_told_again_gave_the_rest_back() {
+    let told = |state: [u64; 4]| {
+        let asked = [("mug", 2), ("pot", 1)];
+        let shown = |replayed| {
+            let mut view = view("committed", &[("mug", state), ("pot", [0, 1, 0, 0])]);
+            view.deadline_ms = EPOCH_MS + 1_002;
+            End::Done {
+                told: Told::Reservation(view),
+                place: Place { shard: 1, epoch: 1, index: 1, ordinal: 0 },
+                replayed,
+            }
+        };
+        let part = Action::Commit {
+            id: "a".to_owned(),
+            operation: Some("x".to_owned()),
+            parts: vec![line("pot", 1)],
+            keep_rest: false,
+            revive: true,
+        };
+        explained(vec![
+            stocked(3),
+            (0, 1, receive("s", "pot", 1), done(Told::Balance(balance("pot", 1, 0)))),
+            (2, 3, reserve("a", &asked, 1_000), until(&asked, 1_002)),
+            (4, 5, part, shown(true)),
+            (6_000, 6_001, Action::ReadReservation { id: "a".to_owned() }, shown(false)),
+        ])
+    };
+    assert!(told([0, 0, 2, 0]));
+    assert!(!told([0, 0, 0, 2]), "its time was not over");
 }
 
 #[test]

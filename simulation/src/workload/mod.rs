@@ -251,7 +251,13 @@ impl Worker {
     }
 
     /// Tries several at once, each as another process.
-    async fn tries_together(&mut self, actions: Vec<Action>) {
+    async fn tries_together(&mut self, mut actions: Vec<Action>) {
+        if actions.len() < 2 {
+            if let Some(action) = actions.pop() {
+                self.tries(action).await;
+            }
+            return;
+        }
         self.crowd.batched.fetch_add(actions.len() as u64, Ordering::Relaxed);
         let sent = actions.iter().map(|action| {
             self.remember(action);

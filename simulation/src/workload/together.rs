@@ -44,7 +44,9 @@ fn performed(action: &Action, answer: Result<Answer, Error>) -> Performed {
         (Action::Reserve { lines, .. }, Err(error)) => Performed::of_reserve(lines, Err(error)),
         (Action::Receive { .. }, Ok(Answer::Stocked(change))) => changed(recorder::stocked(Ok(change))),
         (Action::Receive { .. }, Err(error)) => changed(recorder::stocked(Err(error))),
-        (_, Ok(Answer::Changed(change))) => changed(recorder::changed(Ok(change))),
+        (Action::Commit { .. } | Action::Release { .. } | Action::Extend { .. }, Ok(Answer::Changed(change))) => {
+            changed(recorder::changed(Ok(change)))
+        }
         (_, Err(error)) => changed(recorder::changed(Err(error))),
         // It panics rather than to call that unknown: no answer to another operation may come here.
         (action, Ok(other)) => panic!("{} was answered by {other:?}", action.name()),

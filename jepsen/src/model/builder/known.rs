@@ -12,7 +12,7 @@ pub(super) struct Known<'a> {
     pub(super) moved: BTreeSet<&'a str>,
     /// Somebody tried to give it other lines.
     pub(super) replaced: BTreeSet<&'a str>,
-    /// Operations that somebody was told found no reservation.
+    /// Operations that somebody was told found no reservation, or one whose time was over.
     pub(super) found_nothing: BTreeSet<&'a str>,
     /// The earliest deadline that anyone was told.
     pub(super) first_told: BTreeMap<&'a str, u64>,
@@ -42,7 +42,7 @@ impl<'a> Known<'a> {
                 known.pools.entry(id).or_default().extend(lines.iter().map(|line| line.sku.as_str()));
             }
             if let (Some(own), End::Refused { code, .. }) = (operation.action.operation(), &operation.end)
-                && code == "NOT_FOUND"
+                && matches!(code.as_str(), "NOT_FOUND" | "RESERVATION_EXPIRED")
             {
                 known.found_nothing.insert(own);
             }

@@ -117,6 +117,10 @@ impl Shelf {
         match end {
             Judged::Over => Some(self.stands(operation, is_over && self.is_lapsed(id))),
             Judged::NotHeld => Some(self.stands(operation, !self.holds.contains(id))),
+            // Nobody knows that it was told so, and under its operation it is told so again.
+            Judged::Unknown if operation.is_some() && is_over && self.is_lapsed(id) => {
+                Some(self.found_nothing(operation, end))
+            }
             Judged::Reservation { .. } | Judged::Done | Judged::Unknown => {
                 (!self.holds.contains(id)).then(|| self.found_nothing(operation, end))
             }

@@ -27,14 +27,22 @@ impl SimulatedEngine {
         Self { disk, session }
     }
 
-    /// The state, if the machine is still up and the call does not fail at once.
+    /// The state, if the machine is still up and the call does not fail.
     fn state(&self, call: Call) -> Result<MutexGuard<'_, State>, StoreError> {
-        if self.disk.effect(call).failure.is_some() {
+        let (state, failure) = self.begun(call)?;
+        told(failure)?;
+        Ok(state)
+    }
+
+    /// The state, if the machine is still up and the call does not fail before it has done anything; and how it fails then.
+    fn begun(&self, call: Call) -> Result<(MutexGuard<'_, State>, Option<Failure>), StoreError> {
+        let failure = self.disk.effect(call).failure;
+        if failure == Some(Failure::Undone) {
             return Err(planted());
         }
         let state = self.disk.state();
         state.check(self.session)?;
-        Ok(state)
+        Ok((state, failure))
     }
 
     /// Syncs whatever was written.
@@ -71,6 +79,11 @@ async fn sleep(delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+}
+
+/// What is told of a call that was done.
+fn told(failure: Option<Failure>) -> Result<(), StoreError> {
+    if failure.is_some() { Err(planted()) } else { Ok(()) }
 }
 
 fn planted() -> StoreError {
@@ -164,7 +177,7 @@ impl Engine for SimulatedEngine {
     }
 
     fn write_marks(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut state = self.state(Call::WriteMarks)?;
+        let (mut state, failure) = self.begun(Call::WriteMarks)?;
         let marks = state.content.marks.get_or_insert_default();
         let start = usize::try_from(offset).map_err(StoreError::io)?;
         if marks.len() < start + bytes.len() {
@@ -172,14 +185,14 @@ impl Engine for SimulatedEngine {
         }
         marks[start..][..bytes.len()].copy_from_slice(bytes);
         state.marks_written = Some(start..start + bytes.len());
-        Ok(())
+        told(failure)
     }
 
     fn sync_marks(&self) -> Result<(), StoreError> {
-        let mut state = self.state(Call::SyncMarks)?;
+        let (mut state, failure) = self.begun(Call::SyncMarks)?;
         state.content.marks_synced = state.content.marks.clone();
         state.marks_written = None;
-        Ok(())
+        told(failure)
     }
 
     fn blocks(&self) -> bool {
