@@ -203,8 +203,6 @@ impl Faults {
             Kind::BitFlip | Kind::LostTail | Kind::OldCopy => return self.damage.begin(fault, host),
             Kind::ClockJump => host.clock.jump(fault.amount),
             Kind::ClockDrift => host.clock.drift(fault.amount),
-            // Links, too: they are settled at the end of the step.
-            Kind::Delay | Kind::Lag => {}
             Kind::SlowDisk => wear.slower_ms.store(unsigned(fault.amount), Ordering::Relaxed),
             Kind::SlowRead => wear.slow_read_ms.store(unsigned(fault.amount), Ordering::Relaxed),
             Kind::Freeze => {
@@ -237,6 +235,8 @@ impl Faults {
             | Kind::Ring
             | Kind::Flapping
             | Kind::Loss
+            | Kind::Delay
+            | Kind::Lag
             | Kind::Pause
             | Kind::Vanish
             | Kind::Duplicate

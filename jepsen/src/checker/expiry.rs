@@ -56,9 +56,7 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
     for (place, operation) in history.operations.iter().enumerate() {
         let Some(id) = operation.action.reservation() else { continue };
         // What a reserve, an extension or a grace without an answer set is known to nobody.
-        let sets =
-            matches!(operation.action, Action::Reserve { .. } | Action::Extend { .. } | Action::MarkPaying { .. });
-        if operation.is_unknown() && sets {
+        if operation.is_unknown() && sets_a_deadline(&operation.action) {
             moved.insert(id);
         }
         if let Action::MarkPaying { grace_ms, .. } = &operation.action {
@@ -104,11 +102,14 @@ fn lengths(history: &History, bound: ClockBound) -> Vec<Broken> {
     broken
 }
 
+fn sets_a_deadline(action: &Action) -> bool {
+    matches!(action, Action::Reserve { .. } | Action::Extend { .. } | Action::MarkPaying { .. })
+}
+
 /// Whether another operation may have set the deadline that this one found. One that only tells it did not.
 fn may_have_set(other: &Operation, this: &Operation) -> bool {
-    let sets = matches!(other.action, Action::Reserve { .. } | Action::Extend { .. } | Action::MarkPaying { .. });
     let again = other.action.operation().is_some() && other.action.operation() == this.action.operation();
-    sets && !again && other.invoked_ns < this.ended_ns
+    sets_a_deadline(&other.action) && !again && other.invoked_ns < this.ended_ns
 }
 
 enum Shown {

@@ -51,11 +51,8 @@ impl Entry<'_> {
         let committed_before = reservation.committed();
         let without_home = planted::on(Bug::CommitWithoutHome) && reservation.cart.is_some();
         let own = |at: usize, line: &Truth| {
-            let Split { commit, release, expire } = split(at, line);
-            if without_home {
-                return Split { commit: 0, release: release + commit, expire };
-            }
-            Split { commit, release, expire }
+            let own = split(at, line);
+            if without_home { Split { commit: 0, release: own.release + own.commit, ..own } } else { own }
         };
         let (last, mut left) =
             settle_own((&mut ledger.stock, &mut ledger.dirty), &mut self.block, (id, reservation), why, &own);

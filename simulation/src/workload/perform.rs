@@ -25,6 +25,13 @@ pub struct Performed {
     pub open: bool,
 }
 
+impl From<End> for Performed {
+    /// Anything but a reserve.
+    fn from(end: End) -> Self {
+        Self { end, id: None, open: false }
+    }
+}
+
 impl Performed {
     /// A reserve of these lines that was answered so.
     pub fn of_reserve(lines: &[Line], answer: Result<Reservation, Error>) -> Self {
@@ -43,7 +50,7 @@ pub async fn perform(client: &Client, action: &Action) -> Performed {
         action if action.is_effectful() => of_keeper(client, action).await,
         action => of_reader(client, action).await,
     };
-    Performed { end, id: None, open: false }
+    end.into()
 }
 
 fn named(action: &Action) -> &[Line] {

@@ -3,7 +3,7 @@
 use super::perform::{self, Performed};
 use crate::recorder;
 use earmark_client::{Answer, Client, Error, Operation};
-use earmark_jepsen::history::{Action, End};
+use earmark_jepsen::history::Action;
 
 /// Whether this module can send it.
 pub fn goes_by_batch(action: &Action) -> bool {
@@ -36,18 +36,17 @@ fn operation(client: &Client, action: &Action) -> Result<Operation, Error> {
 }
 
 fn performed(action: &Action, answer: Result<Answer, Error>) -> Performed {
-    let changed = |end: End| Performed { end, id: None, open: false };
     match (action, answer) {
         (Action::Reserve { lines, .. }, Ok(Answer::Reserved(reservation))) => {
             Performed::of_reserve(lines, Ok(reservation))
         }
         (Action::Reserve { lines, .. }, Err(error)) => Performed::of_reserve(lines, Err(error)),
-        (Action::Receive { .. }, Ok(Answer::Stocked(change))) => changed(recorder::stocked(Ok(change))),
-        (Action::Receive { .. }, Err(error)) => changed(recorder::stocked(Err(error))),
+        (Action::Receive { .. }, Ok(Answer::Stocked(change))) => recorder::stocked(Ok(change)).into(),
+        (Action::Receive { .. }, Err(error)) => recorder::stocked(Err(error)).into(),
         (Action::Commit { .. } | Action::Release { .. } | Action::Extend { .. }, Ok(Answer::Changed(change))) => {
-            changed(recorder::changed(Ok(change)))
+            recorder::changed(Ok(change)).into()
         }
-        (_, Err(error)) => changed(recorder::changed(Err(error))),
+        (_, Err(error)) => recorder::changed(Err(error)).into(),
         // It panics rather than to call that unknown: no answer to another operation may come here.
         (action, Ok(other)) => panic!("{} was answered by {other:?}", action.name()),
     }
