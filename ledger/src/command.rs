@@ -182,7 +182,8 @@ pub struct Part {
 pub struct Commit {
     /// Which reservation.
     pub id: ReservationId,
-    /// Names this operation; required when parts are named, and for a late commit.
+    /// Names this operation; required when parts are named, and for a late commit. Else only a refusal is remembered
+    /// under it.
     pub operation: Option<OperationId>,
     /// Empty: all that is held.
     pub parts: Vec<Part>,
@@ -193,8 +194,8 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The id it is remembered under. A whole commit of what is held needs none: that its end is reached says that it
-    /// was done.
+    /// The id under which it is remembered that it was done. A whole commit of what is held needs none: that its end is
+    /// reached says so.
     pub fn named(&self) -> Option<OperationId> {
         self.operation.filter(|_| self.revive || !self.parts.is_empty())
     }
@@ -205,7 +206,7 @@ impl Commit {
 pub struct Release {
     /// Which reservation.
     pub id: ReservationId,
-    /// Names this operation; required when parts are named.
+    /// Names this operation; required when parts are named. Else only a refusal is remembered under it.
     pub operation: Option<OperationId>,
     /// Empty: all that is held.
     pub parts: Vec<Part>,

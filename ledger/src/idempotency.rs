@@ -1,8 +1,8 @@
 //! One id, one effect: what an id was used for, looked up before anything else is judged.
 //!
 //! A reserve is remembered by its reservation, any other operation by a record of its own, a refusal that went through
-//! the log by a record that lasts until no sending of it can take effect any more. A whole commit or release needs no
-//! memory of its own: the reservation tells whether its end was reached.
+//! the log by a record that lasts until no sending of it can take effect any more. A whole commit or release that is done
+//! needs no memory of its own: the reservation tells whether its end was reached.
 
 use crate::{
     codec::{decode_outcome, encode_outcome},
@@ -239,6 +239,16 @@ impl Ledger {
         }
     }
 
+    /// The first answer to a commit or release of all that is held, if it was a refusal.
+    pub(crate) fn known_whole(&mut self, id: OperationId, command: &Command) -> Known {
+        let intent = Intent::Whole(id);
+        // Nearly none was refused before: that is not worth a hash each.
+        if !self.refusals.contains_key(&intent) {
+            return Known::New;
+        }
+        self.known_refusal(intent, fingerprint(&command.body), command)
+    }
+
     fn known_refusal(&mut self, intent: Intent, print: u64, command: &Command) -> Known {
         let clock = self.header.clock;
         let Some(refused) = self.refusals.get_mut(&intent).filter(|refused| refused.until >= clock) else {
@@ -280,6 +290,7 @@ impl Ledger {
             // Whoever sends it again to the right shard, or is later still, is judged there and then.
             Verdict::Refused(Refusal::WrongShard | Refusal::Late) => return,
             Verdict::Refused(_) if planted::on(Bug::RefusalNotRemembered) => return,
+            _ if planted::on(Bug::WholeRefusalForgotten) && matches!(intent, Intent::Whole(_)) => return,
             Verdict::Refused(_) | Verdict::Done(_) => {}
         }
         let mut until = sent.not_after.plus(CLOCK_BOUND);

@@ -247,6 +247,8 @@ impl Ledger {
                     .get(id)
                     .is_some_and(|found| found.ended != Some(EndedBy::Rejection) && !found.opening()),
                 crate::state::Intent::Operation(id) => self.operations.contains_key(id),
+                // What it had an effect on tells nothing of which call that was.
+                crate::state::Intent::Whole(_) => false,
             };
             if effect {
                 let what = format!("{intent:?} is remembered as refused, and had an effect");

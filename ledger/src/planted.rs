@@ -75,6 +75,7 @@ bugs! {
     ForgetIdsAtRestart "forget-ids-at-restart" "P6" "What is ended or done is not loaded after a restart, so its ids are new again."
     OperationNotRemembered "operation-not-remembered" "P6" "Outcomes of operations are not remembered."
     RefusalNotRemembered "refusal-not-remembered" "P6" "Refusals are not remembered: a delayed first try, or the same id again, may still take effect."
+    WholeRefusalForgotten "whole-refusal-forgotten" "P10" "Refusals of commits and releases of all that is held are not remembered: the same message may still take effect."
     RetentionTooShort "retention-too-short" "P6" "Ended reservations and operations are forgotten after ten seconds."
     // Stock.
     LastUnitRefused "last-unit-refused" "P3" "The last unit of a pool is not sold: off by one."

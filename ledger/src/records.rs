@@ -37,7 +37,7 @@ pub const ENDED: u8 = 6;
 pub const OPERATION: u8 = 7;
 /// The remembered refusal of a reserve.
 pub const REFUSED_RESERVE: u8 = 8;
-/// The remembered refusal of any other operation.
+/// The remembered refusal of any other operation that is remembered when it is done.
 pub const REFUSED_OPERATION: u8 = 9;
 
 /// A cart that holds nothing any more, and whose participants have not all answered. Never cold.
@@ -46,6 +46,8 @@ pub const UNSETTLED: u8 = 10;
 pub const PART: u8 = 11;
 /// The number below which a home shard sends nothing any more. Never cold.
 pub const FLOOR: u8 = 12;
+/// The remembered refusal of a commit or release of all that was held.
+pub const REFUSED_WHOLE: u8 = 13;
 
 /// Units on their way between two locations of a SKU.
 pub const TRANSFER: u8 = 20;
@@ -209,7 +211,7 @@ pub fn reservation_id(key: &[u8]) -> Result<ReservationId, Corrupt> {
     ReservationId::from_slice(key.get(1..).unwrap_or_default()).map_err(|bad| Corrupt::new("record key", bad))
 }
 
-/// The operation named by a key of kind [`OPERATION`], [`REFUSED_OPERATION`] or [`TRANSFER`].
+/// The operation named by a key of kind [`OPERATION`], [`REFUSED_OPERATION`], [`REFUSED_WHOLE`] or [`TRANSFER`].
 ///
 /// # Errors
 /// [`Corrupt`] if it names none.

@@ -256,6 +256,32 @@ fn records_of_every_kind() {
 }
 
 #[test]
+fn the_refusal_of_a_whole_commit() {
+    let mut ledger = Ledger::new(SHARD);
+    let (id, operation) = (reservation_id(BASE, 7), operation_id(BASE, 8));
+    let whole =
+        Body::Commit(Commit { id, operation: Some(operation), parts: Vec::new(), keep_rest: false, revive: false });
+    ledger.apply(LogIndex(1), &batch(BASE, vec![asked(whole.clone())]));
+    let digest = ledger.digest();
+    let mut loader = Loader::new(SHARD);
+    let mut sum = Accumulator::new();
+    let mut kinds = Vec::new();
+    for (key, value) in ledger.take_changes().puts {
+        let (key, value) = record_sample(&format!("record-5-kind{}", key[0]), &key, &value);
+        kinds.push(key[0]);
+        sum.add(&key, &value);
+        loader.record(&key, &value).expect("was written once");
+    }
+    kinds.sort_unstable();
+    assert_eq!(kinds, [records::HEADER, records::REFUSED_WHOLE]);
+    assert_eq!(sum.finish(), digest);
+    let mut loaded = loader.finish().expect("a whole state");
+    let again = batch(BASE, vec![asked(whole)]);
+    assert_eq!(loaded.apply(LogIndex(2), &again), ledger.apply(LogIndex(2), &again));
+    assert_eq!(loaded.violations(), Vec::new());
+}
+
+#[test]
 fn the_record_of_the_meta_shard() {
     let mut ledger = meta_state();
     let mut loader = Loader::new(ShardId::META);

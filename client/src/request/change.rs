@@ -92,7 +92,7 @@ impl Client {
 macro_rules! change {
     ($name:ident) => {
         impl $name {
-            /// The id to go by, from [`make_operation_id`](crate::Client::make_operation_id). Without it the SDK makes one where one is needed.
+            /// The id to go by, from [`make_operation_id`](crate::Client::make_operation_id). Without it the SDK makes one.
             pub fn operation_id(mut self, id: OperationId) -> Self {
                 self.operation_id = Some(id);
                 self
@@ -177,7 +177,7 @@ impl Commit {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);
         checks.finish()?;
-        let operation_id = operation_id(&self.client, self.operation_id, self.revive || !parts.is_empty());
+        let operation_id = operation_id(&self.client, self.operation_id);
         let request = v1::CommitRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
             operation_id,
@@ -197,7 +197,7 @@ impl Release {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);
         checks.finish()?;
-        let operation_id = operation_id(&self.client, self.operation_id, !parts.is_empty());
+        let operation_id = operation_id(&self.client, self.operation_id);
         let request = v1::ReleaseRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
             operation_id,
@@ -216,7 +216,7 @@ impl Extend {
         checks.finish()?;
         let request = v1::ExtendRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             ttl_ms,
             context: self.options.context(&self.client.shared),
             delivery: None,
@@ -238,7 +238,7 @@ impl MarkPaying {
         checks.finish()?;
         let request = v1::MarkPayingRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             grace_ms,
             context: self.options.context(&self.client.shared),
             delivery: None,
@@ -247,14 +247,10 @@ impl MarkPaying {
     }
 }
 
-/// A whole commit or release needs no id of its own: that its end is reached says that it was done. Everything else
-/// would be done twice by a retry without one.
-pub(super) fn operation_id(client: &Client, given: Option<OperationId>, needed: bool) -> Bytes {
-    match given {
-        Some(id) => Bytes::copy_from_slice(&id.to_bytes()),
-        None if needed => Bytes::copy_from_slice(&client.make_operation_id().to_bytes()),
-        None => Bytes::new(),
-    }
+/// Everything would be done twice by a retry without one. A whole commit or release would not, for its end would be reached;
+/// but it could be told that there is no such reservation, and take effect when the network delivers it once more.
+pub(super) fn operation_id(client: &Client, given: Option<OperationId>) -> Bytes {
+    Bytes::copy_from_slice(&given.unwrap_or_else(|| client.make_operation_id()).to_bytes())
 }
 
 /// A refusal of these is always looked up and noted in the log, so none of them counts as fresh.

@@ -86,7 +86,7 @@ impl Replace {
         checks.finish()?;
         let request = v1::ReplaceRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             namespace: self.client.shared.namespace.as_str().to_owned(),
             lines,
             best_effort: self.best_effort,

@@ -99,7 +99,7 @@ impl Ship {
         checks.finish()?;
         let request = v1::ShipRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             parts,
             context: self.options.context(&self.client.shared),
             delivery: None,
@@ -122,7 +122,7 @@ impl Cancel {
         checks.finish()?;
         let request = v1::CancelRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             parts,
             reason: self.reason,
             context: self.options.context(&self.client.shared),
@@ -150,7 +150,7 @@ impl Return {
         };
         let request = v1::ReturnUnitsRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
-            operation_id: operation_id(&self.client, self.operation_id, true),
+            operation_id: operation_id(&self.client, self.operation_id),
             parts,
             disposition: disposition.into(),
             reason: self.reason,

@@ -38,8 +38,7 @@ impl Entry<'_> {
         {
             return outcome;
         }
-        let result = self.commit_anew(command, commit, print);
-        self.outcome(result)
+        self.whole(commit.operation, command, |entry| entry.commit_anew(command, commit, print))
     }
 
     fn commit_anew(&mut self, command: &Command, commit: &Commit, print: u64) -> Result<Effect, Refusal> {

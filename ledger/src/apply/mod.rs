@@ -205,6 +205,36 @@ impl Entry<'_> {
         }
     }
 
+    /// Carries out a commit or release of all that is held: done, the reservation tells it, and only a refusal is
+    /// remembered under its id, for as long as any sending of it may arrive. Else one that comes twice could be told
+    /// that there is nothing, and take effect the second time.
+    fn whole(
+        &mut self,
+        id: Option<OperationId>,
+        command: &Command,
+        run: impl FnOnce(&mut Self) -> Result<Effect, Refusal>,
+    ) -> Outcome {
+        let Some(id) = id else {
+            let result = run(self);
+            return self.outcome(result);
+        };
+        let intent = Intent::Whole(id);
+        match self.ledger.known_whole(id, command) {
+            Known::Outcome(outcome) => return outcome,
+            Known::Conflict => return self.refused(Refusal::IdempotencyConflict),
+            Known::New | Known::Rejected => {}
+        }
+        let result = run(self);
+        let (refused, outcome) = (result.is_err(), self.outcome(result));
+        if refused {
+            let print = crate::idempotency::fingerprint(&command.body);
+            self.ledger.remember_refusal(intent, print, command.into(), &outcome);
+        } else {
+            self.ledger.drop_refusal(intent);
+        }
+        outcome
+    }
+
     /// The refusals every stock command has in common.
     fn admit(&self, command: &Command) -> Result<(), Refusal> {
         let bad = validate(command, self.clock());

@@ -22,8 +22,7 @@ impl Entry<'_> {
         {
             return outcome;
         }
-        let result = self.release_anew(command, release);
-        self.outcome(result)
+        self.whole(release.operation, command, |entry| entry.release_anew(command, release))
     }
 
     fn release_anew(&mut self, command: &Command, release: &Release) -> Result<Effect, Refusal> {

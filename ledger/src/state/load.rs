@@ -7,7 +7,7 @@ use crate::{
     planted::{self, Bug},
     records::{
         self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
-        SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
+        REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
     },
     state::{EndedBy, Intent, RoundKind},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -52,7 +52,7 @@ impl Loader {
                 Ok(())
             }
             Some(&OPERATION) => self.operation(key, value),
-            Some(&(REFUSED_RESERVE | REFUSED_OPERATION)) => self.refusal(key, value),
+            Some(&(REFUSED_RESERVE | REFUSED_OPERATION | REFUSED_WHOLE)) => self.refusal(key, value),
             Some(&(TRANSFER | OWNER_USE)) => {
                 // They name pools, SKUs and reservations, and there are few of them.
                 self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
@@ -218,6 +218,7 @@ impl Loader {
     fn refusal(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
         let intent = match key[0] {
             REFUSED_RESERVE => Intent::Reserve(records::reservation_id(key)?),
+            REFUSED_WHOLE => Intent::Whole(records::operation_id(key)?),
             _ => Intent::Operation(records::operation_id(key)?),
         };
         let mut refused = record::decode_refused(value)?;

@@ -3,7 +3,7 @@
 use super::Mark;
 use crate::{
     outcome::{Outcome, Refusal, Verdict},
-    records::{REFUSED_OPERATION, REFUSED_RESERVE},
+    records::{REFUSED_OPERATION, REFUSED_RESERVE, REFUSED_WHOLE},
     types::{OperationId, ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -13,6 +13,9 @@ use bytes::Bytes;
 pub(crate) enum Intent {
     Reserve(ReservationId),
     Operation(OperationId),
+    /// A commit or release of all that is held. Its id is remembered for this alone: that it was done, the reservation
+    /// tells, so the same id may be that of another operation, which had an effect.
+    Whole(OperationId),
 }
 
 impl Intent {
@@ -21,6 +24,7 @@ impl Intent {
         match self {
             Self::Reserve(id) => (REFUSED_RESERVE, id.to_bytes()),
             Self::Operation(id) => (REFUSED_OPERATION, id.to_bytes()),
+            Self::Whole(id) => (REFUSED_WHOLE, id.to_bytes()),
         }
     }
 }

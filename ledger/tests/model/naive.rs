@@ -143,13 +143,30 @@ fn operation_of(body: &Body) -> Option<OperationId> {
     }
 }
 
-/// Under which id a refusal is found: of the same kind, with the same id.
-fn same_intent(a: &Body, b: &Body) -> bool {
-    match (a, b) {
-        (Body::Reserve(a), Body::Reserve(b)) => a.id == b.id,
-        (Body::Reserve(_), _) | (_, Body::Reserve(_)) => false,
-        _ => operation_of(a).is_some() && operation_of(a) == operation_of(b),
+/// Under which id a refusal is found. Reservations, operations, and commits or releases of all that is held are
+/// different things, so an id of one is never that of another.
+#[derive(PartialEq)]
+enum Intent {
+    Reserve(ReservationId),
+    Operation(OperationId),
+    Whole(OperationId),
+}
+
+fn intent(body: &Body) -> Option<Intent> {
+    match body {
+        Body::Reserve(reserve) => Some(Intent::Reserve(reserve.id)),
+        Body::Commit(Commit { operation: Some(id), parts, revive: false, .. })
+        | Body::Release(Release { operation: Some(id), parts, .. })
+            if parts.is_empty() =>
+        {
+            Some(Intent::Whole(*id))
+        }
+        other => operation_of(other).map(Intent::Operation),
     }
+}
+
+fn same_intent(a: &Body, b: &Body) -> bool {
+    intent(a).is_some() && intent(a) == intent(b)
 }
 
 impl Naive {
@@ -246,10 +263,6 @@ impl Naive {
         let result = self.judge(command);
         let mut outcome = self.answer(result.clone());
         outcome.replayed = reached && result.is_ok();
-        let remembered = match &command.body {
-            Body::Reserve(_) => true,
-            other => operation_of(other).is_some(),
-        };
         match (&outcome.verdict, &command.body) {
             (Verdict::Done(_), Body::Reserve(reserve)) => {
                 let at = self.hold(reserve.id).expect("was just held");
@@ -259,11 +272,11 @@ impl Naive {
             (Verdict::Done(_), body) => {
                 if let Some(id) = operation_of(body) {
                     self.operations.push((id, canonical(body), outcome.clone()));
-                    self.drop_refused(&command.body);
                 }
+                self.drop_refused(&command.body);
             }
             (Verdict::Refused(Refusal::Late | Refusal::IdempotencyTooOld), _) => {}
-            (Verdict::Refused(_), body) if remembered => {
+            (Verdict::Refused(_), body) if intent(body).is_some() => {
                 let mut until = command.not_after.0.saturating_add(500);
                 if let Some(before) = self.refused.iter().find(|refused| same_intent(&refused.body, body)) {
                     until = until.max(before.until);
@@ -309,13 +322,14 @@ impl Naive {
                 if parts.is_empty() =>
             {
                 let by = if matches!(body, Body::Commit(_)) { 'c' } else { 'r' };
-                let hold = &self.holds[self.hold(*id)?];
-                return (hold.ended == Some(by)).then(|| Outcome {
-                    verdict: Verdict::Done(Done::Reservation(Box::new(self.view(hold)))),
-                    replayed: true,
-                    position: hold.last,
-                    time: TimeMs(hold.since),
-                });
+                if let Some(hold) = self.hold(*id).map(|at| &self.holds[at]).filter(|hold| hold.ended == Some(by)) {
+                    return Some(Outcome {
+                        verdict: Verdict::Done(Done::Reservation(Box::new(self.view(hold)))),
+                        replayed: true,
+                        position: hold.last,
+                        time: TimeMs(hold.since),
+                    });
+                }
             }
             other => {
                 let id = operation_of(other)?;
