@@ -32,6 +32,8 @@ pub struct Scenario {
     pub skus: u32,
     /// Units of each SKU at the beginning.
     pub stock: u64,
+    /// Goods come in only where fewer than that were seen on hand, so that the last units stay wanted to the end.
+    pub scarce: bool,
     /// Clients of the first machine only reserve; what frees units again, others do.
     pub first_only_reserves: bool,
     /// How many reserves of a hundred are carts of several SKUs.
@@ -271,6 +273,7 @@ impl Default for Scenario {
             readers: 0,
             skus: 12,
             stock: 20,
+            scarce: false,
             first_only_reserves: false,
             carts_percent: 30,
             ttl_ms: [1_000, 20_000],
@@ -300,6 +303,7 @@ impl Scenario {
             readers: u32::try_from(dice.range(0, 1)).expect("small"),
             skus: u32::try_from(dice.range(3, 16)).expect("small"),
             stock: dice.range(3, 40),
+            scarce: Dice::fork(seed, "scarce").percent(50),
             carts_percent: *dice.pick(&[0, 20, 40, 70]),
             ttl_ms: *dice.pick(&[[1_000, 5_000], [1_000, 20_000], [5_000, 60_000]]),
             pause_ms: *dice.pick(&[[20, 900], [50, 1_200], [300, 1_500]]),

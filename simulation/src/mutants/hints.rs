@@ -48,10 +48,9 @@ pub enum Hint {
     /// Carts over several shards want the last units of a few SKUs, and messages between shards take their time: while one cart
     /// is being asked for, others are refused for its sake, and then it is refused as well.
     ScarceCarts,
-    /// Everything is sold in carts of the same two SKUs, which may be cancelled, and there is little of it; what nodes tell
-    /// each other takes its time, what they tell clients does not: units that a cancelled cart gave back are wanted at once.
-    CancelledCarts,
-    /// The same, where two nodes don't reach each other: each leads on, and does not hear what carts of the other came to.
+    /// Everything is sold in carts of the same two SKUs, which may be cancelled, and there is little of it. Two nodes don't
+    /// reach each other: each leads on, and does not hear what carts of the other came to. Clients reach both, and want at
+    /// once what a cart gave back.
     UnheardHomes,
     /// One node after the other is cut off alone for long.
     Alone,
@@ -67,6 +66,8 @@ pub enum Hint {
     /// The same without the end: what one of the others forwards takes its time, the streams of its clients break meanwhile,
     /// and they ask by the third. There is little to be had, and it is held for seconds.
     LateForwards,
+    /// Clients commit what others are about to reserve, and much of what they send arrives twice.
+    EarlyCommits,
     /// Clients miss answers, and before they have asked again nobody is there any more.
     UnheardAndGone,
     /// Nodes restart.
@@ -90,13 +91,13 @@ pub fn of(bug: Bug) -> Hint {
         Bug::HalfInstalled | Bug::SnapshotIntoLive | Bug::ApplyTwice => Hint::Snapshots,
         Bug::OldAnswerCounted | Bug::TombstoneForgotten | Bug::RowDropped | Bug::SentOnce => Hint::Carts,
         Bug::RowNotReplaced => Hint::Carts,
-        Bug::UnsettledAsHeld => Hint::UnheardHomes,
-        Bug::SettledEarly => Hint::CancelledCarts,
+        Bug::UnsettledAsHeld | Bug::SettledEarly => Hint::UnheardHomes,
         Bug::UndecidedAsSold => Hint::ScarceCarts,
         Bug::CommitWhileOpen | Bug::PreparedHoldExpires => Hint::Carts,
         Bug::NoPreVote => Hint::Alone,
         Bug::StampOwnClock | Bug::StampWildClock | Bug::ClockGoesBack => Hint::WildClock,
         Bug::RefusalNotRemembered => Hint::RightClocks,
+        Bug::WholeRefusalForgotten => Hint::EarlyCommits,
         Bug::LostTryAsRefusal => Hint::Loss,
         Bug::LostForwardAsRefusal => Hint::LostForwards,
         Bug::DoubtForgotten => Hint::UnheardAndGone,
@@ -150,7 +151,7 @@ impl Hint {
                 scenario.clocks_ms.truncate(3);
             }
             Self::CutLeaders => {
-                (scenario.skus, scenario.stock) = (scenario.skus.min(4), dice.range(3, 10));
+                (scenario.skus, scenario.stock, scenario.scarce) = (scenario.skus.min(4), dice.range(3, 10), true);
                 (scenario.pause_ms, scenario.readers) = ([20, 700], 2);
             }
             Self::TwoSellers => {
@@ -158,7 +159,7 @@ impl Hint {
                 scenario.node.leases = false;
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 1, 2);
                 scenario.clocks_ms.truncate(3);
-                (scenario.stock, scenario.carts_percent) = (dice.range(3, 6), 0);
+                (scenario.stock, scenario.scarce, scenario.carts_percent) = (dice.range(3, 6), true, 0);
                 (scenario.workers, scenario.readers) = (8, 2);
                 (scenario.timeout_ms, scenario.pause_ms) = (IMPATIENT_MS, [20, 400]);
             }
@@ -178,7 +179,8 @@ impl Hint {
                 (scenario.timeout_ms, scenario.pause_ms) = (6_000, [10, 200]);
             }
             Self::Turnover => {
-                (scenario.skus, scenario.stock, scenario.carts_percent) = (3, dice.range(3, 6), 0);
+                (scenario.skus, scenario.carts_percent) = (3, 0);
+                (scenario.stock, scenario.scarce) = (dice.range(3, 6), true);
                 (scenario.pause_ms, scenario.readers) = ([20, 300], 4);
             }
             Self::Snapshots => {
@@ -192,24 +194,27 @@ impl Hint {
             Self::ScarceCarts => {
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 3, 5);
                 scenario.clocks_ms.truncate(3);
-                (scenario.stock, scenario.carts_percent) = (dice.range(4, 7), 60);
+                (scenario.stock, scenario.scarce, scenario.carts_percent) = (dice.range(4, 7), true, 60);
                 (scenario.workers, scenario.readers, scenario.pause_ms) = (6, 1, [20, 400]);
                 scenario.ttl_ms = [1_000, 3_000];
                 scenario.faults.clear();
             }
-            Self::CancelledCarts => {
+            Self::UnheardHomes => {
                 scenario.faults.clear();
                 (scenario.nodes, scenario.shards, scenario.skus) = (3, 8, 2);
                 scenario.clocks_ms.truncate(3);
-                (scenario.stock, scenario.carts_percent, scenario.ttl_ms) = (3, 90, [4_000, 12_000]);
+                (scenario.stock, scenario.scarce) = (3, true);
+                (scenario.carts_percent, scenario.ttl_ms) = (60, [4_000, 12_000]);
                 // With more of them, or with operations that nobody knows the end of, a search explains anything or ends
                 // undecided: there are two SKUs in all.
-                (scenario.workers, scenario.readers, scenario.pause_ms) = (2, 0, [50, 400]);
+                (scenario.workers, scenario.readers, scenario.pause_ms) = (3, 0, [50, 400]);
                 scenario.timeout_ms = 8_000;
             }
-            Self::UnheardHomes => {
-                Self::CancelledCarts.settings(scenario, dice);
-                (scenario.carts_percent, scenario.workers) = (50, 3);
+            Self::EarlyCommits => {
+                scenario.faults.clear();
+                (scenario.nodes, scenario.latency_ms_max, scenario.ttl_ms) = (3, 30, [20_000, 60_000]);
+                scenario.clocks_ms.truncate(3);
+                (scenario.workers, scenario.pause_ms, scenario.timeout_ms) = (5, [20, 400], 6_000);
             }
             Self::Alone => scenario.faults.retain(|fault| fault.kind != Kind::Pause),
             Self::WildClock => {
@@ -220,7 +225,8 @@ impl Hint {
             }
             Self::RightClocks => {
                 scenario.faults.retain(|fault| !wild(fault));
-                (scenario.timeout_ms, scenario.stock, scenario.pause_ms) = (6_000, dice.range(3, 6), [20, 500]);
+                (scenario.stock, scenario.scarce) = (dice.range(3, 6), true);
+                (scenario.timeout_ms, scenario.pause_ms) = (6_000, [20, 500]);
             }
             Self::LostForwards | Self::UnheardAndGone => {
                 scenario.faults.clear();
@@ -231,7 +237,7 @@ impl Hint {
             }
             Self::LateForwards => {
                 Self::LostForwards.settings(scenario, dice);
-                (scenario.skus, scenario.stock, scenario.workers) = (1, 3, 8);
+                (scenario.skus, scenario.stock, scenario.scarce, scenario.workers) = (1, 3, true, 8);
                 (scenario.first_only_reserves, scenario.pause_ms) = (true, [20, 200]);
                 (scenario.timeout_ms, scenario.ttl_ms) = (6_000, [4_000, 12_000]);
             }
@@ -304,7 +310,7 @@ impl Hint {
                 _ => fault(Kind::Transfer, 0, 200, &all, 0),
             }],
             Self::ScarceCarts => vec![fault(Kind::Delay, 0, 4_500, &[one], *dice.pick(&[50, 150, 400]))],
-            Self::CancelledCarts => vec![fault(Kind::Lag, 0, 4_800, &[one], *dice.pick(&[500, 1_000]))],
+            Self::EarlyCommits => vec![fault(Kind::Duplicate, 0, 4_800, &[1, 2], 60)],
             Self::UnheardHomes => {
                 let bridge = [one, other, *others.iter().find(|node| **node != other).expect("three nodes")];
                 vec![fault(Kind::Bridge, 0, dice.range(2_500, 4_000), &bridge, 0)]

@@ -24,18 +24,26 @@ impl Worker {
 
     pub(super) fn receive(&mut self, dice: &mut Dice) -> Action {
         let line = Line { sku: self.sku(dice), units: dice.range(1, (self.crowd.scenario.stock / 2).max(1)) };
-        Action::Receive { id: self.operation(), line }
+        self.unless_enough(line.sku.clone(), |worker| Action::Receive { id: worker.operation(), line })
+    }
+
+    /// More of a pool; where there is enough as it is, only a look whether that is still so.
+    fn unless_enough(&mut self, sku: String, more: impl FnOnce(&mut Self) -> Action) -> Action {
+        let scenario = &self.crowd.scenario;
+        if scenario.scarce && self.on_hand(&sku) >= scenario.stock { Action::ReadStock { sku } } else { more(self) }
     }
 
     /// A correction by so many, or to a value.
     pub(super) fn correct(&mut self, dice: &mut Dice) -> Action {
-        let id = self.operation();
         let pool = if dice.percent(70) { self.kept(dice) } else { None };
         let Some(sku) = pool else {
             // Only up: reality below the books is told of kept SKUs alone.
             let (sku, delta) = (self.sku(dice), i64::try_from(dice.range(1, 3)).expect("small"));
-            return Action::Adjust { id, sku, delta, expected: None };
+            let adjust =
+                |worker: &mut Self| Action::Adjust { id: worker.operation(), sku: sku.clone(), delta, expected: None };
+            return self.unless_enough(sku.clone(), adjust);
         };
+        let id = self.operation();
         let on_hand = self.on_hand(&sku);
         let expected = dice.percent(30).then_some(on_hand);
         if dice.percent(40) {
