@@ -251,7 +251,7 @@ impl Ledger {
 
     fn known_refusal(&mut self, intent: Intent, print: u64, command: &Command) -> Known {
         let clock = self.header.clock;
-        let Some(refused) = self.refusals.get_mut(&intent).filter(|refused| refused.until >= clock) else {
+        let Some(refused) = self.refusals.get(&intent).filter(|refused| refused.until >= clock) else {
             return Known::New;
         };
         if refused.fingerprint != print {
@@ -262,14 +262,19 @@ impl Ledger {
         }
         let answer = Outcome { replayed: true, ..(*refused.outcome).clone() };
         // This sending was told the refusal too, so a duplicate of it must find it as well.
-        let until = command.not_after.plus(CLOCK_BOUND);
-        if until > refused.until {
+        self.keep_refusal(intent, command.not_after);
+        Known::Outcome(answer)
+    }
+
+    /// Whatever answers by that refusal can be sent until then, so it must be found until then.
+    pub(crate) fn keep_refusal(&mut self, intent: Intent, not_after: TimeMs) {
+        let until = not_after.plus(CLOCK_BOUND);
+        if let Some(refused) = self.refusals.get_mut(&intent).filter(|refused| refused.until < until) {
             self.refusal_ends.remove(&(refused.until, intent));
             refused.until = until;
             self.refusal_ends.insert((until, intent));
             self.dirty.refusal(intent, &mut refused.mark);
         }
-        Known::Outcome(answer)
     }
 
     /// Remembers an outcome that had an effect.
@@ -324,6 +329,14 @@ impl Ledger {
             Verdict::Refused(Refusal::ReservationState { state, .. }) => *state == rejected,
             _ => false,
         })
+    }
+
+    /// That a cart was released while it was being prepared, only the refusal of its reserve tells: so it is kept for
+    /// whoever was told that it is released, too.
+    pub(crate) fn keep_released_open(&mut self, id: ReservationId, not_after: TimeMs) {
+        if self.was_released_open(id) {
+            self.keep_refusal(Intent::Reserve(id), not_after);
+        }
     }
 
     /// Drops what is left of a rejected cart, if all its participants have heard of that. Its refusal is remembered for

@@ -20,6 +20,7 @@ impl Entry<'_> {
         if release.parts.is_empty()
             && let Some(outcome) = self.end_reached(release.id, EndedBy::Release)
         {
+            self.ledger.keep_released_open(release.id, command.not_after);
             return outcome;
         }
         self.whole(release.operation, command, |entry| entry.release_anew(command, release))
@@ -28,7 +29,9 @@ impl Entry<'_> {
     fn release_anew(&mut self, command: &Command, release: &Release) -> Result<Effect, Refusal> {
         if release.parts.is_empty() && self.ledger.reservations.get(&release.id).is_some_and(|found| found.opening()) {
             self.admit(command)?;
-            return self.release_open(release.id);
+            let effect = self.release_open(release.id)?;
+            self.ledger.keep_released_open(release.id, command.not_after);
+            return Ok(effect);
         }
         self.may_end(command, release.id)?;
         self.must_be_live(release.id)?;

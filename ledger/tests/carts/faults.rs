@@ -12,10 +12,12 @@ use std::{
 };
 
 /// What a sending is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Reserve(ReservationId),
     Operation(ShardId, OperationId),
+    /// A commit or release of all that is held; another one under the id is another thing.
+    Whole(ShardId, OperationId, String),
 }
 
 /// One sending of a reserve or of an operation.
@@ -468,7 +470,10 @@ impl Run {
     fn must_be_new(&self, sending: &Sending) {
         for (other, verdict) in self.told.get(&sending.key).into_iter().flatten() {
             let Verdict::Refused(refusal) = verdict else {
-                panic!("{sending:?} begins anew, but {other:?} was told {verdict:?}");
+                // A cart that was released before it was held is forgotten once nobody who was told so can ask again.
+                let forgotten = matches!(sending.key, Key::Whole(..)) && other.not_after < sending.not_after;
+                assert!(forgotten, "{sending:?} begins anew, but {other:?} was told {verdict:?}");
+                continue;
             };
             let contended = *refusal == Refusal::Contended;
             let covers = other.body == sending.body
@@ -483,7 +488,7 @@ impl Run {
     fn tell(&mut self, shard: ShardId, command: &Command, verdict: &Verdict) {
         let Some(sending) = sending(shard, command) else { return };
         self.counts.limited += u64::from(matches!(verdict, Verdict::Refused(Refusal::LimitExceeded(_))));
-        match (&command.body, sending.key) {
+        match (&command.body, sending.key.clone()) {
             (Body::Reserve(reserve), _) => self.tell_reserve(&sending, reserve, verdict),
             (_, Key::Operation(shard, operation)) => match verdict {
                 Verdict::Done(done) => self.promises.told(shard, operation, &sending.body, done),
@@ -493,9 +498,10 @@ impl Run {
                     assert!(done.is_none() || other, "{sending:?} is told {refusal:?}, but was told {done:?}");
                 }
             },
+            (_, Key::Whole(..)) => {}
             other => unreachable!("{other:?} is no sending"),
         }
-        self.told.entry(sending.key).or_default().insert(sending, verdict.clone());
+        self.told.entry(sending.key.clone()).or_default().insert(sending, verdict.clone());
     }
 
     fn tell_reserve(&mut self, sending: &Sending, reserve: &Reserve, verdict: &Verdict) {
@@ -597,12 +603,19 @@ fn done_now(outcome: &Outcome) -> bool {
 
 /// What the answer of a command is remembered by, if it is.
 fn sending(shard: ShardId, command: &Command) -> Option<Sending> {
+    let body = format!("{:?}", command.body);
+    let whole = match &command.body {
+        Body::Commit(Commit { operation, parts, revive: false, .. })
+        | Body::Release(Release { operation, parts, .. })
+            if parts.is_empty() =>
+        {
+            Some((*operation)?)
+        }
+        _ => None,
+    };
     let operation = match &command.body {
         Body::Reserve(_) => None,
-        Body::Commit(Commit { operation, parts, .. }) | Body::Release(Release { operation, parts, .. }) => {
-            let late = matches!(&command.body, Body::Commit(commit) if commit.revive);
-            Some((*operation).filter(|_| late || !parts.is_empty())?)
-        }
+        Body::Commit(Commit { operation, .. }) | Body::Release(Release { operation, .. }) => *operation,
         Body::Extend(extend) => Some(extend.operation),
         Body::Receive(receive) => Some(receive.operation),
         Body::Adjust(adjust) => Some(adjust.operation),
@@ -614,11 +627,11 @@ fn sending(shard: ShardId, command: &Command) -> Option<Sending> {
         Body::Return(back) => Some(back.operation),
         Body::Forget(_) | Body::Meta(_) | Body::Cart(_) => return None,
     };
-    let key = match (&command.body, operation) {
+    let key = match (&command.body, whole) {
         (Body::Reserve(reserve), _) => Key::Reserve(reserve.id),
-        (_, operation) => Key::Operation(shard, operation?),
+        (_, Some(id)) => Key::Whole(shard, id, body.clone()),
+        (_, None) => Key::Operation(shard, operation?),
     };
-    let body = format!("{:?}", command.body);
     Some(Sending { key, body, attempt: command.attempt, not_after: command.not_after })
 }
 

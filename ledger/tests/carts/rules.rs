@@ -75,8 +75,14 @@ fn a_released_open_cart_is_released_again_and_its_record_goes_in_the_end() {
         assert_eq!(refusal(&world.one(1, body)), &Refusal::Contended);
     }
     assert_eq!(state(&world, id), ReservationState::Open);
-    let released = world.one(1, release(id));
-    let Verdict::Done(Done::Reservation(view)) = &released.verdict else { panic!("was not released: {released:?}") };
+    // A release can be sent for longer than the reserve could.
+    let released_until = world.now.plus(DurationMs::seconds(12));
+    let released = |world: &mut World| {
+        let released = Command { not_after: released_until, ..command(release(id)) };
+        world.entry(ShardId(1), vec![released]).outcomes.remove(0)
+    };
+    let first = released(&mut world);
+    let Verdict::Done(Done::Reservation(view)) = &first.verdict else { panic!("was not released: {first:?}") };
     assert_eq!(view.state, ReservationState::Rejected);
     let (of, told) = world.decided.remove(0);
     assert_eq!(of, pending(&opened));
@@ -86,17 +92,20 @@ fn a_released_open_cart_is_released_again_and_its_record_goes_in_the_end() {
             world.pump();
         }
         world.restart(ShardId(1));
-        let again = world.one(1, release(id));
+        let again = released(&mut world);
         let Verdict::Done(Done::Reservation(view)) = &again.verdict else { panic!("was released: {again:?}") };
         assert_eq!((view.state, view.settled, again.replayed), (ReservationState::Rejected, settled, true));
         let reserved = world.entry(ShardId(1), vec![asked.clone()]).outcomes.remove(0);
         assert_eq!((refusal(&reserved), reserved.replayed), (refusal(&told), true));
         assert!(matches!(refusal(&world.one(1, commit(id))), Refusal::ReservationState { .. }));
     }
-    // However old its id is, it leaves memory only for good.
-    world.wait(10_500);
-    world.evict(ShardId(1));
-    assert_eq!(state(&world, id), ReservationState::Rejected);
+    // However old its id is, it leaves memory only for good, and not before all who were told so can't ask again.
+    for wait in [10_501, 1_999] {
+        world.wait(wait);
+        world.evict(ShardId(1));
+        assert_eq!(state(&world, id), ReservationState::Rejected);
+        assert!(matches!(released(&mut world).verdict, Verdict::Done(_)));
+    }
     world.wait(1);
     world.tick(1);
     assert_eq!(world.view(id), None);
