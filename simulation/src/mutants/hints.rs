@@ -66,7 +66,7 @@ pub enum Hint {
     /// The same without the end: what one of the others forwards takes its time, the streams of its clients break meanwhile,
     /// and they ask by the third. There is little to be had, and it is held for seconds.
     LateForwards,
-    /// Clients commit what others are about to reserve, and much of what they send arrives twice.
+    /// Messages take their time, so that commits overtake reserves, and most of what clients send arrives twice.
     EarlyCommits,
     /// Clients miss answers, and before they have asked again nobody is there any more.
     UnheardAndGone,
