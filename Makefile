@@ -5,6 +5,9 @@
 ROCKSDB = $(shell deploy/rocksdb-cache)
 CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
 
+# Where cargo puts what it builds.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
 # Builds a program of benches/src/bin, and the server that it starts.
 MEASURE = $(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin
 
@@ -19,7 +22,7 @@ help:
 .PHONY: demo
 demo: tools
 	@$(CARGO) build --locked --release --package earmark-node --bin earmark
-	@deploy/demo target/release/earmark
+	@deploy/demo "$(TARGET)/release/earmark"
 
 # Runs all tests.
 .PHONY: test
@@ -56,6 +59,7 @@ JOBS ?= $(shell nproc)
 STATE ?= target/sweep.jsonl
 .PHONY: sweep
 sweep: tools
+	@mkdir -p "$(dir $(STATE))"
 	@$(CARGO) run --locked --profile sim --package earmark-simulation -- sweep --seeds $(SEEDS) --jobs $(JOBS) --state $(STATE)
 
 # Compiles only the workspace's own crates anew, with the feature `planted`, beside those without it; the binary lies in a
@@ -74,7 +78,7 @@ LENGTH ?= 10s
 .PHONY: bench
 bench: tools
 	@$(MEASURE) earmark-load
-	@target/release/earmark-load bench $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
+	@"$(TARGET)/release/earmark-load" bench --earmark "$(TARGET)/release/earmark" $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
 
 # Gives the same work to Earmark, Redis, PostgreSQL and etcd, in turn, each as three copies here: make bench-peers SHAPES=singles-64.
 .PHONY: bench-peers
@@ -82,40 +86,40 @@ bench-peers: tools
 	@deploy/install-peers
 	@$(CARGO) build --locked --release --package earmark-node --bin earmark
 	@cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
-	@target/peers/release/earmark-peers $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
+	@target/peers/release/earmark-peers --earmark "$(TARGET)/release/earmark" $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
 
 # Kills the leader of a shard under load, thirty times, and says how long nobody got anything: make fail-over KILLS=5.
 KILLS ?= 30
 .PHONY: fail-over
 fail-over: tools
 	@$(MEASURE) fail-over
-	@target/release/fail-over --kills $(KILLS)
+	@"$(TARGET)/release/fail-over" --earmark "$(TARGET)/release/earmark" --kills $(KILLS)
 
 # Asks for four times as much as can be done, the servers on one processor, the callers on the other: make overload TIMES=2.
 TIMES ?= 4
 .PHONY: overload
 overload: tools
 	@$(MEASURE) overload
-	@taskset --cpu-list 1 target/release/overload --server-cpus 0 --times $(TIMES)
+	@taskset --cpu-list 1 "$(TARGET)/release/overload" --earmark "$(TARGET)/release/earmark" --server-cpus 0 --times $(TIMES)
 
 # Stops a follower, then slows its disk down (as root), and says what that costs the others.
 .PHONY: slow-follower
 slow-follower: tools
 	@$(MEASURE) slow-follower
-	@target/release/slow-follower
+	@"$(TARGET)/release/slow-follower" --earmark "$(TARGET)/release/earmark"
 
 # Restarts a node with millions of reservations, then brings it back empty, under load: make restart RESERVATIONS=1000000.
 RESERVATIONS ?= 5000000
 .PHONY: restart
 restart: tools
 	@$(MEASURE) restart
-	@target/release/restart --reservations $(RESERVATIONS)
+	@"$(TARGET)/release/restart" --earmark "$(TARGET)/release/earmark" --reservations $(RESERVATIONS)
 
 # Measures what a reserve costs on 1 to 64 shards and among 1,000 to 1,000,000 pools, and what they take in memory.
 .PHONY: scale
 scale: tools
 	@$(MEASURE) scale
-	@target/release/scale
+	@"$(TARGET)/release/scale" --earmark "$(TARGET)/release/earmark"
 
 # Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
 ONLY ?=
