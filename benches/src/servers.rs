@@ -244,6 +244,16 @@ impl Servers {
     pub fn folder(&self) -> &Path {
         &self.setting.folder
     }
+
+    /// Kills all of them, and removes their folder: not before, or they would write into it meanwhile.
+    ///
+    /// # Errors
+    /// The folder can't be removed.
+    pub fn end(self) -> Result<(), Failed> {
+        let folder = self.setting.folder.clone();
+        drop(self);
+        Ok(fs::remove_dir_all(folder)?)
+    }
 }
 
 impl Drop for Servers {

@@ -127,7 +127,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     while let Some(caller) = callers.join_next().await {
         caller?;
     }
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     Ok(Report {
         kills: outages.len(),

@@ -145,7 +145,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
         rss_most_mib,
         rss_after_mib: usage(&pids)?.resident_mib(),
     };
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     Ok(report)
 }
 

@@ -123,7 +123,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
         restart,
         snapshot,
     };
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     Ok(report)
 }
 

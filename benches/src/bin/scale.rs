@@ -100,7 +100,7 @@ async fn of_shards(arguments: &Arguments, shards: u32, shape: Shape) -> Result<O
     let servers = Servers::start(&arguments.place.setting(shards)).await?;
     let how = How { plan: shape.plan(), length: arguments.length.into(), warm_up: WARM_UP, seed: 1 };
     let seen = measure(shape, &how, &servers.endpoints(), &servers.pids(), false).await?;
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     Ok(OfShards {
         shards,
         shape: seen.shape,
@@ -128,7 +128,7 @@ async fn of_pools(arguments: &Arguments, pools: u64) -> Result<OfPools, Failed> 
     let grown = |from: Usage, to: Usage, count: u64| {
         to.resident_bytes.saturating_sub(from.resident_bytes) as f64 / (count.max(1) * COPIES) as f64
     };
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     Ok(OfPools {
         pools,
         rate: seen.rate,

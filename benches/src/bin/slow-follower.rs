@@ -145,7 +145,7 @@ async fn hinder(way: Way, arguments: &Arguments) -> Result<Report, Failed> {
         behind,
         level_after_ms: level.as_secs_f64() * 1_000.0,
     };
-    std::fs::remove_dir_all(servers.folder())?;
+    servers.end()?;
     Ok(report)
 }
 
