@@ -9,7 +9,7 @@ use crate::client::{Client, Shared};
 use crate::error::Error;
 use crate::link::{ANSWER_BYTES_MAX, Link};
 use crate::request::{Answer, Operation, answer};
-use crate::retry::{Next, Progress, TryEnd};
+use crate::retry::{BudgetRule, Next, Progress, TryEnd};
 use crate::status;
 use crate::wire::{
     BatchRequest,
@@ -183,8 +183,8 @@ fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Dura
             }
             item.hint = again.to;
             // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
-            let patience =
-                if again.budgeted && !shared.budget.withdraw() { Duration::from_secs(1) } else { again.after };
+            let denied = again.budget != BudgetRule::Free && !shared.budget.withdraw();
+            let patience = if denied { Duration::from_secs(1) } else { again.after };
             patience.max(again.after)
         }
     }

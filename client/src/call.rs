@@ -3,7 +3,7 @@
 
 use crate::client::Shared;
 use crate::error::Error;
-use crate::retry::{Again, Next, Progress, TryEnd};
+use crate::retry::{Again, BudgetRule, Next, Progress, TryEnd};
 use crate::routing::Target;
 use crate::wire::v1::{self, operation::Body, operation_result};
 use bytes::{Bytes, BytesMut};
@@ -172,7 +172,7 @@ pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_a
     }
 }
 
-/// Waits as told, and for the retry budget. None if the deadline comes first, else the node to ask.
+/// Waits as told, and for the retry budget. None if the deadline comes first or the budget ends it, else the node to ask.
 async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) -> Option<Option<String>> {
     if let Some(endpoint) = &again.to {
         shared.routing.hint(bucket, endpoint);
@@ -180,10 +180,13 @@ async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) 
     if again.refresh {
         shared.refresh.notify_one();
     }
+    if again.budget == BudgetRule::Ends && !shared.budget.withdraw() {
+        return None;
+    }
     if !again.after.is_zero() {
         pause(again.after, deadline).await?;
     }
-    while again.budgeted && !shared.budget.withdraw() {
+    while again.budget == BudgetRule::Waits && !shared.budget.withdraw() {
         // So much has failed lately that more tries would only add to it. Waiting costs nobody anything.
         let random_us = shared.environment.random_u64() % 1_000_000;
         pause(Duration::from_micros(random_us), deadline).await?;

@@ -117,7 +117,7 @@ impl Link {
         }
         let stage = Arc::new(Stage::default());
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
+        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply, since: Instant::now(), until };
         let wait = async {
             if self.queue.send(ticket).await.is_err() {
                 return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
@@ -244,7 +244,7 @@ impl Actor {
         let mut frames_in = opened.await.map_err(told)?.into_inner();
         let greeting = frames_in.message().await.map_err(told)?;
         let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
-        let mut session = Session::new();
+        let mut session = Session::new(Instant::now());
         self.settings.time.observe(&self.endpoint, greeting.server_time_ms);
         session.receive(greeting);
         Ok(Stream { frames_out, frames_in, session })

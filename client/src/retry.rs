@@ -26,6 +26,8 @@ pub(crate) enum TryEnd {
     Answered(Box<v1::Error>),
     /// It surely never left this process.
     Unsent(String),
+    /// The same, because more is asked of the node than it answers.
+    Crowded(String),
     /// It was sent, and there is no answer: the stream broke, or time was up.
     Lost(String),
 }
@@ -48,8 +50,20 @@ pub(crate) struct Again {
     pub(crate) to: Option<String>,
     /// The map of the cluster may be out of date.
     pub(crate) refresh: bool,
-    /// It loads the servers with work they did not ask for, so the retry budget has to allow it.
-    pub(crate) budgeted: bool,
+    /// What the retry budget has to say to it.
+    pub(crate) budget: BudgetRule,
+}
+
+/// A retry loads the servers with work they did not ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BudgetRule {
+    /// Not this one: whoever answered asked for it.
+    Free,
+    /// The budget has to allow it, and is waited for.
+    Waits,
+    /// If the budget does not allow it now, it is over. Where too much is asked already, those who wait to ask again are only
+    /// more to come, and callers can do better than to wait.
+    Ends,
 }
 
 /// One operation over all its tries.
@@ -91,7 +105,8 @@ impl Progress {
     /// A try ended without success. `random` draws 64 fresh bits.
     pub(crate) fn ended(&mut self, end: TryEnd, random: impl FnOnce() -> u64) -> Next {
         let answer = match end {
-            TryEnd::Unsent(why) => return self.unsent(why, random),
+            TryEnd::Unsent(why) => return self.unsent(Code::NoQuorum, why, random),
+            TryEnd::Crowded(why) => return self.unsent(Code::Overloaded, why, random),
             TryEnd::Lost(message) if planted::on(Bug::LostTryAsRefusal) => {
                 v1::Error { code: Code::NoQuorum.into(), message, ..Default::default() }
             }
@@ -122,7 +137,7 @@ impl Progress {
             after: hint + self.pause(random),
             to: None,
             refresh: matches!(code, Code::NoQuorum | Code::OutcomeUnknown | Code::StoreDamaged),
-            budgeted: code != Code::Contended,
+            budget: budget_rule(code),
         })
     }
 
@@ -131,18 +146,19 @@ impl Progress {
         self.concluded()
     }
 
-    fn unsent(&mut self, why: String, random: impl FnOnce() -> u64) -> Next {
-        let answer = v1::Error { code: Code::NoQuorum.into(), message: why, ..Default::default() };
-        self.last = Some(answer);
-        Next::Again(Again { after: self.pause(random), to: None, refresh: true, budgeted: true })
+    /// Nothing was sent; `code` says why, as a node would.
+    fn unsent(&mut self, code: Code, why: String, random: impl FnOnce() -> u64) -> Next {
+        self.last = Some(v1::Error { code: code.into(), message: why, ..Default::default() });
+        let refresh = code == Code::NoQuorum;
+        Next::Again(Again { after: self.pause(random), to: None, refresh, budget: budget_rule(code) })
     }
 
     fn redirected(&mut self, to: Option<String>, hint: Duration, random: impl FnOnce() -> u64) -> Again {
         self.redirects += 1;
         if to.is_some() && self.redirects <= REDIRECTS_AT_ONCE {
-            return Again { after: Duration::ZERO, to, refresh: true, budgeted: false };
+            return Again { after: Duration::ZERO, to, refresh: true, budget: BudgetRule::Free };
         }
-        Again { after: hint + self.pause(random), to, refresh: true, budgeted: true }
+        Again { after: hint + self.pause(random), to, refresh: true, budget: BudgetRule::Waits }
     }
 
     /// Full jitter: anything from nothing to a ceiling that doubles, so that those who failed together don't return
@@ -166,6 +182,14 @@ impl Progress {
             return Error::concluded(late, false, self.sent, self.subject);
         }
         Error::concluded(last, self.doubt, self.sent, self.subject)
+    }
+}
+
+fn budget_rule(code: Code) -> BudgetRule {
+    match code {
+        Code::Contended => BudgetRule::Free,
+        Code::Overloaded | Code::RateLimited => BudgetRule::Ends,
+        _ => BudgetRule::Waits,
     }
 }
 
@@ -244,13 +268,11 @@ mod tests {
         };
         for _ in 0..REDIRECTS_AT_ONCE {
             let Next::Again(again) = progress.ended(redirect(), most) else { panic!("followed") };
-            assert_eq!(
-                again,
-                Again { after: Duration::ZERO, to: Some("b:1".to_owned()), refresh: true, budgeted: false }
-            );
+            let to = Some("b:1".to_owned());
+            assert_eq!(again, Again { after: Duration::ZERO, to, refresh: true, budget: BudgetRule::Free });
         }
         let Next::Again(again) = progress.ended(redirect(), most) else { panic!("followed") };
-        assert_eq!((again.after, again.budgeted), (PAUSE_FIRST, true));
+        assert_eq!((again.after, again.budget), (PAUSE_FIRST, BudgetRule::Waits));
     }
 
     #[test]
@@ -291,6 +313,24 @@ mod tests {
         let error = read.out_of_time();
         assert_eq!(error.code(), Code::Late);
         assert!(error.surely_no_effect());
+    }
+
+    #[test]
+    fn what_was_turned_away_here_is_overloaded_and_ends_where_the_budget_does() {
+        let mut progress = reserve();
+        let Next::Again(again) = progress.ended(TryEnd::Crowded("a queue".to_owned()), most) else { panic!("again") };
+        assert_eq!((again.after, again.budget, again.refresh), (PAUSE_FIRST, BudgetRule::Ends, false));
+        assert!(progress.is_fresh(), "it was not sent");
+        let error = progress.out_of_time();
+        assert_eq!((error.code(), error.tries(), error.surely_no_effect()), (Code::Overloaded, 0, true));
+        // A node that says so is believed as well.
+        let Next::Again(again) = reserve().ended(refused(Code::Overloaded), most) else { panic!("again") };
+        assert_eq!(again.budget, BudgetRule::Ends);
+        // An earlier try without an answer stays in doubt.
+        let mut progress = reserve();
+        let _ = progress.ended(TryEnd::Lost("broke".to_owned()), most);
+        let _ = progress.ended(TryEnd::Crowded("a queue".to_owned()), most);
+        assert_eq!(progress.out_of_time().code(), Code::OutcomeUnknown);
     }
 
     #[test]

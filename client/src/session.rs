@@ -3,6 +3,9 @@
 //! All steps are synchronous, so tests need no network. The actor in `link` feeds it: operations that arrived while the
 //! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
 //! server gives credit for; what is beyond stays in the bounded queue in front.
+//!
+//! What waited there for so long that little of its time is left is not sent: it would mostly be answered after its caller
+//! has gone, and so would everything behind it. It is turned away, and surely had no effect.
 
 use crate::retry::TryEnd;
 use crate::wire::{
@@ -15,6 +18,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
 };
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -29,6 +33,10 @@ const OPERATION_OVERHEAD: usize = 24;
 
 /// How many operations this side keeps in flight even if a server gives more credit.
 const IN_FLIGHT_MAX: usize = 65_536;
+
+/// A try may wait for its place in a frame for one part in so many of its time. Under more load than a server answers all
+/// that are sent have waited for about as long; the rest of the time is theirs.
+const WAIT_SHARE: u32 = 4;
 
 /// What a try comes back with: an encoded `OperationResult`.
 pub(crate) type Answer = Result<Bytes, TryEnd>;
@@ -61,6 +69,24 @@ pub(crate) struct Ticket {
     pub(crate) operation: Bytes,
     pub(crate) stage: Arc<Stage>,
     pub(crate) reply: oneshot::Sender<Answer>,
+    /// When its caller began to wait for it, and until when it will.
+    pub(crate) since: Instant,
+    pub(crate) until: Instant,
+}
+
+impl Ticket {
+    /// Whether it waited for too long to be sent now, by a session that could have sent it since `opened`.
+    fn waited_too_long(&self, opened: Instant, now: Instant) -> bool {
+        let most = self.until.saturating_duration_since(self.since) / WAIT_SHARE;
+        now.saturating_duration_since(self.since.max(opened)) > most
+    }
+
+    /// What its caller is told then.
+    fn turn_away(self) {
+        let waited: Duration = self.since.elapsed();
+        let why = format!("{} ms in the queue to the node: more is asked of it than it answers", waited.as_millis());
+        let _ = self.reply.send(Err(TryEnd::Crowded(why)));
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +100,7 @@ struct InFlight {
 pub(crate) struct Session {
     /// As the server named it in its greeting; 0 before.
     name: u64,
+    opened: Instant,
     credit: usize,
     tag_next: u64,
     pending: Vec<Ticket>,
@@ -82,8 +109,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new() -> Self {
-        Self { name: 0, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
+    /// A session that opens at that moment.
+    pub(crate) fn new(opened: Instant) -> Self {
+        Self { name: 0, opened, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
     }
 
     /// How many more tickets it can take now.
@@ -101,7 +129,7 @@ impl Session {
         !self.pending.is_empty()
     }
 
-    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
+    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile, or turned away.
     pub(crate) fn frame(&mut self, now: Instant) -> Option<SessionRequest> {
         let mut operations = Vec::with_capacity(self.pending.len());
         let mut bytes = 0;
@@ -114,6 +142,10 @@ impl Session {
             taken += 1;
         }
         for ticket in self.pending.drain(..taken) {
+            if ticket.waited_too_long(self.opened, now) {
+                ticket.turn_away();
+                continue;
+            }
             if ticket.reply.is_closed() || !ticket.stage.send() {
                 continue;
             }
@@ -168,7 +200,8 @@ mod tests {
     fn ticket(bytes: usize) -> (Ticket, oneshot::Receiver<Answer>, Arc<Stage>) {
         let (reply, answer) = oneshot::channel();
         let stage = Arc::new(Stage::default());
-        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply }, answer, stage)
+        let (since, until) = (Instant::now(), Instant::now() + Duration::from_secs(2));
+        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply, since, until }, answer, stage)
     }
 
     fn greeting(credit: u32) -> SessionResponse {
@@ -180,7 +213,7 @@ mod tests {
     }
 
     fn session(credit: u32) -> Session {
-        let mut session = Session::new();
+        let mut session = Session::new(Instant::now());
         session.receive(greeting(credit));
         session
     }
@@ -237,6 +270,29 @@ mod tests {
         assert!(stage.abandon(), "it is still queued");
         assert!(session.frame(Instant::now()).is_none());
         assert_eq!(session.room(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_for_too_long_is_turned_away_and_not_sent() {
+        let mut session = session(10);
+        let (early, turned_away, _) = ticket(10);
+        tokio::time::advance(Duration::from_millis(400)).await;
+        let (late, _answer, _) = ticket(10);
+        session.push([early, late]);
+        tokio::time::advance(Duration::from_millis(101)).await;
+        let frame = session.frame(Instant::now()).expect("one of them");
+        assert_eq!(frame.operations.len(), 1);
+        assert!(matches!(turned_away.await.expect("told"), Err(TryEnd::Crowded(_))));
+        assert_eq!(session.room(), 9, "its place is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_for_the_session_itself_is_sent() {
+        let (early, _answer, _) = ticket(10);
+        tokio::time::advance(Duration::from_millis(1_500)).await;
+        let mut session = session(10);
+        session.push([early]);
+        assert!(session.frame(Instant::now()).is_some());
     }
 
     #[tokio::test(start_paused = true)]
