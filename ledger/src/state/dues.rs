@@ -39,7 +39,15 @@ const FEW: usize = 64;
 
 /// The holds of one pool. How they are kept is never seen from outside.
 #[derive(Debug)]
-pub(crate) enum Dues {
+pub(crate) struct Dues {
+    /// The deadline of the hold that is due first; without holds the end of time. It lies in the pool itself, so whoever
+    /// asks what is due needs no other memory where nothing is.
+    first: u64,
+    holds: Holds,
+}
+
+#[derive(Debug)]
+enum Holds {
     /// In the order of their deadlines, each with its units.
     Few(Vec<(Due, u64)>),
     Many(Box<Many>),
@@ -47,41 +55,47 @@ pub(crate) enum Dues {
 
 impl Default for Dues {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self { first: u64::MAX, holds: Holds::Few(Vec::new()) }
     }
 }
 
 impl Dues {
     /// A new hold of `units`.
     pub(crate) fn add(&mut self, due: Due, units: u64) {
-        let known = match self {
-            Self::Few(list) => match list.binary_search_by_key(&due, |(due, _)| *due) {
+        let known = match &mut self.holds {
+            // Most holds are due after all others: then only the end of the list is looked at.
+            Holds::Few(list) if list.last().is_none_or(|(last, _)| *last < due) => {
+                list.push((due, units));
+                false
+            }
+            Holds::Few(list) => match list.binary_search_by_key(&due, |(due, _)| *due) {
                 Ok(_) => true,
                 Err(at) => {
                     list.insert(at, (due, units));
                     false
                 }
             },
-            Self::Many(many) => !many.add(due, units),
+            Holds::Many(many) => !many.add(due, units),
         };
         if known {
             stop(format_args!("a hold is in its pool twice: {due:?}"));
         }
-        if let Self::Few(list) = self
+        self.first = self.first.min(due.deadline);
+        if let Holds::Few(list) = &mut self.holds
             && list.len() > FEW
         {
             let mut many = Box::<Many>::default();
             list.drain(..).for_each(|(due, units)| {
                 many.add(due, units);
             });
-            *self = Self::Many(many);
+            self.holds = Holds::Many(many);
         }
     }
 
     /// `units` of a hold have ended, and `rest` are left.
     pub(crate) fn take(&mut self, due: Due, units: u64, rest: u64) {
-        let known = match self {
-            Self::Few(list) => match list.binary_search_by_key(&due, |(due, _)| *due) {
+        let known = match &mut self.holds {
+            Holds::Few(list) => match list.binary_search_by_key(&due, |(due, _)| *due) {
                 Ok(at) if list[at].1 == units + rest => {
                     if rest == 0 {
                         list.remove(at);
@@ -92,51 +106,62 @@ impl Dues {
                 }
                 _ => false,
             },
-            Self::Many(many) => many.take(due, units, rest),
+            Holds::Many(many) => many.take(due, units, rest),
         };
         if !known {
             stop(format_args!("a hold of {units} and {rest} units is not in its pool: {due:?}"));
+        }
+        if due.deadline == self.first {
+            self.first = self.first().map_or(u64::MAX, |due| due.deadline);
         }
     }
 
     /// Whether there is no hold.
     pub(crate) fn is_empty(&self) -> bool {
-        match self {
-            Self::Few(list) => list.is_empty(),
-            Self::Many(many) => many.holds.is_empty(),
+        match &self.holds {
+            Holds::Few(list) => list.is_empty(),
+            Holds::Many(many) => many.holds.is_empty(),
         }
     }
 
     /// The hold that is due first.
     pub(crate) fn first(&self) -> Option<Due> {
-        match self {
-            Self::Few(list) => list.first().map(|(due, _)| *due),
-            Self::Many(many) => many.holds.first().copied(),
+        match &self.holds {
+            Holds::Few(list) => list.first().map(|(due, _)| *due),
+            Holds::Many(many) => many.holds.first().copied(),
         }
     }
 
     /// The holds from the one that is due last.
     pub(crate) fn latest(&self) -> impl Iterator<Item = Due> + '_ {
-        let (few, many) = match self {
-            Self::Few(list) => (list.as_slice(), None),
-            Self::Many(many) => (&[][..], Some(&many.holds)),
+        let (few, many) = match &self.holds {
+            Holds::Few(list) => (list.as_slice(), None),
+            Holds::Many(many) => (&[][..], Some(&many.holds)),
         };
         few.iter().rev().map(|(due, _)| *due).chain(many.into_iter().flat_map(|holds| holds.iter().rev().copied()))
     }
 
+    /// Whether a hold has a deadline at or before `now`.
+    pub(crate) fn any_by(&self, now: TimeMs) -> bool {
+        self.first <= now.0 && !self.is_empty()
+    }
+
     /// Units of all holds with a deadline at or before `now`.
     pub(crate) fn units_by(&self, now: TimeMs) -> u64 {
-        match self {
-            Self::Few(list) => list.iter().take_while(|(due, _)| due.deadline <= now.0).map(|(_, units)| units).sum(),
-            Self::Many(many) => many.units_by(now),
+        if self.first > now.0 {
+            return 0;
+        }
+        match &self.holds {
+            Holds::Few(list) => list.iter().take_while(|(due, _)| due.deadline <= now.0).map(|(_, units)| units).sum(),
+            Holds::Many(many) => many.units_by(now),
         }
     }
 
     /// Units of all holds, for checking.
     pub(crate) fn total(&self) -> u64 {
-        match self {
-            Self::Few(list) => list.iter().map(|(_, units)| units).sum(),
-            Self::Many(many) => many.units[2].values().sum(),
+        match &self.holds {
+            Holds::Few(list) => list.iter().map(|(_, units)| units).sum(),
+            Holds::Many(many) => many.units[2].values().sum(),
         }
     }
 }
@@ -177,9 +202,6 @@ impl Many {
     }
 
     fn units_by(&self, now: TimeMs) -> u64 {
-        if self.holds.first().is_none_or(|due| due.deadline > now.0) {
-            return 0;
-        }
         // Everything before `end` is due. Coarse steps that lie wholly before it, then finer ones for what is left.
         let Some(end) = now.0.checked_add(1) else {
             return self.units[2].values().sum();
@@ -219,14 +241,15 @@ mod tests {
                 plain[at].1 -= 1;
                 dues.take(plain[at].0, 1, plain[at].1);
             }
-            assert_eq!(dues.first(), plain.iter().map(|(due, _)| *due).min());
+            let first = plain.iter().map(|(due, _)| *due).min();
+            assert_eq!((dues.first(), dues.first), (first, first.map_or(u64::MAX, |due| due.deadline)));
         }
         for now in (0..0xff_ffff).step_by(9_973).chain([0, 4_095, 4_096, 0xff_ffff, u64::MAX - 1, u64::MAX]) {
             let expected: u64 = plain.iter().filter(|(due, _)| due.deadline().0 <= now).map(|(_, units)| units).sum();
             assert_eq!(dues.units_by(TimeMs(now)), expected, "at {now}");
         }
         assert_eq!(dues.total(), plain.iter().map(|(_, units)| units).sum::<u64>());
-        assert_eq!(matches!(dues, Dues::Few(_)), count < 100);
+        assert_eq!(matches!(dues.holds, Holds::Few(_)), count < 100);
     }
 
     #[test]

@@ -207,10 +207,10 @@ impl Stock {
     /// Whether what these pools can give is the same at any time from the clock on until `until`: nothing is due by then, and
     /// no rule of their sale goes by time.
     pub(crate) fn stands_still(&self, wants: &[Want], until: TimeMs) -> bool {
-        wants.iter().map(|want| self.pool(want.pool)).all(|pool| {
-            let due = [pool.dues.first(), pool.told.first()].into_iter().flatten().any(|due| due.deadline() <= until);
-            !due && !self.settings(pool).gated
-        })
+        wants
+            .iter()
+            .map(|want| self.pool(want.pool))
+            .all(|pool| !pool.dues.any_by(until) && !pool.told.any_by(until) && !self.settings(pool).gated)
     }
 
     /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
