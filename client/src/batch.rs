@@ -140,6 +140,7 @@ async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result
     let mut stub = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut request = tonic::Request::new(BatchRequest { operations });
     request.set_timeout(until.saturating_duration_since(Instant::now()));
+    let sent_at = Instant::now();
     match timeout_at(until, stub.batch(request)).await {
         Ok(Ok(answer)) => {
             // What makes no sense of a faulty answer says nothing, and operations that it left out may have been done.
@@ -154,7 +155,7 @@ async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result
         }
         Ok(Err(status)) => all(TryEnd::Answered(Box::new(status::judge(&status)))),
         Err(_) => {
-            link.note_timeout();
+            link.note_timeout(sent_at);
             all(TryEnd::Lost(format!("{} gave no answer in time", link.endpoint())))
         }
     }

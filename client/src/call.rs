@@ -77,8 +77,8 @@ pub(crate) async fn run(
     loop {
         let target = pick(shared, prepared, hint.take().as_deref());
         stamp(&mut prepared.body, &progress, &target, limits.not_after_ms);
-        let until = limits.deadline.min(Instant::now() + shared.try_timeout);
-        let end = match target.link.send(encoded(&prepared.body), until).await.and_then(decoded) {
+        let sent = target.link.send(encoded(&prepared.body), shared.try_timeout, limits.deadline).await;
+        let end = match sent.and_then(decoded) {
             Ok(body) => return Ok(body),
             Err(end) => end,
         };
@@ -98,7 +98,12 @@ pub(crate) fn pick(shared: &Shared, prepared: &Prepared, hint: Option<&str>) -> 
     if prepared.any_replica {
         return shared.routing.replica(random);
     }
-    shared.routing.leader(prepared.bucket, hint, random)
+    let target = shared.routing.leader(prepared.bucket, hint, random);
+    if !target.direct {
+        // Whoever is asked sends it on, which costs both nodes ten times as much; and nobody would ever say who leads.
+        shared.refresh.notify_one();
+    }
+    target
 }
 
 /// An `Operation` of that body, without the body being moved into one.

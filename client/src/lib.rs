@@ -66,6 +66,7 @@ pub mod status;
 mod time;
 mod token;
 mod transport;
+mod window;
 pub mod wire;
 
 pub use client::Client;

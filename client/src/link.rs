@@ -13,6 +13,7 @@ use crate::time::ServerTime;
 use crate::transport::Connector;
 use crate::wire::v1::{self, SessionRequest, SessionResponse, reservation_service_client::ReservationServiceClient};
 use bytes::Bytes;
+use std::pin::pin;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
@@ -27,12 +28,17 @@ use tonic::transport::Channel;
 /// A node is down after so many failures in a row: one may be a restart that is already over.
 const FAILURES_TO_DOWN: u32 = 2;
 
-/// A stream on which so many tries in a row timed out, with no answer between, is given up though it looks alive.
+/// A stream on which so many tries in a row timed out, with no answer to anything since they were sent, is given up though it looks
+/// alive. (A node that answers others is busy, not gone: to break with it would make all that is in flight unknown.)
 const TIMEOUTS_TO_BREAK: u32 = 3;
 
 /// Pauses between probes of a node that is down: doubled from the first to the second, each with half of it random.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 const PROBE_CEILING: Duration = Duration::from_secs(5);
+
+/// A try may wait in the queue for one part in so many of the time its operation has left. Under more load than a node
+/// answers all that are sent have waited for about as long; the rest is for the answer.
+const QUEUE_SHARE: u32 = 4;
 
 /// Frames between the actor and the HTTP/2 writer. One: while it is there, the next frame gathers.
 const FRAMES_AHEAD: usize = 1;
@@ -69,6 +75,10 @@ struct Shared {
     down: AtomicBool,
     timeouts: AtomicU32,
     give_up: Notify,
+    /// Since when there is a session.
+    opened: Mutex<Option<Instant>>,
+    /// When anything was answered last.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Link {
@@ -81,6 +91,8 @@ impl Link {
             down: AtomicBool::new(false),
             timeouts: AtomicU32::new(0),
             give_up: Notify::new(),
+            opened: Mutex::new(None),
+            heard: Mutex::new(None),
         });
         let actor = Actor {
             endpoint: endpoint.to_owned(),
@@ -107,8 +119,9 @@ impl Link {
         self.shared.channel(&self.endpoint)
     }
 
-    /// One try of an encoded operation by the session stream. Comes back by `until` at the latest.
-    pub(crate) async fn send(&self, operation: Bytes, until: Instant) -> Answer {
+    /// One try of an encoded operation by the session stream. It waits in the queue for a part of the time until `deadline`
+    /// and for its answer for `try_timeout`, and comes back by the deadline at the latest.
+    pub(crate) async fn send(&self, operation: Bytes, try_timeout: Duration, deadline: Instant) -> Answer {
         if self.is_down() {
             return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
         }
@@ -117,38 +130,64 @@ impl Link {
         }
         let stage = Arc::new(Stage::default());
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply, since: Instant::now(), until };
+        let since = Instant::now();
+        let patience = deadline.saturating_duration_since(since) / QUEUE_SHARE;
+        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
         let wait = async {
             if self.queue.send(ticket).await.is_err() {
                 return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
             }
             answer.await.unwrap_or_else(|_| Err(self.without_word(&stage)))
         };
-        match timeout_at(until, wait).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.timed_out(&stage)),
+        let mut wait = pin!(wait);
+        let leaves_queue = deadline.min(since + try_timeout.max(patience));
+        let mut until = leaves_queue.min(since + patience);
+        loop {
+            if let Ok(answer) = timeout_at(until, &mut wait).await {
+                return answer;
+            }
+            let now = Instant::now();
+            let sent_at = match stage.sent_at() {
+                Some(sent_at) => sent_at,
+                None => {
+                    // Waiting for the session itself is not waiting behind others.
+                    let crowded = self.shared.opened().is_some_and(|opened| now >= opened.max(since) + patience);
+                    if !crowded && now < leaves_queue {
+                        until = leaves_queue.min(now + patience);
+                        continue;
+                    }
+                    match stage.abandon() {
+                        Ok(()) if crowded => return Err(crowd_out(&self.endpoint, now - since)),
+                        Ok(()) => {
+                            let why = format!("the queue to {} did not move in time", self.endpoint);
+                            return Err(TryEnd::Unsent(why));
+                        }
+                        Err(sent_at) => sent_at,
+                    }
+                }
+            };
+            until = deadline.min(sent_at + try_timeout);
+            if until <= now {
+                self.note_timeout(sent_at);
+                return Err(TryEnd::Lost(format!("{} gave no answer in time", self.endpoint)));
+            }
         }
     }
 
-    /// A unary call timed out, or a caller of one knows that the node does not answer.
-    pub(crate) fn note_timeout(&self) {
+    /// What was sent to the node then was not answered in time.
+    pub(crate) fn note_timeout(&self, sent_at: Instant) {
+        if self.shared.heard().is_some_and(|heard| heard > sent_at) {
+            return;
+        }
         if self.shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_BREAK {
             self.shared.give_up.notify_one();
         }
     }
 
-    fn timed_out(&self, stage: &Stage) -> TryEnd {
-        if stage.abandon() {
-            return TryEnd::Unsent(format!("the queue to {} did not move in time", self.endpoint));
-        }
-        self.note_timeout();
-        TryEnd::Lost(format!("{} gave no answer in time", self.endpoint))
-    }
-
     /// The actor is gone, as when the runtime shuts down.
     fn without_word(&self, stage: &Stage) -> TryEnd {
         let why = format!("the session with {} has ended", self.endpoint);
-        if stage.abandon() { TryEnd::Unsent(why) } else { TryEnd::Lost(why) }
+        if stage.abandon().is_ok() { TryEnd::Unsent(why) } else { TryEnd::Lost(why) }
     }
 }
 
@@ -161,6 +200,18 @@ impl Shared {
         let made = self.connector.channel(endpoint).map_err(|error| format!("{endpoint}: {error}"))?;
         *channel = Some(made.clone());
         Ok(made)
+    }
+
+    fn opened(&self) -> Option<Instant> {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_opened(&self, opened: Option<Instant>) {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+
+    fn heard(&self) -> Option<Instant> {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next use dials anew. A connection in doubt is not waited for.
@@ -207,8 +258,11 @@ impl Actor {
                 Ok(mut stream) => {
                     self.shared.timeouts.store(0, Ordering::Relaxed);
                     self.shared.down.store(false, Ordering::Relaxed);
+                    self.shared.set_opened(Some(Instant::now()));
                     stream.session.push(first.take());
-                    match self.serve(&mut stream).await {
+                    let over = self.serve(&mut stream).await;
+                    self.shared.set_opened(None);
+                    match over {
                         Over::Unused => return,
                         Over::Broken(why) => {
                             stream.session.broke(&why);
@@ -246,7 +300,7 @@ impl Actor {
         let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
         let mut session = Session::new(Instant::now());
         self.settings.time.observe(&self.endpoint, greeting.server_time_ms);
-        session.receive(greeting);
+        session.receive(greeting, Instant::now());
         Ok(Stream { frames_out, frames_in, session })
     }
 
@@ -258,6 +312,9 @@ impl Actor {
         tokio::pin!(check);
         loop {
             let room = session.room();
+            if room == 0 && !self.tickets.is_empty() {
+                session.is_short();
+            }
             // In this order, so that two runs of one seed go alike: answers first, they make room.
             tokio::select! {
                 biased;
@@ -301,7 +358,9 @@ impl Actor {
     fn receive(&mut self, session: &mut Session, frame: SessionResponse) {
         self.settings.time.observe(&self.endpoint, frame.server_time_ms);
         // A greeting alone proves little: a node may greet and break for ever.
-        if session.receive(frame) > 0 {
+        let now = Instant::now();
+        if session.receive(frame, now) > 0 {
+            *self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
             self.failures = 0;
             self.shared.timeouts.store(0, Ordering::Relaxed);
         }
@@ -335,6 +394,12 @@ impl Actor {
         let half_us = u64::try_from(ceiling.as_micros() / 2).expect("seconds");
         Duration::from_micros(half_us + self.settings.environment.random_u64() % (half_us + 1))
     }
+}
+
+/// What a caller is told whose try waited too long to be sent.
+pub(crate) fn crowd_out(endpoint: &str, waited: Duration) -> TryEnd {
+    let ms = waited.as_millis();
+    TryEnd::Crowded(format!("{ms} ms in the queue to {endpoint}: more is asked of it than it answers"))
 }
 
 fn turn_away(ticket: Ticket, why: &str) {

@@ -2,23 +2,23 @@
 //!
 //! All steps are synchronous, so tests need no network. The actor in `link` feeds it: operations that arrived while the
 //! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
-//! server gives credit for; what is beyond stays in the bounded queue in front.
+//! server gives credit for and answers in time (`window`); what is beyond stays in the bounded queue in front.
 //!
-//! What waited there for so long that little of its time is left is not sent: it would mostly be answered after its caller
-//! has gone, and so would everything behind it. It is turned away, and surely had no effect.
+//! Whoever waited there for so long that little of its time is left gives up (`link`): it would mostly be answered too late,
+//! and so would everything behind it.
 
 use crate::retry::TryEnd;
+use crate::window::Window;
 use crate::wire::{
-    Tagged,
+    Tagged, is_turned_away,
     v1::{SessionRequest, SessionResponse},
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU8, Ordering},
 };
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -34,17 +34,16 @@ const OPERATION_OVERHEAD: usize = 24;
 /// How many operations this side keeps in flight even if a server gives more credit.
 const IN_FLIGHT_MAX: usize = 65_536;
 
-/// A try may wait for its place in a frame for one part in so many of its time. Under more load than a server answers all
-/// that are sent have waited for about as long; the rest of the time is theirs.
-const WAIT_SHARE: u32 = 4;
-
 /// What a try comes back with: an encoded `OperationResult`.
 pub(crate) type Answer = Result<Bytes, TryEnd>;
 
 /// Where a try stands, seen by its caller and by the session: whoever moves it out of `QUEUED` decides whether it counts
 /// as sent.
 #[derive(Debug, Default)]
-pub(crate) struct Stage(AtomicU8);
+pub(crate) struct Stage {
+    step: AtomicU8,
+    sent_at: OnceLock<Instant>,
+}
 
 const QUEUED: u8 = 0;
 const SENT: u8 = 1;
@@ -52,13 +51,20 @@ const ABANDONED: u8 = 2;
 
 impl Stage {
     /// The session is about to send it; false if its caller has given up.
-    fn send(&self) -> bool {
-        self.0.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    fn send(&self, now: Instant) -> bool {
+        self.sent_at.get_or_init(|| now);
+        self.step.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The caller gives up; false if it is already sent.
-    pub(crate) fn abandon(&self) -> bool {
-        self.0.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// When it was sent, if it was.
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
+        if self.step.load(Ordering::Acquire) == SENT { self.sent_at.get().copied() } else { None }
+    }
+
+    /// The caller gives up; if it is sent already, says when it was.
+    pub(crate) fn abandon(&self) -> Result<(), Instant> {
+        let given_up = self.step.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
+        if given_up.is_err() { self.sent_at().map_or(Ok(()), Err) } else { Ok(()) }
     }
 }
 
@@ -69,24 +75,6 @@ pub(crate) struct Ticket {
     pub(crate) operation: Bytes,
     pub(crate) stage: Arc<Stage>,
     pub(crate) reply: oneshot::Sender<Answer>,
-    /// When its caller began to wait for it, and until when it will.
-    pub(crate) since: Instant,
-    pub(crate) until: Instant,
-}
-
-impl Ticket {
-    /// Whether it waited for too long to be sent now, by a session that could have sent it since `opened`.
-    fn waited_too_long(&self, opened: Instant, now: Instant) -> bool {
-        let most = self.until.saturating_duration_since(self.since) / WAIT_SHARE;
-        now.saturating_duration_since(self.since.max(opened)) > most
-    }
-
-    /// What its caller is told then.
-    fn turn_away(self) {
-        let waited: Duration = self.since.elapsed();
-        let why = format!("{} ms in the queue to the node: more is asked of it than it answers", waited.as_millis());
-        let _ = self.reply.send(Err(TryEnd::Crowded(why)));
-    }
 }
 
 #[derive(Debug)]
@@ -100,7 +88,7 @@ struct InFlight {
 pub(crate) struct Session {
     /// As the server named it in its greeting; 0 before.
     name: u64,
-    opened: Instant,
+    window: Window,
     credit: usize,
     tag_next: u64,
     pending: Vec<Ticket>,
@@ -111,12 +99,18 @@ pub(crate) struct Session {
 impl Session {
     /// A session that opens at that moment.
     pub(crate) fn new(opened: Instant) -> Self {
-        Self { name: 0, opened, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
+        let window = Window::new(opened);
+        Self { name: 0, window, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
     }
 
     /// How many more tickets it can take now.
     pub(crate) fn room(&self) -> usize {
-        self.credit.saturating_sub(self.in_flight.len() + self.pending.len())
+        self.credit.min(self.window.most()).saturating_sub(self.in_flight.len() + self.pending.len())
+    }
+
+    /// There is no room, and something waits for it.
+    pub(crate) fn is_short(&mut self) {
+        self.window.is_short();
     }
 
     /// Takes tickets, at most as many as there was room for.
@@ -129,7 +123,7 @@ impl Session {
         !self.pending.is_empty()
     }
 
-    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile, or turned away.
+    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
     pub(crate) fn frame(&mut self, now: Instant) -> Option<SessionRequest> {
         let mut operations = Vec::with_capacity(self.pending.len());
         let mut bytes = 0;
@@ -142,11 +136,7 @@ impl Session {
             taken += 1;
         }
         for ticket in self.pending.drain(..taken) {
-            if ticket.waited_too_long(self.opened, now) {
-                ticket.turn_away();
-                continue;
-            }
-            if ticket.reply.is_closed() || !ticket.stage.send() {
+            if ticket.reply.is_closed() || !ticket.stage.send(now) {
                 continue;
             }
             let tag = self.tag_next;
@@ -160,20 +150,23 @@ impl Session {
     /// A frame from the server. Tells how many operations it answered.
     ///
     /// A result whose tag is not in flight is ignored: its caller can't be found, and no caller may get another's answer.
-    pub(crate) fn receive(&mut self, frame: SessionResponse) -> usize {
+    pub(crate) fn receive(&mut self, frame: SessionResponse, now: Instant) -> usize {
         if frame.credit > 0 {
             self.credit = usize::try_from(frame.credit).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         }
         if frame.session > 0 {
             self.name = frame.session;
         }
-        let mut answered = 0;
+        let (mut answered, mut taken) = (0, 0);
         for tagged in frame.results {
             let Some(waiting) = self.in_flight.remove(&tagged.tag) else { continue };
             answered += 1;
+            let told = !is_turned_away(&tagged.body);
             // A caller that stopped waiting is no reason for anything.
-            let _ = waiting.reply.send(Ok(tagged.body));
+            let heard = waiting.reply.send(Ok(tagged.body)).is_ok();
+            taken += usize::from(told && heard);
         }
+        self.window.answered(taken, now);
         answered
     }
 
@@ -200,8 +193,7 @@ mod tests {
     fn ticket(bytes: usize) -> (Ticket, oneshot::Receiver<Answer>, Arc<Stage>) {
         let (reply, answer) = oneshot::channel();
         let stage = Arc::new(Stage::default());
-        let (since, until) = (Instant::now(), Instant::now() + Duration::from_secs(2));
-        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply, since, until }, answer, stage)
+        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply }, answer, stage)
     }
 
     fn greeting(credit: u32) -> SessionResponse {
@@ -214,7 +206,7 @@ mod tests {
 
     fn session(credit: u32) -> Session {
         let mut session = Session::new(Instant::now());
-        session.receive(greeting(credit));
+        session.receive(greeting(credit), Instant::now());
         session
     }
 
@@ -241,11 +233,11 @@ mod tests {
         assert_eq!(session.room(), 0);
         session.frame(Instant::now()).expect("two");
         assert_eq!(session.room(), 0, "sent is still in flight");
-        session.receive(SessionResponse { results: vec![result(1)], ..greeting(2) });
+        session.receive(SessionResponse { results: vec![result(1)], ..greeting(2) }, Instant::now());
         assert_eq!(session.room(), 1);
-        session.receive(greeting(1));
+        session.receive(greeting(1), Instant::now());
         assert_eq!(session.room(), 0, "a server may give less credit than before");
-        session.receive(greeting(0));
+        session.receive(greeting(0), Instant::now());
         assert_eq!(session.credit, 1, "0 leaves the credit as it is");
     }
 
@@ -267,32 +259,9 @@ mod tests {
         let (dropped, gone, _) = ticket(10);
         drop(gone);
         session.push([abandoned, dropped]);
-        assert!(stage.abandon(), "it is still queued");
+        assert_eq!(stage.abandon(), Ok(()), "it is still queued");
         assert!(session.frame(Instant::now()).is_none());
         assert_eq!(session.room(), 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_waited_for_too_long_is_turned_away_and_not_sent() {
-        let mut session = session(10);
-        let (early, turned_away, _) = ticket(10);
-        tokio::time::advance(Duration::from_millis(400)).await;
-        let (late, _answer, _) = ticket(10);
-        session.push([early, late]);
-        tokio::time::advance(Duration::from_millis(101)).await;
-        let frame = session.frame(Instant::now()).expect("one of them");
-        assert_eq!(frame.operations.len(), 1);
-        assert!(matches!(turned_away.await.expect("told"), Err(TryEnd::Crowded(_))));
-        assert_eq!(session.room(), 9, "its place is free again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_waited_for_the_session_itself_is_sent() {
-        let (early, _answer, _) = ticket(10);
-        tokio::time::advance(Duration::from_millis(1_500)).await;
-        let mut session = session(10);
-        session.push([early]);
-        assert!(session.frame(Instant::now()).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -300,8 +269,9 @@ mod tests {
         let mut session = session(10);
         let (sent, _answer, stage) = ticket(10);
         session.push([sent]);
-        session.frame(Instant::now()).expect("one");
-        assert!(!stage.abandon());
+        let now = Instant::now();
+        session.frame(now).expect("one");
+        assert_eq!(stage.abandon(), Err(now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -323,10 +293,10 @@ mod tests {
         let (first, mut answer, _) = ticket(10);
         session.push([first]);
         session.frame(Instant::now()).expect("one");
-        assert_eq!(session.receive(SessionResponse { results: vec![result(7)], ..greeting(10) }), 0);
+        assert_eq!(session.receive(SessionResponse { results: vec![result(7)], ..greeting(10) }, Instant::now()), 0);
         assert!(answer.try_recv().is_err(), "tag 7 is nobody's");
         let twice = SessionResponse { results: vec![result(1), result(1)], ..greeting(10) };
-        assert_eq!(session.receive(twice), 1, "the second answer to tag 1 is ignored");
+        assert_eq!(session.receive(twice, Instant::now()), 1, "the second answer to tag 1 is ignored");
         assert!(answer.await.expect("told").is_ok());
     }
 }

@@ -4,8 +4,12 @@
 //! The SDK around it (`Client`) is what most programs want; these types are for those who speak to
 //! a node directly, and for the node itself.
 
+use crate::outcomes::{RetryClass, code_of, row};
 use bytes::Bytes;
-use prost::{DecodeError, Message};
+use prost::{
+    DecodeError, Message,
+    encoding::{decode_key, decode_varint},
+};
 
 /// Every file of the contract as an encoded `google.protobuf.FileDescriptorSet`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/earmark.v1.descriptors.bin"));
@@ -30,6 +34,23 @@ pub struct Tagged {
     /// A [`v1::Operation`] or a [`v1::OperationResult`].
     #[prost(bytes = "bytes", tag = "2")]
     pub body: Bytes,
+}
+
+/// Whether an encoded [`v1::OperationResult`] says that the server did not come to what was asked: too much was asked, it was too
+/// late, nobody led. It is not decoded for that; what is written otherwise than this build's encoder does is taken not to.
+pub(crate) fn is_turned_away(mut result: &[u8]) -> bool {
+    /// `OperationResult.error`.
+    const ERROR: u32 = 15;
+    /// `Error.code`.
+    const CODE: u32 = 1;
+    let key = |bytes: &mut &[u8]| decode_key(bytes).map_or(0, |(tag, _)| tag);
+    key(&mut result) == ERROR
+        && decode_varint(&mut result).is_ok()
+        && key(&mut result) == CODE
+        && decode_varint(&mut result).is_ok_and(|code| {
+            let code = code_of(i32::try_from(code).unwrap_or_default());
+            code == v1::Code::Late || (code != v1::Code::Contended && row(code).retry == RetryClass::SameId)
+        })
 }
 
 impl Tagged {
@@ -95,6 +116,24 @@ impl BatchResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_turned_away_is_known_by_the_bytes_of_the_answer() {
+        let error =
+            |code: v1::Code| v1::Error { code: code.into(), message: "a text".to_owned(), ..Default::default() };
+        let encoded = |body| v1::OperationResult { body: Some(body) }.encode_to_vec();
+        let told = |code| is_turned_away(&encoded(v1::operation_result::Body::Error(error(code))));
+        for code in
+            [v1::Code::Overloaded, v1::Code::RateLimited, v1::Code::Late, v1::Code::NoQuorum, v1::Code::NotLeader]
+        {
+            assert!(told(code), "{code:?}");
+        }
+        for code in [v1::Code::InsufficientStock, v1::Code::Contended, v1::Code::NotFound, v1::Code::InvalidArgument] {
+            assert!(!told(code), "the server did what there was to do: {code:?}");
+        }
+        assert!(!is_turned_away(&encoded(v1::operation_result::Body::Reserve(v1::ReserveResponse::default()))));
+        assert!(!is_turned_away(&[]) && !is_turned_away(&[0xff; 20]));
+    }
 
     /// As the contract has it.
     #[derive(Clone, PartialEq, Message)]

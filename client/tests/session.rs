@@ -54,7 +54,7 @@ async fn what_gathers_while_the_writer_is_busy_goes_in_one_frame() {
     let first = client.clone();
     // Larger than what HTTP/2 lets ahead of a reader, so the writer stays busy with it.
     tasks.spawn(async move {
-        let lines = (0..500).map(|n| earmark_client::Line::new(format!("{n:0>64}"), "m".repeat(32), 1));
+        let lines = (0..4_000).map(|n| earmark_client::Line::new(format!("{n:0>64}"), "m".repeat(32), 1));
         lines.fold(first.reserve(), |reserve, line| reserve.push(line)).send().await
     });
     settle().await;
@@ -306,6 +306,119 @@ async fn with_the_leader_out_of_reach_another_node_forwards() {
     let _ = client.reserve().line(&sku, "main", 1).send().await.unwrap();
     let seen = cluster.nodes[0].seen();
     assert_eq!((delivery(&seen[0]).direct, delivery(&seen[0]).r#try, delivery(&seen[0]).fresh), (false, 1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_leader_known_another_node_forwards_and_a_newer_map_is_fetched() {
+    let cluster = FakeCluster::start(2);
+    cluster.remap(|map| map.leaders.clear());
+    let client = cluster.client().await;
+    let sku = sku_of(&client, 2);
+    cluster.remap(|map| map.leaders.push(earmark_client::wire::v1::ShardLeader { shard: 2, node: 2, term: 1 }));
+    let _ = client.reserve().line(&sku, "main", 1).send().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _ = client.reserve().line(&sku, "main", 1).send().await.unwrap();
+    let first = cluster.nodes.iter().flat_map(|node| node.seen()).filter(|seen| !delivery(seen).direct).count();
+    assert_eq!(first, 1, "only the first had to be sent on");
+    assert!(cluster.nodes[1].seen().last().is_some_and(|seen| delivery(seen).direct));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_more_is_asked_than_a_node_answers_is_told_overloaded_and_not_sent() {
+    let cluster = FakeCluster::start(1);
+    let node = &cluster.nodes[0];
+    node.credit.store(1, Ordering::Relaxed);
+    let client = cluster.builder().timeout(Duration::from_secs(2)).connect().await.unwrap();
+    let _ = reserve(&client).await.unwrap();
+    node.answering.send_replace(false);
+    let all: Vec<_> = (0..4_000)
+        .map(|_| {
+            tokio::spawn({
+                let client = client.clone();
+                async move { reserve(&client).await }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.answering.send_replace(true);
+    let (mut done, mut overloaded) = (0, 0);
+    for one in all {
+        match one.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert_eq!((error.code(), error.tries()), (Code::Overloaded, 0));
+                assert!(error.surely_no_effect());
+                overloaded += 1;
+            }
+        }
+    }
+    // One was on its way, and the retry budget allows 2,000 in ten seconds.
+    assert!(done >= 1 && overloaded > 0 && done + overloaded == 4_000, "{done} done, {overloaded} overloaded");
+    assert_eq!(node.seen().len(), done + 1, "what was turned away was never sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_waits_for_its_answer_from_when_it_was_sent() {
+    let cluster = FakeCluster::start(1);
+    let node = &cluster.nodes[0];
+    node.credit.store(1, Ordering::Relaxed);
+    node.answering.send_replace(false);
+    let (gate, mut came) = (node.answering.clone(), 0);
+    node.on_operation(move |body| {
+        came += 1;
+        if came == 2 {
+            gate.send_replace(false);
+        }
+        accept(body)
+    });
+    let client = cluster.builder().timeout(Duration::from_secs(10)).connect().await.unwrap();
+    let call = || {
+        tokio::spawn({
+            let client = client.clone();
+            async move { reserve(&client).await }
+        })
+    };
+    let first = call();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let second = call();
+    tokio::time::sleep(Duration::from_millis(1_700)).await;
+    assert_eq!(node.seen().len(), 1, "there is room for one");
+    node.answering.send_replace(true);
+    let _ = first.await.unwrap().expect("after 1.8 s");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.answering.send_replace(true);
+    let _ = second.await.unwrap().expect("a second after it was sent, 2.7 after it was asked");
+    let tries: Vec<u32> = node.seen().iter().map(|seen| delivery(seen).r#try).collect();
+    assert_eq!(tries, [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_answers_others_is_not_given_up() {
+    let cluster = FakeCluster::start(1);
+    let node = &cluster.nodes[0];
+    let mut came = 0;
+    node.on_operation(move |body| {
+        came += 1;
+        // The first twenty are never answered.
+        if came <= 20 { Reply::Silence } else { accept(body) }
+    });
+    let client = cluster.builder().timeout(Duration::from_secs(2)).connect().await.unwrap();
+    let call = || {
+        tokio::spawn({
+            let client = client.clone();
+            async move { reserve(&client).await }
+        })
+    };
+    let silent: Vec<_> = (0..20).map(|_| call()).collect();
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let _ = call().await.unwrap().expect("answered");
+    let waiting = call();
+    for one in silent {
+        assert!(one.await.unwrap().unwrap_err().is_unknown());
+    }
+    let _ = waiting.await.unwrap().expect("answered");
+    let _ = reserve(&client).await.expect("answered");
+    assert_eq!(node.sessions.load(Ordering::Relaxed), 1, "its session goes on");
 }
 
 #[tokio::test(start_paused = true)]
