@@ -9,7 +9,7 @@ use earmark_ledger::{
 use openraft::async_runtime::watch::WatchReceiver;
 use std::{sync::Arc, time::Duration};
 
-/// Takes a checkpoint at 4 MiB of dirty bytes or after a few seconds, shards staggered, and purges the log behind it.
+/// Takes a checkpoint at so many dirty bytes or after a few seconds, shards staggered, and purges the log behind it.
 /// `silence_max`: who was not heard of for so long is sent nothing any more.
 pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Limits, silence_max: Duration) {
     // Shards of a node begin at different moments, so that their checkpoints do not come at once.

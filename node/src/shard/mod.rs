@@ -18,6 +18,8 @@ pub mod membership;
 pub mod proposer;
 pub mod raft;
 pub mod reads;
+mod refusals;
+mod returning;
 pub mod runtime;
 pub mod streams;
 

@@ -4,12 +4,14 @@
 //! the answer is OVERLOADED, at once.
 
 use super::{
-    admission::{Admission, Pace},
+    admission::{Admission, Pace, Place},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
     raft::{LogId, Payload, ReplicaId, TypeConfig},
     reads::Reads,
+    refusals::{Refusals, Refused},
+    returning::Returning,
 };
 use crate::{
     config::Limits,
@@ -20,7 +22,7 @@ use earmark_ledger::{
     cart::message::Message,
     codec,
     command::{Batch, Body, Command, Stockkeeping},
-    outcome::{Outcome, Refusal, Verdict},
+    outcome::{Outcome, Refusal},
     planted::{self, Bug},
     types::{ShardId, TimeMs},
 };
@@ -91,16 +93,30 @@ const PROPOSED: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 /// A command on its way into the log.
-struct Proposal {
-    command: Box<Command>,
-    fresh: bool,
+pub(super) struct Proposal {
+    pub(super) command: Box<Command>,
+    pub(super) fresh: bool,
     /// The homes of others' carts were asked already, whether they answered or not.
     asked: bool,
     progress: Arc<AtomicU8>,
-    answer: oneshot::Sender<Result<Answer, Failure>>,
+    pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
+    place: Place,
 }
 
-enum Item {
+impl Proposal {
+    /// Tells what came of it.
+    pub(super) fn tell(self, answer: Answer) {
+        // Whoever asked may have gone.
+        if self.answer.send(Ok(answer)).is_ok() {
+            self.place.answered();
+        }
+    }
+}
+
+/// Whom to tell what came of a command in an entry. Its place is free then.
+type Waiter = (oneshot::Sender<Result<Answer, Failure>>, Place);
+
+pub(super) enum Item {
     Command(Boxed),
     /// An empty batch: lets the ledger's clock move, or every replica note its digest.
     Empty {
@@ -117,7 +133,7 @@ pub struct Proposer {
     admission: Arc<Admission>,
     /// Entries on their way.
     unanswered: watch::Sender<usize>,
-    /// When it was last said that the queue is full.
+    /// When it was last said that too much is asked.
     complained: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -142,15 +158,22 @@ impl Proposer {
         let unanswered = watch::Sender::new(0);
         let pace = Pace::new(parts.limits.queue);
         let admission = pace.admission();
+        let again = queue.downgrade();
+        let refusals = Refusals::start(parts.core.clone(), parts.reads, again.clone(), parts.limits.queue);
         let actor = Actor {
             stamp: Stamp::new(parts.clocks.clone()),
             unanswered: unanswered.clone(),
             awaited: watch::Sender::new(0),
-            refusing: Arc::new(Semaphore::new(parts.limits.queue)),
+            refusals,
+            returning: Returning::default(),
             asking: Arc::new(Semaphore::new(parts.limits.queue)),
-            again: queue.downgrade(),
+            again,
             pace,
-            parts,
+            raft: parts.raft,
+            core: parts.core,
+            hearing: parts.hearing,
+            timeless: parts.timeless,
+            limits: parts.limits,
         };
         tokio::spawn(actor.run(items));
         Self { shard, queue, admission, unanswered, complained: Arc::default() }
@@ -166,18 +189,13 @@ impl Proposer {
         })
     }
 
-    /// How many wait in the queue.
-    fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
-    }
-
-    /// Says from time to time that the queue is full, and whether entries are written meanwhile.
+    /// Says from time to time that more is asked than is done, and whether entries are written meanwhile.
     fn complain(&self) {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|then| then.elapsed() >= COMPLAINT_EVERY) {
             *complained = Some(Instant::now());
-            let (waiting, entries) = (self.waiting(), *self.unanswered.borrow());
-            tracing::warn!(shard = %self.shard, waiting, entries, "the shard's queue is full; commands are refused as OVERLOADED");
+            let (commands, entries) = (self.admission.under_way(), *self.unanswered.borrow());
+            tracing::warn!(shard = %self.shard, commands, entries, "more is asked of the shard than it does; commands are refused as OVERLOADED");
         }
     }
 
@@ -194,13 +212,13 @@ impl Proposer {
     /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
     /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
     pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        if !self.admission.admits(self.waiting()) {
+        let Some(place) = self.admission.admit() else {
             self.complain();
             return Err(Failure::Overloaded);
-        }
+        };
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
-        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer };
+        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer, place };
         self.enqueue(Item::Command(Box::new(proposal)))?;
         let deadline = match planted::on(Bug::TimeoutAsRefusal) {
             true => deadline.min(Instant::now() + PLANTED_PATIENCE),
@@ -229,14 +247,18 @@ impl Proposer {
 }
 
 struct Actor {
-    parts: Parts,
+    raft: Raft,
+    core: Arc<Core>,
+    hearing: Hearing,
+    timeless: Arc<Notify>,
+    limits: Limits,
     stamp: Stamp,
     /// Entries on their way.
     unanswered: watch::Sender<usize>,
     /// Those of them that others wait for.
     awaited: watch::Sender<usize>,
-    /// Room for refusals that wait for the barrier; as much as the queue has.
-    refusing: Arc<Semaphore>,
+    refusals: Refusals,
+    returning: Returning,
     /// Room for what waits for other shards; as much again. What finds none goes on unheard.
     asking: Arc<Semaphore>,
     again: mpsc::WeakSender<Item>,
@@ -247,7 +269,7 @@ struct Actor {
 #[derive(Default)]
 struct Gathered {
     commands: Vec<Command>,
-    answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
+    answers: Vec<Waiter>,
     /// What the applied state refuses, and why.
     refused: Vec<(Boxed, Refusal)>,
     /// The entry whose state that was.
@@ -272,11 +294,11 @@ impl Actor {
                     continue;
                 }
             };
-            let before = waiting.len();
+            self.pace.look();
             let gathered = self.gather(&mut waiting, time);
-            self.pace.took(before - waiting.len(), waiting.len() + items.len());
             if !gathered.refused.is_empty() {
-                self.confirm_refusals(gathered.refused, gathered.judged_at, time);
+                let (proposals, judged_at) = (gathered.refused, gathered.judged_at);
+                self.refusals.confirm(Refused { proposals, judged_at, time });
             }
             if !gathered.unheard.is_empty() {
                 self.hear(gathered.unheard);
@@ -287,10 +309,11 @@ impl Actor {
             let batch = Batch { rules: self.rules(), time, digest: gathered.digest, commands: gathered.commands };
             let payload = Payload(codec::encode_batch(&batch));
             tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
-            let raft = self.parts.raft.clone();
+            let raft = self.raft.clone();
             let (answers, empties) = (gathered.answers, gathered.empties);
-            let (shard, commands) = (self.parts.core.shard(), batch.commands.len());
+            let (shard, commands) = (self.core.shard(), batch.commands.len());
             let (unanswered, awaited) = (self.unanswered.clone(), self.awaited.clone());
+            self.returning.set_out(commands);
             unanswered.send_modify(|count| *count += 1);
             awaited.send_modify(|count| *count += 1);
             tokio::spawn(async move {
@@ -313,53 +336,64 @@ impl Actor {
     /// Waits until there is something to write, and it is time to. False once nobody can ask any more.
     ///
     /// What an entry costs is mostly the same for one command and for a hundred. So while one is on its way commands gather
-    /// for the next; only when a good deal of them waits do more entries set out at once.
-    async fn gather_up(&self, items: &mut mpsc::Receiver<Item>, waiting: &mut Vec<Item>) -> bool {
-        let most = self.parts.limits.batch_commands;
+    /// for the next, and those who were just answered may come back in time for it; only when a good deal of commands wait do
+    /// more entries set out at once.
+    async fn gather_up(&mut self, items: &mut mpsc::Receiver<Item>, waiting: &mut Vec<Item>) -> bool {
+        let most = self.limits.batch_commands;
         let mut answered = self.awaited.subscribe();
         let mut open = true;
-        if waiting.is_empty() && items.recv_many(waiting, most).await == 0 {
-            return false;
-        }
-        loop {
+        while open || !waiting.is_empty() {
             while waiting.len() < most {
                 let Ok(item) = items.try_recv() else { break };
                 waiting.push(item);
             }
             let entries = *answered.borrow_and_update();
-            let many = waiting.len() >= MANY.min(most) && entries < self.parts.limits.entries_in_flight;
-            let bearable = *self.unanswered.borrow() < self.parts.limits.entries_in_flight + SLOW_MAX;
-            // Whoever does not lead any more has nothing to wait for: it sends callers on.
-            if ((entries == 0 || many) && bearable) || self.parts.raft.as_leader().is_err() {
-                return true;
+            if entries == 0 {
+                self.returning.all_answered(waiting.len());
+            }
+            let many = waiting.len() >= MANY.min(most) && entries < self.limits.entries_in_flight;
+            let bearable = *self.unanswered.borrow() < self.limits.entries_in_flight + SLOW_MAX;
+            let mut look_again = Instant::now() + LEADERSHIP_CHECK_EVERY;
+            if !waiting.is_empty() {
+                // Whoever does not lead any more has nothing to wait for: it sends callers on.
+                if self.raft.as_leader().is_err() || (many && bearable) {
+                    return true;
+                }
+                if entries == 0 && bearable {
+                    match self.returning.waits_until(waiting.len()) {
+                        Some(until) if waiting.len() < most => look_again = until,
+                        _ => return true,
+                    }
+                }
             }
             let room = most - waiting.len();
             tokio::select! {
                 biased;
                 changed = answered.changed() => if changed.is_err() { return false },
                 count = items.recv_many(waiting, room), if open && room > 0 => open = count > 0,
-                () = tokio::time::sleep(LEADERSHIP_CHECK_EVERY) => {}
+                () = tokio::time::sleep_until(look_again), if !waiting.is_empty() => {}
             }
         }
+        false
     }
 
     /// The rules the shard is under; a new shard begins with the first.
     fn rules(&self) -> u32 {
-        self.parts.core.hot().ledger.rules().max(1)
+        self.core.hot().ledger.rules().max(1)
     }
 
     /// The term this replica leads and the time to write, or why it can't propose.
     fn leadership(&mut self) -> Result<(u64, TimeMs), Failure> {
-        if self.parts.core.is_damaged() {
+        if self.core.is_damaged() {
             return Err(Failure::Damaged);
         }
-        let leader = self.parts.raft.as_leader().map_err(|forward| {
+        let leader = self.raft.as_leader().map_err(|forward| {
             let node = forward.leader_id.map(|id| ReplicaId::from_raft_id(id).node);
             Failure::NotLeader(node)
         })?;
         let term = leader.term();
         let Some(time) = self.stamp.now(term) else {
-            self.parts.timeless.notify_one();
+            self.timeless.notify_one();
             return Err(Failure::NoQuorum);
         };
         Ok((term, time))
@@ -370,14 +404,14 @@ impl Actor {
         let mut gathered = Gathered::default();
         let mut bytes = 0;
         let mut taken = 0;
-        let hot = self.parts.core.hot();
+        let hot = self.core.hot();
         gathered.judged_at = hot.last;
         for item in waiting.iter() {
             let size = match item {
                 Item::Command(proposal) => weight(&proposal.command),
                 Item::Empty { .. } => 0,
             };
-            if taken > 0 && bytes + size > self.parts.limits.batch_bytes {
+            if taken > 0 && bytes + size > self.limits.batch_bytes {
                 break;
             }
             bytes += size;
@@ -417,7 +451,7 @@ impl Actor {
                         .is_ok();
                     if taken {
                         gathered.commands.push(*proposal.command);
-                        gathered.answers.push(proposal.answer);
+                        gathered.answers.push((proposal.answer, proposal.place));
                     }
                 }
             }
@@ -430,7 +464,7 @@ impl Actor {
     fn hear(&self, proposals: Vec<Boxed>) {
         let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
         let room = self.asking.clone().try_acquire_many_owned(count).ok();
-        let (hearing, again) = (self.parts.hearing.clone(), self.again.clone());
+        let (hearing, again) = (self.hearing.clone(), self.again.clone());
         tokio::spawn(async move {
             let heard = room.is_some() && hearing.hear().await;
             let Some(queue) = again.upgrade() else { return };
@@ -438,66 +472,6 @@ impl Actor {
                 (proposal.asked, proposal.command.heard) = (true, heard);
                 if let Err(full) = queue.try_send(Item::Command(proposal)) {
                     refuse(full.into_inner(), &Failure::Overloaded);
-                }
-            }
-        });
-    }
-
-    /// Refusals need no log entry: leadership is confirmed for all of them at once, then they are judged again if the state
-    /// changed meanwhile. What is no longer refused goes through the log.
-    fn confirm_refusals(&self, proposals: Vec<(Boxed, Refusal)>, judged_at: Option<LogId>, time: TimeMs) {
-        let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
-        let Ok(room) = self.refusing.clone().try_acquire_many_owned(count) else {
-            for (proposal, _) in proposals {
-                refuse(Item::Command(proposal), &Failure::Overloaded);
-            }
-            return;
-        };
-        let (core, reads, again) = (self.parts.core.clone(), self.parts.reads.clone(), self.again.clone());
-        tokio::spawn(async move {
-            let _room = room;
-            let confirmed = match planted::on(Bug::RefusalWithoutBarrier) {
-                true => Ok(()),
-                false => reads.barrier(Instant::now() + Duration::from_secs(5)).await,
-            };
-            let judged: Vec<_> = {
-                let hot = core.hot();
-                let unchanged = hot.last == judged_at;
-                let judge = |proposal: &Proposal, refusal: Refusal| {
-                    let again = || hot.ledger.judge_fresh(&proposal.command, time);
-                    debug_assert!(!unchanged || again() == Fresh::Refuse(refusal.clone()), "of the same state");
-                    if unchanged { Fresh::Refuse(refusal) } else { again() }
-                };
-                let outcome = |refusal| Outcome {
-                    verdict: Verdict::Refused(refusal),
-                    replayed: false,
-                    position: hot.position(),
-                    time: hot.ledger.clock(),
-                };
-                let judged = proposals.into_iter().map(|(proposal, refusal)| {
-                    let refusal = match judge(&proposal, refusal) {
-                        Fresh::Refuse(refusal) => Some(outcome(refusal)),
-                        Fresh::Propose | Fresh::TickFirst => None,
-                    };
-                    (proposal, refusal)
-                });
-                judged.collect()
-            };
-            for (mut proposal, refusal) in judged {
-                match (&confirmed, refusal) {
-                    (Err(failure), _) => {
-                        let _ = proposal.answer.send(Err(failure.clone()));
-                    }
-                    (Ok(()), Some(outcome)) => {
-                        let _ = proposal.answer.send(Ok(Answer { outcome, logged: false }));
-                    }
-                    (Ok(()), None) => {
-                        proposal.fresh = false;
-                        let Some(queue) = again.upgrade() else { return };
-                        if let Err(full) = queue.try_send(Item::Command(proposal)) {
-                            refuse(full.into_inner(), &Failure::Overloaded);
-                        }
-                    }
                 }
             }
         });
@@ -541,7 +515,7 @@ fn weight(command: &Command) -> usize {
     HEAD + LINE * lines
 }
 
-fn refuse(item: Item, failure: &Failure) {
+pub(super) fn refuse(item: Item, failure: &Failure) {
     match item {
         Item::Command(proposal) => {
             let _ = proposal.answer.send(Err(failure.clone()));
@@ -553,16 +527,12 @@ fn refuse(item: Item, failure: &Failure) {
 }
 
 /// Moved between queues many times, so it is kept behind a pointer.
-type Boxed = Box<Proposal>;
+pub(super) type Boxed = Box<Proposal>;
 
 type Written =
     Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
 
-fn deliver(
-    written: Written,
-    answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
-    empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
-) {
+fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<Result<u64, Failure>>>) {
     let failure = match written {
         Ok(response) => {
             let index = response.log_id.index;
@@ -571,8 +541,10 @@ fn deliver(
                 outcomes.rotate_left(1);
             }
             debug_assert_eq!(outcomes.len(), answers.len(), "one outcome a command");
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                let _ = answer.send(Ok(Answer { outcome, logged: true }));
+            for ((answer, place), outcome) in answers.into_iter().zip(outcomes) {
+                if answer.send(Ok(Answer { outcome, logged: true })).is_ok() {
+                    place.answered();
+                }
             }
             for done in empties {
                 let _ = done.send(Ok(index));
@@ -586,7 +558,7 @@ fn deliver(
         Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
-    for answer in answers {
+    for (answer, _place) in answers {
         let _ = answer.send(Err(failure.clone()));
     }
     for done in empties {
