@@ -121,6 +121,13 @@ scale: tools
 	@$(MEASURE) scale
 	@"$(TARGET)/release/scale" --earmark "$(TARGET)/release/earmark"
 
+# Reserves and commits at a steady rate, and looks at the servers' memory all the while: make steady FOR=10m.
+FOR ?= 1h
+.PHONY: steady
+steady: tools
+	@$(MEASURE) steady
+	@"$(TARGET)/release/steady" --earmark "$(TARGET)/release/earmark" --length $(FOR)
+
 # Measures single parts by the clock: the ledger alone, and the store on this disk: make micro ONLY=apply.
 ONLY ?=
 .PHONY: micro

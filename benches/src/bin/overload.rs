@@ -9,8 +9,7 @@ use clap::Parser;
 use earmark_benches::{
     Failed,
     load::{
-        drive::drive,
-        measured::Measured,
+        drive::{Going, drive},
         shape::{Plan, Shape},
         worker::Crew,
     },
@@ -41,6 +40,9 @@ const AFTER_MAX: Duration = Duration::from_secs(30);
 struct Arguments {
     #[command(flatten)]
     place: Place,
+    /// What is asked.
+    #[arg(value_enum, default_value_t = Shape::Singles1024)]
+    shape: Shape,
     /// Stock shards.
     #[arg(long, default_value_t = 8)]
     shards: u32,
@@ -70,6 +72,8 @@ struct Report {
     /// The most that was done when callers waited for each other.
     best: f64,
     asked: f64,
+    /// Of that, what callers came to ask: so many of them are under way at most, and whoever is not answered asks nothing else.
+    begun: f64,
     /// Done while so much was asked.
     goodput: f64,
     goodput_to_best: f64,
@@ -100,7 +104,7 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     let servers = Servers::start(&setting).await?;
     let (endpoints, pids) = (servers.endpoints(), servers.pids());
     let crew = async |outstanding, rate| {
-        let plan = Plan { outstanding, rate, timeout: arguments.timeout.into(), ..Shape::Singles1024.plan() };
+        let plan = Plan { outstanding, rate, timeout: arguments.timeout.into(), ..arguments.shape.plan() };
         Ok::<_, Failed>(Arc::new(Crew::connect(plan, &endpoints).await?))
     };
     crew(1, None).await?.stock_up().await?;
@@ -118,20 +122,23 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
     eprintln!("half of it: p99 {normal_p99_ms:.1} ms; now {} times as much for {}", arguments.times, arguments.length);
 
     let asked = best * arguments.times;
-    let crowd = crew(arguments.callers, Some(asked)).await?;
+    let crowd = Going::begin(&crew(arguments.callers, Some(asked)).await?, 3);
     let length: Duration = arguments.length.into();
-    let overload = tokio::spawn(async move { drive(&crowd, length, 3).await.map(|(measured, _)| measured) });
     let (begun, mut rss_most_mib) = (Instant::now(), rss_before_mib);
     while begun.elapsed() < length {
         sleep(Duration::from_millis(100)).await;
         rss_most_mib = rss_most_mib.max(usage(&pids)?.resident_mib());
     }
+    let goodput = crowd.so_far().done as f64 / begun.elapsed().as_secs_f64();
+    // What is under way ends while it is looked at who comes next.
+    let ending = tokio::spawn(async move { crowd.end().await });
     let back_ms = back_to(&normal, normal_p99_ms).await?;
-    let told: Measured = overload.await??;
-    let (counts, goodput) = (told.counts, told.counts.done as f64 / length.as_secs_f64());
+    let told = ending.await??;
+    let counts = told.counts;
     let report = Report {
         best,
         asked,
+        begun: counts.all() as f64 / length.as_secs_f64(),
         goodput,
         goodput_to_best: goodput / best,
         overloaded: counts.overloaded,
@@ -168,7 +175,7 @@ fn table(report: &Report) -> String {
     let back = report.back_ms.map_or("not within 30 s".to_owned(), |ms| format!("{ms:.0} ms"));
     let rows = [
         ("the most that can be done, a second", format!("{:.0}", report.best)),
-        ("asked, a second", format!("{:.0}", report.asked)),
+        ("asked, a second; begun", format!("{:.0}; {:.0}", report.asked, report.begun)),
         ("done, a second", format!("{:.0} ({:.2} of the most)", report.goodput, report.goodput_to_best)),
         ("told OVERLOADED", report.overloaded.to_string()),
         ("turned away otherwise, unknown", format!("{}, {}", report.turned_away, report.unknown)),

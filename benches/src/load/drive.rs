@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use std::{
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,6 +15,9 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
+
+/// A histogram takes a quarter of a MiB: callers share so many.
+const NOTEBOOKS: usize = 64;
 
 /// A load that nobody ends, ends then.
 const GOING_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -42,13 +45,13 @@ pub trait Callers: Send + Sync + 'static {
 /// A caller broke down.
 pub async fn drive<C: Callers>(crew: &Arc<C>, length: Duration, seed: u64) -> Result<(Measured, Duration), Failed> {
     let begun = Instant::now();
-    let mut callers = start(crew, begun..begun + length, &Arc::default(), seed);
-    Ok((gather(&mut callers).await?, begun.elapsed()))
+    let measured = start(crew, begun..begun + length, &Arc::default(), seed).gather().await?;
+    Ok((measured, begun.elapsed()))
 }
 
 /// A load that goes on behind what is measured, until it is told to end.
 pub struct Going {
-    callers: JoinSet<Measured>,
+    callers: Crowd,
     over: Arc<AtomicBool>,
 }
 
@@ -59,39 +62,71 @@ impl Going {
         Self { callers: start(crew, begun..begun + GOING_MAX, &over, seed), over }
     }
 
+    /// What has ended so far.
+    pub fn so_far(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.callers.notebooks.iter().for_each(|notebook| notebook.read(|measured| counts.add(measured.counts)));
+        counts
+    }
+
     /// Ends; what is under way is waited for and counted.
     ///
     /// # Errors
     /// A caller broke down.
-    pub async fn end(mut self) -> Result<Measured, Failed> {
+    pub async fn end(self) -> Result<Measured, Failed> {
         self.over.store(true, Ordering::Relaxed);
-        gather(&mut self.callers).await
+        self.callers.gather().await
     }
 }
 
-fn start<C: Callers>(crew: &Arc<C>, span: Range<Instant>, over: &Arc<AtomicBool>, seed: u64) -> JoinSet<Measured> {
+/// Callers at work, and what they note.
+struct Crowd {
+    callers: JoinSet<()>,
+    notebooks: Vec<Notebook>,
+}
+
+impl Crowd {
+    /// What all noted, once all have ended.
+    async fn gather(mut self) -> Result<Measured, Failed> {
+        while let Some(ended) = self.callers.join_next().await {
+            ended?;
+        }
+        let mut all = Measured::default();
+        self.notebooks.iter().for_each(|notebook| notebook.read(|measured| all.add(measured)));
+        Ok(all)
+    }
+}
+
+/// What some of the callers note.
+#[derive(Clone, Default)]
+struct Notebook(Arc<Mutex<Measured>>);
+
+impl Notebook {
+    fn record(&self, took: Duration, counts: Counts) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).record(took, counts);
+    }
+
+    fn read(&self, read: impl FnOnce(&Measured)) {
+        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn start<C: Callers>(crew: &Arc<C>, span: Range<Instant>, over: &Arc<AtomicBool>, seed: u64) -> Crowd {
     let turns = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();
+    let notebooks: Vec<Notebook> = (0..NOTEBOOKS).map(|_| Notebook::default()).collect();
     for caller in 0..crew.outstanding().max(1) {
         let random = SmallRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(caller as u64));
         let (crew, turns) = (Arc::clone(crew), Arc::clone(&turns));
-        let (span, over) = (span.clone(), Arc::clone(over));
+        let (span, over, notebook) = (span.clone(), Arc::clone(over), notebooks[caller % NOTEBOOKS].clone());
         callers.spawn(async move {
             match crew.rate() {
-                None => closed(&*crew, caller, random, span.end, &over).await,
-                Some(rate) => open(&*crew, caller, random, span, &over, rate, &turns).await,
+                None => closed(&*crew, caller, random, span.end, &over, &notebook).await,
+                Some(rate) => open(&*crew, caller, random, span, (&over, &notebook), rate, &turns).await,
             }
         });
     }
-    callers
-}
-
-async fn gather(callers: &mut JoinSet<Measured>) -> Result<Measured, Failed> {
-    let mut all = Measured::default();
-    while let Some(measured) = callers.join_next().await {
-        all.add(&measured?);
-    }
-    Ok(all)
+    Crowd { callers, notebooks }
 }
 
 async fn closed(
@@ -100,14 +135,13 @@ async fn closed(
     mut random: SmallRng,
     until: Instant,
     over: &AtomicBool,
-) -> Measured {
-    let mut measured = Measured::default();
+    notebook: &Notebook,
+) {
     while Instant::now() < until && !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let counts = crew.turn(caller, &mut random).await;
-        measured.record(begun.elapsed(), counts);
+        notebook.record(begun.elapsed(), counts);
     }
-    measured
 }
 
 async fn open(
@@ -115,22 +149,23 @@ async fn open(
     caller: usize,
     mut random: SmallRng,
     span: Range<Instant>,
-    over: &AtomicBool,
+    (over, notebook): (&AtomicBool, &Notebook),
     rate: f64,
     turns: &AtomicU64,
-) -> Measured {
-    let mut measured = Measured::default();
+) {
     loop {
         let turn = turns.fetch_add(1, Ordering::Relaxed);
         let due = span.start + Duration::from_secs_f64(turn as f64 / rate);
         if due >= span.end {
-            return measured;
+            return;
         }
-        sleep_until(due).await;
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
         if over.load(Ordering::Relaxed) {
-            return measured;
+            return;
         }
         let counts = crew.turn(caller, &mut random).await;
-        measured.record(due.elapsed(), counts);
+        notebook.record(due.elapsed(), counts);
     }
 }
