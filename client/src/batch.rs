@@ -9,7 +9,7 @@ use crate::client::{Client, Shared};
 use crate::error::Error;
 use crate::link::{ANSWER_BYTES_MAX, Link};
 use crate::request::{Answer, Operation, answer};
-use crate::retry::{BudgetRule, Next, Progress, TryEnd};
+use crate::retry::{Again, BudgetRule, Next, Progress, TryEnd};
 use crate::status;
 use crate::wire::{
     BatchRequest,
@@ -28,6 +28,9 @@ use tower::retry::budget::Budget;
 /// on its way.
 const CALL_OPERATIONS_MAX: usize = 4_000;
 const CALL_BYTES_MAX: usize = 2 << 20;
+
+/// Between two rounds that the retry budget does not allow.
+const DENIED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls under way at once.
 const CALLS_MAX: usize = 8;
@@ -75,7 +78,7 @@ impl Client {
 }
 
 fn item(shared: &Shared, operation: Operation) -> Item {
-    shared.budget.deposit();
+    shared.deposit();
     let progress = operation.prepared.progress();
     Item { prepared: operation.prepared, progress, hint: None, end: None }
 }
@@ -93,13 +96,16 @@ async fn round(shared: &Shared, items: &mut [Item], open: &[usize], limits: Limi
             (call.items, ends)
         })
         .buffer_unordered(CALLS_MAX);
-    let mut after = Duration::ZERO;
+    let (mut after, mut budgeted) = (Duration::ZERO, false);
     while let Some((indices, ends)) = ended.next().await {
         for (index, end) in indices.into_iter().zip(ends) {
-            after = after.max(conclude(shared, &mut items[index], end));
+            let Some(again) = conclude(shared, &mut items[index], end) else { continue };
+            after = after.max(again.after);
+            budgeted |= again.budget != BudgetRule::Free;
         }
     }
-    after
+    // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
+    if budgeted && !shared.budget.withdraw() { after.max(DENIED_PAUSE) } else { after }
 }
 
 /// Which operation goes in which call.
@@ -161,19 +167,19 @@ async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result
     }
 }
 
-/// Notes how a try ended; for one that has to be sent again, tells after how long.
-fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Duration {
+/// Notes how a try ended; for one that has to be sent again, tells how.
+fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Option<Again> {
     let end = match end {
         Ok(body) => {
             item.end = Some(Ok(body));
-            return Duration::ZERO;
+            return None;
         }
         Err(end) => end,
     };
     match item.progress.ended(end, || shared.environment.random_u64()) {
         Next::Stop(error) => {
             item.end = Some(Err(error));
-            Duration::ZERO
+            None
         }
         Next::Again(again) => {
             if again.refresh {
@@ -182,11 +188,8 @@ fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Dura
             if let Some(endpoint) = &again.to {
                 shared.routing.hint(item.prepared.bucket, endpoint);
             }
-            item.hint = again.to;
-            // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
-            let denied = again.budget != BudgetRule::Free && !shared.budget.withdraw();
-            let patience = if denied { Duration::from_secs(1) } else { again.after };
-            patience.max(again.after)
+            item.hint = again.to.clone();
+            Some(again)
         }
     }
 }

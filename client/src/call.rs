@@ -73,7 +73,7 @@ pub(crate) async fn run(
     let limits = Limits::after(shared, timeout);
     let mut progress = prepared.progress();
     let mut hint: Option<String> = None;
-    shared.budget.deposit();
+    shared.deposit();
     loop {
         let target = pick(shared, prepared, hint.take().as_deref());
         stamp(&mut prepared.body, &progress, &target, limits.not_after_ms);
@@ -99,7 +99,7 @@ pub(crate) fn pick(shared: &Shared, prepared: &Prepared, hint: Option<&str>) -> 
         return shared.routing.replica(random);
     }
     let target = shared.routing.leader(prepared.bucket, hint, random);
-    if !target.direct {
+    if target.leaderless {
         // Whoever is asked sends it on, which costs both nodes ten times as much; and nobody would ever say who leads.
         shared.refresh.notify_one();
     }
@@ -185,7 +185,7 @@ async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) 
     if again.refresh {
         shared.refresh.notify_one();
     }
-    if again.budget == BudgetRule::Ends && !shared.budget.withdraw() {
+    if again.budget == BudgetRule::Ends && !shared.crowd_budget.withdraw() {
         return None;
     }
     if !again.after.is_zero() {

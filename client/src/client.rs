@@ -16,7 +16,7 @@ use std::{fmt, time::Duration};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tower::retry::budget::TpsBudget;
+use tower::retry::budget::{Budget, TpsBudget};
 
 /// The map is looked at so often even if nothing asks for it.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
@@ -32,7 +32,8 @@ const BUDGET_SHARE: f32 = 0.2;
 /// A client of a cluster. Clones are cheap and share everything; one for a whole program is right.
 ///
 /// Its operations are methods that return a builder; `send` on it does the work. Each is tried again with the same id
-/// until its deadline, so an error is the last word on it: see [`Error`] for what it says. A future that is dropped before
+/// until its deadline (where more is asked than servers answer, only as far as a retry budget allows), so an error is the
+/// last word on it: see [`Error`] for what it says. A future that is dropped before
 /// its end leaves the operation as it is: done, or not, or done a moment later.
 #[derive(Clone)]
 pub struct Client {
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<ServerTime>,
     pub(crate) routing: Routing,
     pub(crate) budget: TpsBudget,
+    /// Of those that are told OVERLOADED: they are many at once, and shall not take what others need.
+    pub(crate) crowd_budget: TpsBudget,
     pub(crate) token: Mutex<Token>,
     /// Asks for a fresh map.
     pub(crate) refresh: Arc<Notify>,
@@ -88,6 +91,7 @@ impl Client {
             time,
             routing: Routing::new(config.endpoints, settings),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_SHARE),
+            crowd_budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_SHARE),
             token: Mutex::default(),
             refresh: Arc::default(),
             namespace: config.namespace,
@@ -147,6 +151,14 @@ impl Shared {
         random[8..].copy_from_slice(&self.environment.random_u64().to_be_bytes()[..2]);
         let uuid = uuid::Builder::from_unix_timestamp_millis(self.time.now().0, &random).into_uuid();
         OperationId::from_slice(uuid.as_bytes()).expect("a UUID of version 7")
+    }
+}
+
+impl Shared {
+    /// One more operation, and what it allows of retries.
+    pub(crate) fn deposit(&self) {
+        self.budget.deposit();
+        self.crowd_budget.deposit();
     }
 }
 

@@ -109,14 +109,15 @@ impl Builder {
         self
     }
 
-    /// How long an operation may take with all its tries; 10 s if it is not set, 30 s at most.
+    /// How long an operation may take with all its tries; 10 s if it is not set, 30 s at most. It waits in a node's queue for a
+    /// quarter of it at most, then it is OVERLOADED: more is asked of that node than it answers.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long one try waits for its answer before the same id is sent again; 2 s if it is not set. A batch call waits
+    /// How long one try, from when it was sent, waits for its answer before the same id is sent again; 2 s if it is not set. A batch call waits
     /// for half of the whole timeout if that is longer.
     #[must_use]
     pub fn try_timeout(mut self, timeout: Duration) -> Self {
@@ -138,7 +139,8 @@ impl Builder {
         self
     }
 
-    /// How many operations may wait in front of one node's session before callers have to wait; 8,192 if it is not set.
+    /// How many operations may wait in front of one node's session; 8,192 if it is not set. Beyond that callers wait for a place
+    /// there, and that counts as waiting in the queue.
     #[must_use]
     pub fn queue(mut self, operations: usize) -> Self {
         self.queue = operations;

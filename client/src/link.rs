@@ -28,9 +28,12 @@ use tonic::transport::Channel;
 /// A node is down after so many failures in a row: one may be a restart that is already over.
 const FAILURES_TO_DOWN: u32 = 2;
 
-/// A stream on which so many tries in a row timed out, with no answer to anything since they were sent, is given up though it looks
+/// A stream on which so many tries in a row timed out, with no answer to anything meanwhile, is given up though it looks
 /// alive. (A node that answers others is busy, not gone: to break with it would make all that is in flight unknown.)
 const TIMEOUTS_TO_BREAK: u32 = 3;
+
+/// A node that answered others so lately is busy.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Pauses between probes of a node that is down: doubled from the first to the second, each with half of it random.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
@@ -141,7 +144,9 @@ impl Link {
         };
         let mut wait = pin!(wait);
         let leaves_queue = deadline.min(since + try_timeout.max(patience));
-        let mut until = leaves_queue.min(since + patience);
+        // What is sent from now on is waited for as long, so nobody sleeps through the end of its try.
+        let look_again = patience.min(try_timeout);
+        let mut until = leaves_queue.min(since + look_again);
         loop {
             if let Ok(answer) = timeout_at(until, &mut wait).await {
                 return answer;
@@ -151,9 +156,11 @@ impl Link {
                 Some(sent_at) => sent_at,
                 None => {
                     // Waiting for the session itself is not waiting behind others.
-                    let crowded = self.shared.opened().is_some_and(|opened| now >= opened.max(since) + patience);
+                    let opened = self.shared.opened();
+                    let waited = opened.is_some_and(|opened| now >= opened.max(since) + patience);
+                    let crowded = waited || (now >= leaves_queue && opened.is_some());
                     if !crowded && now < leaves_queue {
-                        until = leaves_queue.min(now + patience);
+                        until = leaves_queue.min(now + look_again);
                         continue;
                     }
                     match stage.abandon() {
@@ -176,7 +183,7 @@ impl Link {
 
     /// What was sent to the node then was not answered in time.
     pub(crate) fn note_timeout(&self, sent_at: Instant) {
-        if self.shared.heard().is_some_and(|heard| heard > sent_at) {
+        if self.shared.heard().is_some_and(|heard| heard > sent_at && heard.elapsed() < QUIET) {
             return;
         }
         if self.shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_BREAK {
@@ -313,7 +320,7 @@ impl Actor {
         loop {
             let room = session.room();
             if room == 0 && !self.tickets.is_empty() {
-                session.is_short();
+                session.is_short(Instant::now());
             }
             // In this order, so that two runs of one seed go alike: answers first, they make room.
             tokio::select! {

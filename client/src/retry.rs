@@ -137,11 +137,11 @@ impl Progress {
             after: hint + self.pause(random),
             to: None,
             refresh: matches!(code, Code::NoQuorum | Code::OutcomeUnknown | Code::StoreDamaged),
-            budget: budget_rule(code),
+            budget: self.budget_rule(code),
         })
     }
 
-    /// There is no time for another try.
+    /// There is no other try: no time for it, or no budget.
     pub(crate) fn out_of_time(mut self) -> Error {
         self.concluded()
     }
@@ -150,7 +150,16 @@ impl Progress {
     fn unsent(&mut self, code: Code, why: String, random: impl FnOnce() -> u64) -> Next {
         self.last = Some(v1::Error { code: code.into(), message: why, ..Default::default() });
         let refresh = code == Code::NoQuorum;
-        Next::Again(Again { after: self.pause(random), to: None, refresh, budget: budget_rule(code) })
+        Next::Again(Again { after: self.pause(random), to: None, refresh, budget: self.budget_rule(code) })
+    }
+
+    fn budget_rule(&self, code: Code) -> BudgetRule {
+        match code {
+            Code::Contended => BudgetRule::Free,
+            // An earlier try may have been done: another answer can say so, and to end now would leave it unknown.
+            Code::Overloaded | Code::RateLimited if !self.doubt => BudgetRule::Ends,
+            _ => BudgetRule::Waits,
+        }
     }
 
     fn redirected(&mut self, to: Option<String>, hint: Duration, random: impl FnOnce() -> u64) -> Again {
@@ -182,14 +191,6 @@ impl Progress {
             return Error::concluded(late, false, self.sent, self.subject);
         }
         Error::concluded(last, self.doubt, self.sent, self.subject)
-    }
-}
-
-fn budget_rule(code: Code) -> BudgetRule {
-    match code {
-        Code::Contended => BudgetRule::Free,
-        Code::Overloaded | Code::RateLimited => BudgetRule::Ends,
-        _ => BudgetRule::Waits,
     }
 }
 
@@ -329,7 +330,8 @@ mod tests {
         // An earlier try without an answer stays in doubt.
         let mut progress = reserve();
         let _ = progress.ended(TryEnd::Lost("broke".to_owned()), most);
-        let _ = progress.ended(TryEnd::Crowded("a queue".to_owned()), most);
+        let Next::Again(again) = progress.ended(TryEnd::Crowded("a queue".to_owned()), most) else { panic!("again") };
+        assert_eq!(again.budget, BudgetRule::Waits, "to end now would leave it unknown");
         assert_eq!(progress.out_of_time().code(), Code::OutcomeUnknown);
     }
 

@@ -96,6 +96,8 @@ pub(crate) struct Target {
     pub(crate) link: Arc<Link>,
     /// It is thought to lead the bucket, so it shall answer itself; else it shall forward.
     pub(crate) direct: bool,
+    /// Nobody is known to lead the bucket.
+    pub(crate) leaderless: bool,
     pub(crate) map_version: u64,
 }
 
@@ -124,18 +126,18 @@ impl Routing {
         if let Some(link) = &leader
             && !link.is_down()
         {
-            return Target { link: Arc::clone(link), direct: true, map_version };
+            return Target { link: Arc::clone(link), direct: true, leaderless: false, map_version };
         }
         match (self.any(random), leader) {
-            (any, Some(link)) if any.is_down() => Target { link, direct: true, map_version },
-            (link, _) => Target { link, direct: false, map_version },
+            (any, Some(link)) if any.is_down() => Target { link, direct: true, leaderless: false, map_version },
+            (link, leader) => Target { link, direct: false, leaderless: leader.is_none(), map_version },
         }
     }
 
     /// Where a read goes that any replica may answer. A node without one forwards.
     pub(crate) fn replica(&self, random: u64) -> Target {
         let map_version = self.map.read().unwrap_or_else(PoisonError::into_inner).version;
-        Target { link: self.any(random), direct: false, map_version }
+        Target { link: self.any(random), direct: false, leaderless: false, map_version }
     }
 
     /// Every node, those that are up first, each group from a random place on.

@@ -4,8 +4,8 @@
 //! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
 //! server gives credit for and answers in time (`window`); what is beyond stays in the bounded queue in front.
 //!
-//! Whoever waited there for so long that little of its time is left gives up (`link`): it would mostly be answered too late,
-//! and so would everything behind it.
+//! Whoever waited there for a good part of its time gives up (`link`): it would mostly be answered too late, and so would
+//! everything behind it.
 
 use crate::retry::TryEnd;
 use crate::window::Window;
@@ -19,6 +19,7 @@ use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU8, Ordering},
 };
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -33,6 +34,9 @@ const OPERATION_OVERHEAD: usize = 24;
 
 /// How many operations this side keeps in flight even if a server gives more credit.
 const IN_FLIGHT_MAX: usize = 65_536;
+
+/// How often it is counted who does not wait any more.
+const COUNT_EVERY: Duration = Duration::from_millis(250);
 
 /// What a try comes back with: an encoded `OperationResult`.
 pub(crate) type Answer = Result<Bytes, TryEnd>;
@@ -64,7 +68,10 @@ impl Stage {
     /// The caller gives up; if it is sent already, says when it was.
     pub(crate) fn abandon(&self) -> Result<(), Instant> {
         let given_up = self.step.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
-        if given_up.is_err() { self.sent_at().map_or(Ok(()), Err) } else { Ok(()) }
+        match given_up {
+            Ok(_) | Err(ABANDONED) => Ok(()),
+            Err(_) => Err(*self.sent_at.get().expect("is set before it counts as sent")),
+        }
     }
 }
 
@@ -89,6 +96,9 @@ pub(crate) struct Session {
     /// As the server named it in its greeting; 0 before.
     name: u64,
     window: Window,
+    /// In flight, but nobody waits for it any more, when it was last counted.
+    gone: usize,
+    counted: Instant,
     credit: usize,
     tag_next: u64,
     pending: Vec<Ticket>,
@@ -100,17 +110,34 @@ impl Session {
     /// A session that opens at that moment.
     pub(crate) fn new(opened: Instant) -> Self {
         let window = Window::new(opened);
-        Self { name: 0, window, credit: 1, tag_next: 1, pending: Vec::new(), in_flight: BTreeMap::new() }
+        Self {
+            name: 0,
+            window,
+            gone: 0,
+            counted: opened,
+            credit: 1,
+            tag_next: 1,
+            pending: Vec::new(),
+            in_flight: BTreeMap::new(),
+        }
     }
 
     /// How many more tickets it can take now.
     pub(crate) fn room(&self) -> usize {
-        self.credit.min(self.window.most()).saturating_sub(self.in_flight.len() + self.pending.len())
+        let all = self.in_flight.len() + self.pending.len();
+        let (by_credit, by_window) = (self.credit, self.window.most().saturating_add(self.gone));
+        by_credit.min(by_window).saturating_sub(all)
     }
 
     /// There is no room, and something waits for it.
-    pub(crate) fn is_short(&mut self) {
+    pub(crate) fn is_short(&mut self, now: Instant) {
         self.window.is_short();
+        // What is answered late or never takes up credit, but not the window: else a shard that stands still would leave no place
+        // for the others of its node.
+        if now.saturating_duration_since(self.counted) >= COUNT_EVERY {
+            self.counted = now;
+            self.gone = self.in_flight.values().filter(|waiting| waiting.reply.is_closed()).count();
+        }
     }
 
     /// Takes tickets, at most as many as there was room for.
@@ -165,6 +192,7 @@ impl Session {
             // A caller that stopped waiting is no reason for anything.
             let heard = waiting.reply.send(Ok(tagged.body)).is_ok();
             taken += usize::from(told && heard);
+            self.gone = self.gone.saturating_sub(usize::from(!heard));
         }
         self.window.answered(taken, now);
         answered
@@ -262,6 +290,23 @@ mod tests {
         assert_eq!(stage.abandon(), Ok(()), "it is still queued");
         assert!(session.frame(Instant::now()).is_none());
         assert_eq!(session.room(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_takes_up_credit_but_not_the_window() {
+        let mut session = session(1_000);
+        let (tickets, answers): (Vec<_>, Vec<_>) = (0..300).map(|_| ticket(10)).map(|(t, a, _)| (t, a)).unzip();
+        session.push(tickets);
+        session.frame(Instant::now()).expect("all");
+        session.is_short(Instant::now());
+        tokio::time::advance(COUNT_EVERY).await;
+        session.receive(greeting(1_000), Instant::now());
+        assert_eq!(session.room(), 0, "the window has 256");
+        drop(answers);
+        session.is_short(Instant::now());
+        assert_eq!(session.room(), 256);
+        session.receive(SessionResponse { results: vec![result(1)], ..greeting(350) }, Instant::now());
+        assert_eq!(session.room(), 51, "of the credit 299 are taken");
     }
 
     #[tokio::test(start_paused = true)]

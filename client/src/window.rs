@@ -47,6 +47,11 @@ impl Window {
         if elapsed < SPAN {
             return;
         }
+        if elapsed > SPAN * 4 {
+            // Nothing was asked or nothing answered for a while; neither says what can be done now.
+            *self = Self { most: self.most, ..Self::new(now) };
+            return;
+        }
         // It opens step by step: all who were turned away would come at once.
         self.most = if self.short { self.bearable(elapsed) } else { self.most.saturating_mul(2) };
         *self = Self { most: self.most, ..Self::new(now) };
@@ -89,7 +94,10 @@ mod tests {
         assert_eq!(window.most(), 10_000);
         window.answered(5_000, start + SPAN * 4);
         assert_eq!(window.most(), 20_000, "nobody waited any more");
-        (5..60).for_each(|n| window.answered(5_000, start + SPAN * n));
+        window.is_short();
+        window.answered(50, start + SPAN * 400);
+        assert_eq!(window.most(), 20_000, "a pause says nothing");
+        (401..460).for_each(|n| window.answered(5_000, start + SPAN * n));
         assert_eq!(window.most(), usize::MAX, "as before");
     }
 }

@@ -393,6 +393,17 @@ async fn a_try_waits_for_its_answer_from_when_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_try_is_noticed_after_its_own_time_however_much_the_operation_has() {
+    let cluster = FakeCluster::start(1);
+    let node = &cluster.nodes[0];
+    node.on_operation(in_turn([Reply::Silence]));
+    let client = cluster.builder().timeout(Duration::from_secs(30)).connect().await.unwrap();
+    let start = Instant::now();
+    let _ = reserve(&client).await.expect("the second is answered");
+    assert!(start.elapsed() < Duration::from_millis(2_100), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_answers_others_is_not_given_up() {
     let cluster = FakeCluster::start(1);
     let node = &cluster.nodes[0];
@@ -410,7 +421,7 @@ async fn a_node_that_answers_others_is_not_given_up() {
         })
     };
     let silent: Vec<_> = (0..20).map(|_| call()).collect();
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let _ = call().await.unwrap().expect("answered");
     let waiting = call();
     for one in silent {
