@@ -68,7 +68,7 @@ pub fn not_leader(leader: Option<u32>, endpoint: Option<String>) -> v1::Error {
 pub fn failure(failure: &Failure) -> v1::Error {
     match failure {
         Failure::NotLeader(node) => not_leader(*node, None),
-        Failure::Overloaded => refused(v1::Code::Overloaded, "the shard's queue is full"),
+        Failure::Overloaded => refused(v1::Code::Overloaded, "more is asked of the shard than it can answer in time"),
         Failure::NoQuorum => refused(v1::Code::NoQuorum, "no majority of the shard could be reached in time"),
         Failure::Late => refused(v1::Code::Late, "not_after had passed before the command was proposed"),
         Failure::Damaged => refused(v1::Code::StoreDamaged, "this node's replica of the shard does not serve"),

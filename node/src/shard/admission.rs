@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,45 +21,94 @@ const BEARABLE: Duration = Duration::from_secs(1);
 /// Over so long it is looked at how many are answered.
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// The pace is that of the best of so many windows of late: a disk that stands still for a moment does not make a shard slow.
+const WINDOWS: usize = 4;
+
 /// So many may always be under way: a shard that did nothing for a while, as when its leader changed, is not judged by that.
-/// With fewer it is not behind.
 const LEAST: usize = 256;
+
+/// A shard in which at some moment fewer are under way is not behind.
+const FEW: usize = LEAST / 2;
 
 /// Asked by whoever brings a command.
 #[derive(Debug)]
 pub(super) struct Admission {
     most: AtomicUsize,
     under_way: AtomicUsize,
-    /// Since it was last looked at.
+    /// Since it was last looked at: how many were answered, and whether few were under way at some moment.
     answered: AtomicUsize,
+    caught_up: AtomicBool,
 }
 
-/// A command's place among those under way, until it is answered or given up.
+/// One command on its way through a shard. It counts as under way until it is answered, its caller has gone, or it waits for
+/// something else than the log.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Admission>);
+pub(super) struct Passage {
+    admission: Arc<Admission>,
+    counts: AtomicBool,
+}
 
-impl Place {
-    /// The command is answered while someone waits for that. What was given up or turned away is of no use to anyone.
-    pub(super) fn answered(self) {
-        self.0.answered.fetch_add(1, Ordering::Relaxed);
+impl Passage {
+    /// It is told what came of it in the log, and someone waits for that. What was given up is of no use to anyone.
+    pub(super) fn answered(&self) {
+        self.admission.answered.fetch_add(1, Ordering::Relaxed);
+        self.leave();
+    }
+
+    /// It is not under way any more, or not for now.
+    pub(super) fn leave(&self) {
+        if self.counts.swap(false, Ordering::Relaxed) {
+            self.admission.left();
+        }
+    }
+
+    /// It is under way again. It is not asked whether it may: it was let in once.
+    pub(super) fn come_back(&self) {
+        if !self.counts.swap(true, Ordering::Relaxed) {
+            self.admission.under_way.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-impl Drop for Place {
+impl Drop for Passage {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.leave();
+    }
+}
+
+/// What a caller holds: once it goes, its command counts no longer.
+#[derive(Debug)]
+pub(super) struct Caller(pub(super) Arc<Passage>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
 impl Admission {
-    /// A place for one more command, if it may come.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Place> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        if before < self.most.load(Ordering::Relaxed) {
-            return Some(Place(Arc::clone(self)));
+    /// Lets one more command in, if it may come.
+    pub(super) fn admit(self: &Arc<Self>) -> Option<Caller> {
+        if self.under_way.fetch_add(1, Ordering::Relaxed) < self.most.load(Ordering::Relaxed) {
+            return Some(self.passage(true));
         }
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         None
+    }
+
+    /// Lets a command in whatever is under way: what shards tell each other ends what is under way, and is bounded by it.
+    pub(super) fn let_pass(self: &Arc<Self>) -> Caller {
+        self.passage(false)
+    }
+
+    fn passage(self: &Arc<Self>, counts: bool) -> Caller {
+        Caller(Arc::new(Passage { admission: Arc::clone(self), counts: AtomicBool::new(counts) }))
+    }
+
+    fn left(&self) {
+        if self.under_way.fetch_sub(1, Ordering::Relaxed) <= FEW {
+            self.caught_up.store(true, Ordering::Relaxed);
+        }
     }
 
     /// How many are under way.
@@ -74,16 +123,20 @@ pub(super) struct Pace {
     admission: Arc<Admission>,
     room: usize,
     since: Instant,
-    /// There was a moment when few were under way.
-    caught_up: bool,
+    /// What could be answered within a bearable time, by each window of late.
+    bearable: [usize; WINDOWS],
 }
 
 impl Pace {
     /// For so many under way at most.
     pub(super) fn new(room: usize) -> Self {
-        let (most, under_way, answered) = (AtomicUsize::new(room), AtomicUsize::new(0), AtomicUsize::new(0));
-        let admission = Arc::new(Admission { most, under_way, answered });
-        Self { admission, room, since: Instant::now(), caught_up: true }
+        let admission = Arc::new(Admission {
+            most: AtomicUsize::new(room),
+            under_way: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            caught_up: AtomicBool::new(true),
+        });
+        Self { admission, room, since: Instant::now(), bearable: [room; WINDOWS] }
     }
 
     /// What it decides.
@@ -93,22 +146,24 @@ impl Pace {
 
     /// Looks at how it goes. To be called with each entry.
     pub(super) fn look(&mut self) {
-        self.caught_up |= self.admission.under_way() < LEAST;
         let elapsed = self.since.elapsed();
         if elapsed < WINDOW {
             return;
         }
+        self.since = Instant::now();
         let answered = self.admission.answered.swap(0, Ordering::Relaxed);
-        let most = if self.caught_up { self.room } else { self.bearable(answered, elapsed) };
-        self.admission.most.store(most, Ordering::Relaxed);
-        (self.since, self.caught_up) = (Instant::now(), false);
+        let caught_up = self.admission.caught_up.swap(self.admission.under_way() < FEW, Ordering::Relaxed);
+        self.bearable.rotate_right(1);
+        self.bearable[0] = if caught_up { self.room } else { bearable(answered, elapsed) };
+        let best = self.bearable.into_iter().max().unwrap_or(self.room);
+        self.admission.most.store(best.clamp(LEAST.min(self.room), self.room), Ordering::Relaxed);
     }
+}
 
-    /// What is answered within a bearable time, at the pace of late.
-    fn bearable(&self, answered: usize, elapsed: Duration) -> usize {
-        let most = answered as u128 * BEARABLE.as_micros() / elapsed.as_micros().max(1);
-        usize::try_from(most).unwrap_or(usize::MAX).clamp(LEAST.min(self.room), self.room)
-    }
+/// What is answered within a bearable time, at that pace.
+fn bearable(answered: usize, elapsed: Duration) -> usize {
+    let most = answered as u128 * BEARABLE.as_micros() / elapsed.as_micros().max(1);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -117,57 +172,80 @@ mod tests {
 
     const ROOM: usize = 16_384;
 
-    /// Some windows in which so many are answered, while so many others stay under way.
-    async fn windows(pace: &mut Pace, count: usize, answered: usize, waiting: usize) {
-        let admission = pace.admission();
-        for _ in 0..count {
-            let others: Vec<Place> = (0..waiting).map_while(|_| admission.admit()).collect();
-            admission.answered.fetch_add(answered, Ordering::Relaxed);
-            tokio::time::advance(WINDOW).await;
-            pace.look();
-            drop(others);
-        }
-    }
-
     /// How many are let in that come at once.
     fn admitted(pace: &Pace) -> usize {
-        let places: Vec<Place> = std::iter::from_fn(|| pace.admission().admit()).collect();
-        places.len()
+        std::iter::from_fn(|| pace.admission().admit()).collect::<Vec<_>>().len()
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_behind_has_the_whole_room() {
         let mut pace = Pace::new(ROOM);
         assert_eq!(admitted(&pace), ROOM);
-        windows(&mut pace, 8, 3, LEAST - 1).await;
+        for _ in 0..8 {
+            let few: Vec<Caller> = (0..FEW - 1).map_while(|_| pace.admission().admit()).collect();
+            tokio::time::advance(WINDOW).await;
+            pace.look();
+            few.iter().take(3).for_each(|caller| caller.0.answered());
+        }
         assert_eq!(admitted(&pace), ROOM, "however little is asked");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_behind_takes_no_more_than_it_can_answer_in_a_second() {
         let mut pace = Pace::new(ROOM);
-        // The first window began with none under way.
-        windows(&mut pace, 2, 500, 9_000).await;
-        assert_eq!(admitted(&pace), 2_000, "2,000 a second");
-        windows(&mut pace, 1, 0, 9_000).await;
-        assert_eq!(admitted(&pace), LEAST, "though nothing was answered of late");
-        windows(&mut pace, 1, 100_000, 9_000).await;
-        assert_eq!(admitted(&pace), ROOM, "never more than there is room for");
-        windows(&mut pace, 1, 500, 9_000).await;
-        windows(&mut pace, 1, 500, 10).await;
-        assert_eq!(admitted(&pace), ROOM, "it has caught up");
+        let admission = pace.admission();
+        let crowd: Vec<Caller> = (0..9_000).map_while(|_| admission.admit()).collect();
+        let mut window = async |answered: usize| {
+            admission.answered.fetch_add(answered, Ordering::Relaxed);
+            tokio::time::advance(WINDOW).await;
+            pace.look();
+            admission.most.load(Ordering::Relaxed)
+        };
+        for _ in 0..WINDOWS {
+            assert_eq!(window(500).await, ROOM, "it was not behind a moment ago");
+        }
+        assert_eq!(window(500).await, 2_000, "2,000 a second");
+        for _ in 1..WINDOWS {
+            assert_eq!(window(0).await, 2_000, "it stands still for a moment");
+        }
+        assert_eq!(window(0).await, LEAST, "it stands still");
+        assert_eq!(window(100_000).await, ROOM, "never more than there is room for");
+        drop(crowd);
+        assert_eq!(window(0).await, ROOM, "it has caught up");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_is_free_once_its_command_is_answered() {
+    async fn what_comes_all_at_once_now_and_then_is_not_judged_by_the_time_between() {
+        let mut pace = Pace::new(ROOM);
+        for _ in 0..20 {
+            let batch: Vec<Caller> = (0..5_000).map_while(|_| pace.admission().admit()).collect();
+            assert_eq!(batch.len(), 5_000);
+            pace.look();
+            batch.iter().for_each(|caller| caller.0.answered());
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_answered_gone_or_set_aside_does_not_count() {
         let pace = Pace::new(2);
         let admission = pace.admission();
         let (first, second) = (admission.admit().expect("room"), admission.admit().expect("room"));
         assert!(admission.admit().is_none());
-        first.answered();
-        assert_eq!((admission.under_way(), admission.answered.load(Ordering::Relaxed)), (1, 1));
-        let third = admission.admit().expect("room again");
-        drop((second, third));
-        assert_eq!((admission.under_way(), admission.answered.load(Ordering::Relaxed)), (0, 1), "they were given up");
+        let on_its_way = Arc::clone(&first.0);
+        drop(first);
+        assert_eq!(admission.under_way(), 1, "its caller has gone");
+        second.0.leave();
+        assert_eq!(admission.under_way(), 0);
+        second.0.come_back();
+        on_its_way.come_back();
+        assert_eq!(admission.under_way(), 2);
+        drop(on_its_way);
+        second.0.answered();
+        assert_eq!((admission.under_way(), admission.answered.load(Ordering::Relaxed)), (0, 1));
+        let message = admission.let_pass();
+        assert_eq!(admission.under_way(), 0, "what shards tell each other does not count");
+        drop(message);
+        assert_eq!(admission.under_way(), 0);
     }
 }

@@ -1,10 +1,9 @@
 //! One proposer per shard: what arrives while the previous entries are being written goes together into the next one.
 //!
-//! The size of a batch follows the load by itself; nothing waits for a timer. The queue in front is bounded: when it is full
-//! the answer is OVERLOADED, at once.
+//! The size of a batch follows the load by itself. What is under way is bounded (`admission`): one more is OVERLOADED, at once.
 
 use super::{
-    admission::{Admission, Pace, Place},
+    admission::{Admission, Pace, Passage},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
@@ -47,7 +46,7 @@ pub(super) type Raft = openraft::Raft<TypeConfig, Machine>;
 pub enum Failure {
     /// Surely no effect: this replica does not lead. The node that does, if known.
     NotLeader(Option<u32>),
-    /// Surely no effect: the queue is full.
+    /// Surely no effect: as much is under way as can be answered.
     Overloaded,
     /// Surely no effect: no majority could be reached before the deadline.
     NoQuorum,
@@ -76,7 +75,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// So many such entries, beside those that are in time, and no more set out.
 const SLOW_MAX: usize = 16;
 
-/// Between two lines in the log that say that the queue is full.
+/// Between two lines in the log that say that too much is asked.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 
 /// So many commands need not wait until the entry before them is answered.
@@ -100,21 +99,11 @@ pub(super) struct Proposal {
     asked: bool,
     progress: Arc<AtomicU8>,
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
-    place: Place,
+    pub(super) passage: Arc<Passage>,
 }
 
-impl Proposal {
-    /// Tells what came of it.
-    pub(super) fn tell(self, answer: Answer) {
-        // Whoever asked may have gone.
-        if self.answer.send(Ok(answer)).is_ok() {
-            self.place.answered();
-        }
-    }
-}
-
-/// Whom to tell what came of a command in an entry. Its place is free then.
-type Waiter = (oneshot::Sender<Result<Answer, Failure>>, Place);
+/// Whom to tell what came of a command in an entry.
+type Waiter = (oneshot::Sender<Result<Answer, Failure>>, Arc<Passage>);
 
 pub(super) enum Item {
     Command(Boxed),
@@ -212,13 +201,18 @@ impl Proposer {
     /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
     /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
     pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        let Some(place) = self.admission.admit() else {
-            self.complain();
-            return Err(Failure::Overloaded);
+        // Until this call ends.
+        let caller = match &command.body {
+            Body::Cart(_) | Body::Forget(_) | Body::Meta(_) => self.admission.let_pass(),
+            _ => self.admission.admit().ok_or_else(|| {
+                self.complain();
+                Failure::Overloaded
+            })?,
         };
         let (answer, waiting) = oneshot::channel();
         let progress = Arc::new(AtomicU8::new(QUEUED));
-        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer, place };
+        let passage = Arc::clone(&caller.0);
+        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer, passage };
         self.enqueue(Item::Command(Box::new(proposal)))?;
         let deadline = match planted::on(Bug::TimeoutAsRefusal) {
             true => deadline.min(Instant::now() + PLANTED_PATIENCE),
@@ -436,12 +430,14 @@ impl Actor {
                         continue;
                     }
                     if !proposal.asked && hot.ledger.wants_hearing(&proposal.command) {
+                        proposal.passage.leave();
                         gathered.unheard.push(proposal);
                         continue;
                     }
                     if proposal.fresh
                         && let Fresh::Refuse(refusal) = hot.ledger.judge_fresh(&proposal.command, time)
                     {
+                        proposal.passage.leave();
                         gathered.refused.push((proposal, refusal));
                         continue;
                     }
@@ -451,7 +447,7 @@ impl Actor {
                         .is_ok();
                     if taken {
                         gathered.commands.push(*proposal.command);
-                        gathered.answers.push((proposal.answer, proposal.place));
+                        gathered.answers.push((proposal.answer, proposal.passage));
                     }
                 }
             }
@@ -470,6 +466,7 @@ impl Actor {
             let Some(queue) = again.upgrade() else { return };
             for mut proposal in proposals {
                 (proposal.asked, proposal.command.heard) = (true, heard);
+                proposal.passage.come_back();
                 if let Err(full) = queue.try_send(Item::Command(proposal)) {
                     refuse(full.into_inner(), &Failure::Overloaded);
                 }
@@ -541,9 +538,9 @@ fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<
                 outcomes.rotate_left(1);
             }
             debug_assert_eq!(outcomes.len(), answers.len(), "one outcome a command");
-            for ((answer, place), outcome) in answers.into_iter().zip(outcomes) {
+            for ((answer, passage), outcome) in answers.into_iter().zip(outcomes) {
                 if answer.send(Ok(Answer { outcome, logged: true })).is_ok() {
-                    place.answered();
+                    passage.answered();
                 }
             }
             for done in empties {
@@ -558,7 +555,7 @@ fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<
         Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
-    for (answer, _place) in answers {
+    for (answer, _passage) in answers {
         let _ = answer.send(Err(failure.clone()));
     }
     for done in empties {

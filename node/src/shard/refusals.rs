@@ -27,7 +27,7 @@ use tokio::{sync::mpsc, time::Instant};
 /// Groups in one round.
 const GROUPS_MAX: usize = 1_024;
 
-/// The longest a round may take.
+/// The longest a round may take, the one of the readers before it included.
 const ROUND_MAX: Duration = Duration::from_secs(5);
 
 /// Commands that the applied state refuses, judged at one moment.
@@ -92,7 +92,7 @@ impl Actor {
             };
             let count = gathered.iter().map(|group| group.proposals.len()).sum();
             match confirmed {
-                Ok(()) => self.tell(gathered.drain(..)),
+                Ok(()) => gathered.drain(..).for_each(|group| self.tell(group)),
                 Err(failure) => {
                     for (proposal, _) in gathered.drain(..).flat_map(|group| group.proposals) {
                         refuse(Item::Command(proposal), &failure);
@@ -104,32 +104,32 @@ impl Actor {
     }
 
     /// Judges them again where the state changed meanwhile. What is no longer refused goes through the log.
-    fn tell(&self, groups: impl Iterator<Item = Refused>) {
+    fn tell(&self, Refused { proposals, judged_at, time }: Refused) {
         let (mut refused, mut no_longer) = (Vec::new(), Vec::new());
         {
+            // For these alone: nothing is applied meanwhile.
             let hot = self.core.hot();
-            for Refused { proposals, judged_at, time } in groups {
-                let unchanged = hot.last == judged_at;
-                for (proposal, refusal) in proposals {
-                    let again = || hot.ledger.judge_fresh(&proposal.command, time);
-                    debug_assert!(!unchanged || again() == Fresh::Refuse(refusal.clone()), "of the same state");
-                    match if unchanged { Fresh::Refuse(refusal) } else { again() } {
-                        Fresh::Refuse(refusal) => {
-                            let (position, time) = (hot.position(), hot.ledger.clock());
-                            let verdict = Verdict::Refused(refusal);
-                            refused.push((proposal, Outcome { verdict, replayed: false, position, time }));
-                        }
-                        Fresh::Propose | Fresh::TickFirst => no_longer.push(proposal),
+            let unchanged = hot.last == judged_at;
+            for (proposal, refusal) in proposals {
+                let again = || hot.ledger.judge_fresh(&proposal.command, time);
+                debug_assert!(!unchanged || again() == Fresh::Refuse(refusal.clone()), "of the same state");
+                match if unchanged { Fresh::Refuse(refusal) } else { again() } {
+                    Fresh::Refuse(refusal) => {
+                        let (position, time) = (hot.position(), hot.ledger.clock());
+                        let verdict = Verdict::Refused(refusal);
+                        refused.push((proposal, Outcome { verdict, replayed: false, position, time }));
                     }
+                    Fresh::Propose | Fresh::TickFirst => no_longer.push(proposal),
                 }
             }
         }
         for (proposal, outcome) in refused {
-            proposal.tell(Answer { outcome, logged: false });
+            let _ = proposal.answer.send(Ok(Answer { outcome, logged: false }));
         }
         let Some(queue) = self.again.upgrade() else { return };
         for mut proposal in no_longer {
             proposal.fresh = false;
+            proposal.passage.come_back();
             if let Err(full) = queue.try_send(Item::Command(proposal)) {
                 refuse(full.into_inner(), &Failure::Overloaded);
             }

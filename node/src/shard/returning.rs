@@ -3,15 +3,15 @@
 //! Callers that ask one thing after the other come back as soon as they are answered. If the next entry sets out with
 //! whoever waited by then, the callers of a shard fall into two halves that take turns, and twice as many entries are
 //! written as need be; most of what an entry costs is the same whatever is in it. So those who were just answered are
-//! waited for, no longer than their entry took: for that long they would have waited for the other half.
+//! waited for, about as long as their entry took: for that long they would have waited for the other half.
 //!
-//! Whether they come back is seen. Where they mostly don't, as with callers who ask once, nobody is waited for during the
-//! next entries.
+//! Whether they come back is seen. Where most are not there in time, as with callers who each ask at a moment of their own,
+//! nobody is waited for during the next entries.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// However long an entry took, nobody waits for longer.
+/// However long an entry took, nobody waits for longer. (Nor for less than the timers can tell apart, a millisecond.)
 const WAIT_MAX: Duration = Duration::from_millis(5);
 
 /// More than so many are not waited for: an entry with as many is worth its price.
@@ -44,6 +44,7 @@ struct Wait {
 impl Returning {
     /// An entry with so many commands sets out.
     pub(super) fn set_out(&mut self, commands: usize) {
+        self.wait = None;
         let (before, since) = self.away.unwrap_or_else(|| (0, Instant::now()));
         self.away = Some((before + commands, since));
     }

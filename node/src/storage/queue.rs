@@ -137,7 +137,7 @@ pub enum Op {
         /// Given back when written.
         room: Room,
     },
-    /// A checkpoint: megabytes, written aside while others are written and synced, and synced with one of them. Never
+    /// A checkpoint: large, written aside while others are written and synced, and synced with one of them. Never
     /// before what was sent before it.
     Aside(ShardId, Box<Changes>),
     /// Anything else.
