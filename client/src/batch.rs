@@ -181,14 +181,9 @@ fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Opti
             item.end = Some(Err(error));
             None
         }
-        Next::Again(again) => {
-            if again.refresh {
-                shared.refresh.notify_one();
-            }
-            if let Some(endpoint) = &again.to {
-                shared.routing.hint(item.prepared.bucket, endpoint);
-            }
-            item.hint = again.to.clone();
+        Next::Again(mut again) => {
+            call::learn(shared, item.prepared.bucket, &again);
+            item.hint = again.to.take();
             Some(again)
         }
     }

@@ -177,14 +177,19 @@ pub(crate) fn stamp(body: &mut Body, progress: &Progress, target: &Target, not_a
     }
 }
 
-/// Waits as told, and for the retry budget. None if the deadline comes first or the budget ends it, else the node to ask.
-async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) -> Option<Option<String>> {
+/// Takes up what the end of a try says of who leads.
+pub(crate) fn learn(shared: &Shared, bucket: Bucket, again: &Again) {
     if let Some(endpoint) = &again.to {
         shared.routing.hint(bucket, endpoint);
     }
     if again.refresh {
         shared.refresh.notify_one();
     }
+}
+
+/// Waits as told, and for the retry budget. None if the deadline comes first or the budget ends it, else the node to ask.
+async fn wait(shared: &Shared, bucket: Bucket, again: Again, deadline: Instant) -> Option<Option<String>> {
+    learn(shared, bucket, &again);
     if again.budget == BudgetRule::Ends && !shared.crowd_budget.withdraw() {
         return None;
     }

@@ -152,9 +152,7 @@ impl Shared {
         let uuid = uuid::Builder::from_unix_timestamp_millis(self.time.now().0, &random).into_uuid();
         OperationId::from_slice(uuid.as_bytes()).expect("a UUID of version 7")
     }
-}
 
-impl Shared {
     /// One more operation, and what it allows of retries.
     pub(crate) fn deposit(&self) {
         self.budget.deposit();

@@ -117,8 +117,8 @@ impl Builder {
         self
     }
 
-    /// How long one try, from when it was sent, waits for its answer before the same id is sent again; 2 s if it is not set. A batch call waits
-    /// for half of the whole timeout if that is longer.
+    /// How long one try, from when it was sent, waits for its answer before the same id is sent again; 2 s if it is not
+    /// set. A batch call waits for half of the whole timeout if that is longer.
     #[must_use]
     pub fn try_timeout(mut self, timeout: Duration) -> Self {
         self.try_timeout = timeout;

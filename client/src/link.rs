@@ -404,7 +404,7 @@ impl Actor {
 }
 
 /// What a caller is told whose try waited too long to be sent.
-pub(crate) fn crowd_out(endpoint: &str, waited: Duration) -> TryEnd {
+fn crowd_out(endpoint: &str, waited: Duration) -> TryEnd {
     let ms = waited.as_millis();
     TryEnd::Crowded(format!("{ms} ms in the queue to {endpoint}: more is asked of it than it answers"))
 }
