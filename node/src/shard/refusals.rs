@@ -15,14 +15,11 @@ use earmark_ledger::{
     planted::{self, Bug},
     types::TimeMs,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
 };
-use tokio::{sync::mpsc, time::Instant};
 
 /// Groups in one round.
 const GROUPS_MAX: usize = 1_024;
@@ -40,37 +37,42 @@ pub(super) struct Refused {
     pub time: TimeMs,
 }
 
+impl Refused {
+    /// Turns all of them away.
+    fn turn_away(self, failure: &Failure) {
+        for (proposal, _) in self.proposals {
+            refuse(Item::Command(proposal), failure);
+        }
+    }
+}
+
+/// Some that wait, with the room they take.
+type Waiting = (Refused, OwnedSemaphorePermit);
+
 /// The way to be confirmed.
 pub(super) struct Refusals {
-    rounds: mpsc::UnboundedSender<Refused>,
-    /// How many wait: the channel counts groups, its bound is of commands.
-    waiting: Arc<AtomicUsize>,
-    room: usize,
+    rounds: mpsc::UnboundedSender<Waiting>,
+    /// The channel counts groups, its bound is of commands.
+    room: Arc<Semaphore>,
 }
 
 impl Refusals {
     /// Starts the actor, with room for so many commands. What is not refused any more goes `again` into the queue.
     pub(super) fn start(core: Arc<Core>, reads: Reads, again: mpsc::WeakSender<Item>, room: usize) -> Self {
         let (rounds, groups) = mpsc::unbounded_channel();
-        let waiting = Arc::<AtomicUsize>::default();
-        let actor = Actor { core, reads, again, waiting: Arc::clone(&waiting) };
+        let actor = Actor { core, reads, again };
         tokio::spawn(actor.run(groups));
-        Self { rounds, waiting, room }
+        Self { rounds, room: Arc::new(Semaphore::new(room)) }
     }
 
     /// Has these told, in time.
     pub(super) fn confirm(&self, refused: Refused) {
-        let count = refused.proposals.len();
-        let overloaded = self.waiting.fetch_add(count, Ordering::Relaxed) + count > self.room;
-        let turned_away = match overloaded {
-            true => Some((refused, Failure::Overloaded)),
-            false => self.rounds.send(refused).err().map(|unsent| (unsent.0, Failure::Damaged)),
+        let count = u32::try_from(refused.proposals.len()).unwrap_or(u32::MAX);
+        let Ok(room) = self.room.clone().try_acquire_many_owned(count) else {
+            return refused.turn_away(&Failure::Overloaded);
         };
-        if let Some((refused, failure)) = turned_away {
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
-            for (proposal, _) in refused.proposals {
-                refuse(Item::Command(proposal), &failure);
-            }
+        if let Err(unsent) = self.rounds.send((refused, room)) {
+            unsent.0.0.turn_away(&Failure::Damaged);
         }
     }
 }
@@ -79,27 +81,22 @@ struct Actor {
     core: Arc<Core>,
     reads: Reads,
     again: mpsc::WeakSender<Item>,
-    waiting: Arc<AtomicUsize>,
 }
 
 impl Actor {
-    async fn run(self, mut groups: mpsc::UnboundedReceiver<Refused>) {
+    async fn run(self, mut groups: mpsc::UnboundedReceiver<Waiting>) {
         let mut gathered = Vec::new();
         while groups.recv_many(&mut gathered, GROUPS_MAX).await > 0 {
             let confirmed = match planted::on(Bug::RefusalWithoutBarrier) {
                 true => Ok(()),
                 false => self.reads.barrier(Instant::now() + ROUND_MAX).await,
             };
-            let count = gathered.iter().map(|group| group.proposals.len()).sum();
-            match confirmed {
-                Ok(()) => gathered.drain(..).for_each(|group| self.tell(group)),
-                Err(failure) => {
-                    for (proposal, _) in gathered.drain(..).flat_map(|group| group.proposals) {
-                        refuse(Item::Command(proposal), &failure);
-                    }
+            for (group, _room) in gathered.drain(..) {
+                match &confirmed {
+                    Ok(()) => self.tell(group),
+                    Err(failure) => group.turn_away(failure),
                 }
             }
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
