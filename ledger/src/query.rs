@@ -220,7 +220,7 @@ impl Stock {
         let units = |units: u64| Quantity::new(units).expect("an account is at most 2^53");
         let (expected, expected_date) = self.announced(at);
         PoolView {
-            key: pool.key.clone(),
+            key: (*pool.key).clone(),
             on_hand: units(pool.books.on_hand),
             available: units(pool.available_at(clock)),
             held: units(pool.books.held - overdue),

@@ -135,7 +135,7 @@ fn every_verdict() -> Vec<Verdict> {
         settled: true,
         paying: false,
     };
-    let got = LineGot { pool: pool.clone(), asked: units(2), got: units(1), policy: None };
+    let got = LineGot { pool: pool.clone().into(), asked: units(2), got: units(1), policy: None };
     let since = TimeMs(BASE.0 + 5);
     let done = [
         Done::Reserved(Reserved { id, lines: vec![got], all: false, deadline: BASE }),

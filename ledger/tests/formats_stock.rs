@@ -186,7 +186,7 @@ fn every_verdict() -> Vec<Verdict> {
         document: document(),
     };
     let settings = every_setting(Strategy::MostStock);
-    let got = LineGot { pool: shoe(), asked: units(2), got: units(1), policy: Some(3) };
+    let got = LineGot { pool: shoe().into(), asked: units(2), got: units(1), policy: Some(3) };
     let exceeded = |kind| {
         let (limit, window) = (units(5), DurationMs(6));
         Refusal::LimitExceeded(LimitExceeded { line: 1, kind, limit, window, used: units(4) })

@@ -6,6 +6,7 @@
 
 mod adjust;
 mod after;
+mod ahead;
 pub(crate) mod allocate;
 pub(crate) mod cart;
 mod commit;
@@ -97,7 +98,11 @@ impl Ledger {
         }
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
-        let outcomes = batch.commands.iter().map(|command| entry.command(command)).collect();
+        let mut outcomes = Vec::with_capacity(batch.commands.len());
+        for commands in batch.commands.chunks(ahead::AHEAD) {
+            std::hint::black_box(entry.ledger.look_ahead(commands));
+            outcomes.extend(commands.iter().map(|command| entry.command(command)));
+        }
         let Entry { block, news, .. } = entry;
         let journal = block.finish(self.header.journal);
         if let Some(block) = &journal {

@@ -299,7 +299,7 @@ impl TryFrom<ReservedMsg> for Reserved {
     fn try_from(message: ReservedMsg) -> Result<Self, Corrupt> {
         let line = |line: LineMsg| {
             Ok(LineGot {
-                pool: read_pool_key(line.pool)?,
+                pool: read_pool_key(line.pool)?.into(),
                 asked: quantity(line.asked)?,
                 got: quantity(line.held)?,
                 policy: line.policy,

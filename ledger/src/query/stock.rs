@@ -39,7 +39,7 @@ impl Ledger {
         let opened = pool.aside.as_ref().and_then(|aside| aside.shortage).filter(|_| units > 0)?;
         let promised = (pool.books.held - overdue).saturating_add(pool.books.committed);
         Some(ShortageView {
-            pool: pool.key.clone(),
+            pool: (*pool.key).clone(),
             units: Quantity::most(units),
             since: opened.since,
             by: opened.by.at(self.shard),
@@ -103,7 +103,7 @@ impl Ledger {
         let of_pool = |at: &PoolRef| {
             let pool = self.stock.pool(*at);
             self.stock.expected(*at).iter().map(|to_come| ExpectedView {
-                pool: pool.key.clone(),
+                pool: (*pool.key).clone(),
                 document: to_come.document.clone(),
                 date: to_come.date,
                 quantity: to_come.quantity,

@@ -143,6 +143,7 @@ impl Books {
             short: moved(self.short, delta.short),
             in_transit: moved(self.in_transit, delta.in_transit),
         };
+        let mut counted = true;
         match kind {
             MovementKind::Receive => totals.received += delta.on_hand.unsigned_abs(),
             MovementKind::Adjust | MovementKind::Set | MovementKind::Count if delta.on_hand >= 0 => {
@@ -162,11 +163,6 @@ impl Books {
                 totals.returned = totals.returned.wrapping_add(delta.on_hand.unsigned_abs());
                 totals.returned_short = totals.returned_short.wrapping_add(sold_short);
             }
-            MovementKind::Reserve
-            | MovementKind::Release
-            | MovementKind::Expire
-            | MovementKind::Extend
-            | MovementKind::Paying => {}
             MovementKind::TransferOut => {
                 totals.moved_out = totals.moved_out.wrapping_add(delta.on_hand.unsigned_abs());
             }
@@ -177,9 +173,20 @@ impl Books {
                 totals.sent_here += delta.on_hand.unsigned_abs() - delta.in_transit.unsigned_abs();
             }
             MovementKind::TransferLost => totals.lost += delta.in_transit.unsigned_abs(),
-            MovementKind::Quarantine | MovementKind::Unquarantine | MovementKind::Expect => {}
+            // Nothing is counted of these.
+            MovementKind::Reserve
+            | MovementKind::Release
+            | MovementKind::Expire
+            | MovementKind::Extend
+            | MovementKind::Paying
+            | MovementKind::Quarantine
+            | MovementKind::Unquarantine
+            | MovementKind::Expect => counted = false,
         }
-        if let Some(problem) = next.problem(totals) {
+        // What comes in and goes out is where it was unless one of its sides moved.
+        let moved = counted || (next.on_hand, next.in_transit) != (self.on_hand, self.in_transit);
+        let problem = next.unbalanced().or_else(|| moved.then(|| next.unaccounted(totals)).flatten());
+        if let Some(problem) = problem {
             stop(format_args!("a {kind:?} breaks the books ({problem}): {self:?}, {delta:?}"));
         }
         *self = next;
@@ -187,6 +194,11 @@ impl Books {
 
     /// Which equation is broken, if one is.
     pub(crate) fn problem(&self, totals: &Totaled) -> Option<&'static str> {
+        self.unbalanced().or_else(|| self.unaccounted(totals))
+    }
+
+    /// Which equation between the accounts is.
+    fn unbalanced(&self) -> Option<&'static str> {
         // Each account is below 2^53 or the sums would be refused here: no sum of four can wrap.
         let accounts =
             [self.on_hand, self.available, self.held, self.committed, self.unavailable, self.short, self.in_transit];
@@ -199,6 +211,11 @@ impl Books {
         if self.available > 0 && self.short > 0 {
             return Some("available and short are both above 0");
         }
+        None
+    }
+
+    /// Which equation between the accounts and what came in and went out is.
+    fn unaccounted(&self, totals: &Totaled) -> Option<&'static str> {
         let sums = [totals.received, totals.adjusted_up, totals.sent_here, totals.moved_in, totals.lost];
         if sums.iter().any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
             return Some("a sum of movements is beyond 2^53");

@@ -116,6 +116,14 @@ impl Dues {
         }
     }
 
+    /// Something made of what a new hold looks at.
+    pub(crate) fn look(&self) -> u64 {
+        match &self.holds {
+            Holds::Few(list) => list.last().map_or(0, |(_, units)| *units),
+            Holds::Many(many) => many.holds.len() as u64,
+        }
+    }
+
     /// Whether there is no hold.
     pub(crate) fn is_empty(&self) -> bool {
         match &self.holds {

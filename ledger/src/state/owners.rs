@@ -38,6 +38,11 @@ impl Owners {
             .or_insert(Ids::One(id));
     }
 
+    /// Something made of where that owner stands, or will.
+    pub(crate) fn look(&self, owner: &[u8]) -> u64 {
+        if owner.is_empty() { 0 } else { u64::from(self.0.contains_key(&xxh3_64(owner))) }
+    }
+
     pub(crate) fn remove(&mut self, owner: &[u8], id: ReservationId) {
         if owner.is_empty() {
             return;

@@ -15,6 +15,7 @@ use crate::{
     types::{DurationMs, Namespace, Owner, PoolKey, ReservationId, TimeMs},
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One line: got = held + committed + released + expired, at most `asked`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,13 +280,13 @@ impl Reservation {
     /// The first answer to its reserve.
     pub(crate) fn reserved(&self, id: ReservationId, stock: &Stock) -> Reserved {
         let line = |(at, line): (usize, &Line)| LineGot {
-            pool: stock.pool(line.pool).key.clone(),
+            pool: Arc::clone(&stock.pool(line.pool).key),
             asked: units(line.asked),
             got: units(line.got()),
             policy: self.rare(at).policy.checked_sub(1),
         };
         let remote = |line: &RemoteLine| LineGot {
-            pool: pool_key(line),
+            pool: pool_key(line).into(),
             asked: units(line.asked),
             got: units(line.got()),
             policy: line.policy.checked_sub(1),
@@ -299,7 +300,7 @@ impl Reservation {
     pub(crate) fn view(&self, id: ReservationId, stock: &Stock, clock: TimeMs) -> ReservationView {
         let overdue = self.overdue(clock);
         let line = |(at, line): (usize, &Line)| {
-            line_view(stock.pool(line.pool).key.clone(), line.asked, self.truth(at), overdue)
+            line_view((*stock.pool(line.pool).key).clone(), line.asked, self.truth(at), overdue)
         };
         let remote = |line: &RemoteLine| line_view(pool_key(line), line.asked, line.now, overdue);
         let lines = self.in_order(line, remote);

@@ -13,7 +13,10 @@ use crate::{
     types::{DurationMs, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A pool's place in this process. Never told or stored: another replica may have another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +100,7 @@ pub(crate) struct SkuEntry {
 }
 
 pub(crate) struct Pool {
-    pub(crate) key: PoolKey,
+    pub(crate) key: Arc<PoolKey>,
     /// Its record's key, without the kind. The texts of `key` are views of it.
     pub(crate) bytes: Bytes,
     pub(crate) sku: SkuRef,
@@ -227,6 +230,15 @@ impl Stock {
     /// Units that must be available for a pool to give `units`: its safety stock stays. Nothing is needed for nothing.
     pub(crate) fn needed(&self, at: PoolRef, units: u64) -> u64 {
         if units == 0 { 0 } else { units + self.settings(self.pool(at)).safety_stock }
+    }
+
+    /// Something made of what a reserve and a commit look at in a pool.
+    pub(crate) fn look(&self, at: PoolRef) -> u64 {
+        let pool = self.pool(at);
+        let last = pool.last.map_or(0, |last| last.index);
+        let marks = u64::from(pool.mark.dirty) + u64::from(pool.place.1);
+        let settings = u64::from(self.settings(pool).gated);
+        pool.books.available + pool.undecided + last + marks + settings + pool.dues.look()
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
@@ -378,7 +390,7 @@ impl Stock {
         let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
         self.pool_refs.insert(bytes.clone(), at);
         self.pools.push(Pool {
-            key,
+            key: Arc::new(key),
             bytes,
             sku,
             books,

@@ -31,8 +31,8 @@ impl Transit {
     pub(crate) fn view(&self, id: OperationId, stock: &Stock) -> TransferView {
         TransferView {
             id,
-            from: stock.pool(self.from).key.clone(),
-            to: stock.pool(self.to).key.clone(),
+            from: (*stock.pool(self.from).key).clone(),
+            to: (*stock.pool(self.to).key).clone(),
             sent: Quantity::most(self.sent),
             received: Quantity::most(self.received),
             lost: Quantity::most(self.lost),

@@ -10,6 +10,6 @@ pub use id::{BadId, IdKind, OperationId, ReservationId};
 pub use place::{BUCKETS, Bucket, Epoch, LogIndex, PoolKey, PoolKind, Position, ShardId};
 pub use quantity::{LINE_QUANTITY_MAX, POOL_QUANTITY_MAX, Quantity};
 pub use text::{
-    BadText, Document, Location, Lot, Namespace, Owner, Principal, Reason, RequestId, Session, Sku, TraceParent,
+    BadText, Document, Location, Lot, Namespace, Owner, Principal, Reason, RequestId, Session, Sku, Text, TraceParent,
 };
 pub use time::{DurationMs, TimeMs};

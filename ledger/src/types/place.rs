@@ -19,6 +19,11 @@ impl Bucket {
 
     /// xxh3-64 of namespace, a zero byte, and SKU, modulo [`BUCKETS`]. Never changes.
     pub fn of(namespace: &Namespace, sku: &Sku) -> Self {
+        Self::of_texts(namespace.as_str(), sku.as_str())
+    }
+
+    /// The same of what is a namespace and a SKU, or will be refused elsewhere.
+    pub fn of_texts(namespace: &str, sku: &str) -> Self {
         let mut hash = Xxh3Default::new();
         hash.update(namespace.as_bytes());
         hash.update(&[0]);

@@ -60,6 +60,15 @@ fn check(bytes: &[u8], alphabet: Alphabet, min: usize, max: usize) -> Result<(),
     if allowed { Ok(()) } else { Err(BadText::Character) }
 }
 
+/// A name or another short text, with its own alphabet and length.
+pub trait Text {
+    /// Whether it could be made of that.
+    ///
+    /// # Errors
+    /// [`BadText`] says what is wrong.
+    fn fits(text: &str) -> Result<(), BadText>;
+}
+
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $alphabet:ident, $min:literal ..= $max:literal) => {
         $(#[$doc])*
@@ -104,6 +113,12 @@ macro_rules! text {
             /// Whether it has no character.
             pub fn is_empty(&self) -> bool {
                 self.0.is_empty()
+            }
+        }
+
+        impl Text for $name {
+            fn fits(text: &str) -> Result<(), BadText> {
+                check(text.as_bytes(), Alphabet::$alphabet, $min, $max)
             }
         }
 

@@ -204,7 +204,7 @@ fn a_line_in_another_shard_is_dealt_to_locations() {
     let second = asked(&world, 2, 7, true);
     let verdict = end(&mut world, &second);
     let told = held(&verdict);
-    let lines: Vec<_> = told.lines.iter().map(|line| (&line.pool, line.asked.units(), line.got.units())).collect();
+    let lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.got.units())).collect();
     assert_eq!(lines, [(&shoe(), 2, 2), (&paris, 3, 3), (&sock(), 4, 2), (&hat, 1, 1)]);
     assert_eq!(told.lines.iter().map(|line| line.policy).collect::<Vec<_>>(), [None, Some(1), Some(1), None]);
     assert!(!told.all);
@@ -236,7 +236,7 @@ fn a_named_and_an_unnamed_line_may_meet_in_a_pool_of_another_shard() {
     let asked = Reserve { shards, ..reserve(id(&world, 1), lines, TTL) };
     let verdict = end(&mut world, &asked);
     let told = held(&verdict);
-    let mut lines: Vec<_> = told.lines.iter().map(|line| (&line.pool, line.asked.units(), line.got.units())).collect();
+    let mut lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.got.units())).collect();
     lines.sort();
     assert_eq!(lines, [(&shoe(), 1, 1), (&sock(), 5, 5), (&paris, 1, 1)]);
     world.one(1, commit(asked.id));
@@ -254,7 +254,7 @@ fn an_unnamed_line_of_a_home_is_dealt_too() {
     let asked = Reserve { shards, ..reserve(id(&world, 1), lines, TTL) };
     let verdict = end(&mut world, &asked);
     let told = held(&verdict);
-    let lines: Vec<_> = told.lines.iter().map(|line| (&line.pool, line.asked.units(), line.policy)).collect();
+    let lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.policy)).collect();
     assert_eq!(lines, [(&sock(), 2, None), (&paris, 3, Some(0)), (&shoe(), 1, Some(0))]);
     assert_eq!(world.view(asked.id).expect("is held").lines.len(), 3);
 }
@@ -296,7 +296,7 @@ fn the_zone_of_whoever_asks_reaches_the_other_shard() {
         world.restart(ShardId(1));
         world.pump();
         let (_, outcome) = world.decided.pop().expect("was decided");
-        assert_eq!(held(&outcome.verdict).lines[1].pool, there);
+        assert_eq!(held(&outcome.verdict).lines[1].pool, there.into());
     }
 }
 

@@ -430,7 +430,7 @@ impl Naive {
         let line = |wanted: &Wanted| {
             let free = self.free(&self.pools[self.pool(&wanted.pool).expect("was found before")]);
             let got = q(free.min(wanted.asked));
-            LineGot { pool: wanted.pool.clone(), asked: q(wanted.asked), got, policy: wanted.policy }
+            LineGot { pool: wanted.pool.clone().into(), asked: q(wanted.asked), got, policy: wanted.policy }
         };
         wanted.iter().map(line).collect()
     }

@@ -270,7 +270,7 @@ impl Entry<'_> {
         let part = &self.ledger.parts[&id];
         let granted = part.lines.iter().filter_map(|line| {
             let PartGranted { at, units, contended, chosen, terms } = line.granted?;
-            let pool = self.ledger.stock.pool(line.pool).key.clone();
+            let pool = (*self.ledger.stock.pool(line.pool).key).clone();
             Some(Granted { at, pool, units, contended, chosen, terms })
         });
         let result = match &part.refused {

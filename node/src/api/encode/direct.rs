@@ -124,7 +124,7 @@ mod tests {
             prop_oneof![Just(0), 1..300_u64, Just((1 << 53) - 1)].prop_map(|units| Quantity::new(units).expect("small"))
         };
         (pool, number(), number(), option::of(0..200_u64)).prop_map(|(pool, asked, got, policy)| LineGot {
-            pool,
+            pool: pool.into(),
             asked,
             got,
             policy,
