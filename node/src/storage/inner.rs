@@ -26,6 +26,7 @@ pub struct Inner {
     replicas: Mutex<BTreeMap<ShardId, Arc<Replica>>>,
     identity: Mutex<Option<Identity>>,
     peers: Mutex<Peers>,
+    decided: Mutex<BTreeMap<ShardId, Arc<Replica>>>,
     /// Counters since the store was opened.
     pub counters: Counters,
 }
@@ -103,6 +104,7 @@ impl Inner {
             replicas: Mutex::new(replicas),
             identity: Mutex::new(identity),
             peers: Mutex::new(Peers { marks: peers, dirty: BTreeSet::new() }),
+            decided: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -190,6 +192,11 @@ impl Inner {
     /// The identity.
     pub fn identity(&self) -> MutexGuard<'_, Option<Identity>> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The replicas of which more is decided than the disk says.
+    pub fn decided(&self) -> MutexGuard<'_, BTreeMap<ShardId, Arc<Replica>>> {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What other nodes said.

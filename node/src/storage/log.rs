@@ -183,11 +183,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        let record = committed.as_ref().map(LogIdRecord::from);
-        // Nobody waits for it: it is on disk before anything that relies on it, because it stands in the same order.
-        self.put(ShardTag::Committed, record.as_ref(), |changes| Changes { urgency: Urgency::Whenever, ..changes })
-            .await?;
+        self.inner.engine()?;
         self.replica.lock().committed = committed;
+        // Nobody waits for it, and each entry brings a new one: the writer takes it along when it writes anyway.
+        self.inner.decided().insert(self.replica.shard, Arc::clone(&self.replica));
         Ok(())
     }
 

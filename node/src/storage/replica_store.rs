@@ -108,6 +108,7 @@ impl ReplicaStore {
             .publish(move || replica.lock().wipe());
         let _whole = self.replica.whole.lock().await;
         let room = self.queue.reserve(0).await?;
+        self.inner.decided().remove(&self.shard());
         self.queue.submit(changes, room)?.wait().await
     }
 

@@ -196,6 +196,7 @@ impl Store {
         }
         let changes = changes.publish(move || replicas.iter().for_each(|replica| replica.lock().wipe()));
         let room = self.queue.reserve(changes.batch.bytes()).await?;
+        self.inner.decided().clear();
         self.queue.submit(changes, room)?.wait().await
     }
 

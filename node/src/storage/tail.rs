@@ -25,6 +25,8 @@ pub struct Tail {
     bytes: usize,
     /// Entries below this index can be read back from disk.
     written: u64,
+    /// The first index whose entry was never written.
+    on_disk: u64,
     /// How often the log was truncated. Tells what was written before a truncation from what came after it.
     truncations: u64,
 }
@@ -43,7 +45,7 @@ impl Tail {
         let beyond = |entry: &LogId| purged.is_none_or(|purged| entry.index > purged.index);
         let last = last_entry.filter(beyond).or(purged);
         let first = last.map_or(0, |id| id.index + 1);
-        Self { purged, last, first, written: first, truncations, ..Self::default() }
+        Self { purged, last, first, written: first, on_disk: first, truncations, ..Self::default() }
     }
 
     /// Last log id that was purged or covered by a snapshot.
@@ -97,6 +99,7 @@ impl Tail {
         self.last = keep.max(self.purged);
         self.first = self.first.min(end);
         self.written = self.written.min(end);
+        self.on_disk = self.on_disk.min(end);
         self.truncations += 1;
         true
     }
@@ -114,10 +117,16 @@ impl Tail {
         }
     }
 
+    /// The first index whose entry was not written to the disk yet, whatever a snapshot covers.
+    pub fn on_disk(&self) -> u64 {
+        self.on_disk
+    }
+
     /// Entries up to `last` are on disk, if no truncation came since they were handed over.
     pub fn wrote(&mut self, last: u64, truncations: u64) {
         if truncations == self.truncations {
             self.written = self.written.max(last + 1);
+            self.on_disk = self.on_disk.max(last + 1);
         }
         while self.bytes > CACHE_BYTES_MAX && self.first < self.written {
             self.bytes -= self.entries.pop_front().as_ref().map_or(0, size);

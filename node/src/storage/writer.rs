@@ -8,10 +8,11 @@ use super::{
     error::StoreError,
     format::{encode_entry, encode_record},
     inner::Inner,
-    keys::{self, MetaKey},
+    keys::{self, MetaKey, ShardTag},
     mark_file::MarkFile,
     marks::Marks,
     queue::{After, Changes, MarkChange, Op, Publish, Room, Urgency},
+    records::LogIdRecord,
     replica::Replica,
 };
 use crate::shard::raft::TypeConfig;
@@ -30,7 +31,7 @@ use tokio::{
 
 /// A batch is written once it has so many bytes; the operation that crosses the line is still in it.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// What may wait for the next batch waits no longer than this; so does the mark of the last sync.
+/// What was sent and may wait for the next batch waits no longer than this; so does the mark of the last sync.
 const LINGER: Duration = Duration::from_millis(200);
 /// How often an idle writer looks after the engine and writes what peers said.
 const ROUND: Duration = Duration::from_secs(1);
@@ -298,7 +299,7 @@ impl Writer {
         if falling {
             self.engine.sync_marks()?;
         }
-        self.write_peers();
+        self.take_along();
         let begun = Instant::now();
         self.engine.write(&self.batch, sync).await?;
         let took = begun.elapsed();
@@ -316,6 +317,32 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Adds what nobody waits for: it goes with what is written anyway.
+    fn take_along(&mut self) {
+        self.write_peers();
+        self.write_decided();
+    }
+
+    /// Adds how much of each log is decided, where that is news. Never ahead of its entries: a node that starts again
+    /// replays up to there.
+    fn write_decided(&mut self) {
+        let mut decided = self.inner.decided();
+        decided.retain(|shard, replica| {
+            let of_batch = self.completions.iter().filter_map(|completion| match completion {
+                Completion::Flushed { replica, last, .. } if replica.shard == *shard => Some(last + 1),
+                _ => None,
+            });
+            let core = replica.lock();
+            let next = of_batch.max().max(Some(core.tail.on_disk()));
+            let Some(committed) = core.committed.filter(|committed| Some(committed.index) < next) else {
+                return core.committed.is_some();
+            };
+            let key = replica.key(ShardTag::Committed);
+            self.batch.put_with(Family::Meta, &key, |out| encode_record(&LogIdRecord::from(&committed), out));
+            false
+        });
     }
 
     /// Adds what peers said since the last batch.
@@ -337,7 +364,8 @@ impl Writer {
         }
         let looked = self.engine.health();
         self.inner.check(looked).ok();
-        if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
+        self.take_along();
+        if !self.batch.is_empty() {
             self.commit().await;
         }
         if self.marks.file.is_dirty() {
@@ -352,7 +380,8 @@ impl Writer {
         self.queue.close();
         self.end.room.close();
         self.let_end(After::All).await;
-        if !self.batch.is_empty() || !self.inner.peers().dirty.is_empty() {
+        self.take_along();
+        if !self.batch.is_empty() {
             self.urgency = Urgency::Synced;
             self.commit().await;
         }

@@ -43,6 +43,34 @@ async fn what_was_not_synced_vanishes_or_tears() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_decided_is_on_disk_with_its_entries_and_not_before() {
+    let bed = bed();
+    let (_store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    replica.log().save_committed(Some(id(1, 3))).await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(bed.disk.unsynced(), 0, "entry 3 is not there yet");
+    append(&mut replica.log(), entries(1, 3..=3)).await;
+    bed.disk.power_loss(PowerLoss::default());
+    let mut log = reopen(&bed).replica(SHARD).log();
+    assert_eq!(log.read_committed().await.unwrap(), Some(id(1, 3)), "one batch, one sync");
+    assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(id(1, 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_after_a_wipe() {
+    let bed = bed();
+    let (store, replica) = begin(&bed).await;
+    append(&mut replica.log(), entries(1, 1..=2)).await;
+    replica.log().save_committed(Some(id(1, 2))).await.unwrap();
+    replica.wipe().await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    store.close().await;
+    let mut log = reopen(&bed).replica(SHARD).log();
+    assert_eq!(log.read_committed().await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_sync_poisons_the_store() {
     for failure in [Failure::Undone, Failure::Done] {
         let bed = bed();
