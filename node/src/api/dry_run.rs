@@ -44,7 +44,7 @@ pub async fn dry_run(
     let arrival = decode::Arrival { now: router.server_time(), random: &random };
     let (decoded, level) = decode::dry_run(&request, &arrival)?;
     let mut command = decoded.command;
-    let home = place(router, &mut command.body, decoded.bucket, &Sender { direct: false, map_version: 0 })?;
+    let home = place(&*router.map()?, &mut command.body, decoded.bucket, &Sender { direct: false, map_version: 0 })?;
     let Body::Reserve(reserve) = &command.body else {
         return Err(error::refused(v1::Code::InvalidArgument, "only a reserve can be tried"));
     };

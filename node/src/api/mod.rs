@@ -1,6 +1,7 @@
 //! The client surface: decode, route, encode. One file a service; `operation` is the one road of every operation,
 //! whether it came alone, in a batch, on a session, or from a peer.
 
+mod batch;
 mod check;
 pub mod cluster;
 pub mod decode;
@@ -19,12 +20,11 @@ use crate::{
     router::{Hop, Router},
 };
 use decode::direct::Sent;
-use earmark_client::wire::{
-    BatchRequest, BatchResponse,
-    v1::{self, reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer},
+use earmark_client::wire::v1::{
+    self, reservation_service_server::ReservationServiceServer, stock_service_server::StockServiceServer,
 };
 use earmark_ledger::types::{ShardId, TimeMs};
-use operation::{finish, finish_encoded, start, start_encoded};
+use operation::{finish, start};
 use std::sync::Arc;
 
 /// Bytes of a request.
@@ -90,23 +90,4 @@ pub async fn execute(router: &Router, operation: v1::Operation, hop: Hop, now: T
 pub async fn execute_for_peer(router: &Router, operation: v1::Operation, shard: ShardId) -> v1::OperationResult {
     let started = start(router, operation, Hop::Forwarded, router.server_time());
     finish(router, started, Some(shard)).await
-}
-
-/// Does many independent operations.
-///
-/// # Errors
-/// INVALID_ARGUMENT if there are too many.
-async fn execute_batch(router: &Router, request: BatchRequest) -> Result<BatchResponse, v1::Error> {
-    let count = request.operations.len();
-    if count > BATCH_MAX {
-        let problem = format!("has {count} entries, at most {BATCH_MAX} are allowed");
-        return Err(error::invalid_field("operations", problem));
-    }
-    let now = router.server_time();
-    // A call may be sent twice by what is in between.
-    let results = request.operations.into_iter().map(|operation| {
-        let started = start_encoded(router, &operation, Sent::Anywhere, now);
-        finish_encoded(router, started)
-    });
-    Ok(BatchResponse { results: futures::future::join_all(results).await })
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     failpoint::{self, Step},
-    router::{self, Hop, Router},
-    shard::proposer::Answer,
+    router::{self, Hop, Placement, Router},
+    shard::{self, Begun, Replica, proposer::Answer},
 };
 use bytes::Bytes;
 use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result::Body as Answered};
@@ -17,6 +17,7 @@ use earmark_ledger::{
     types::{Bucket, ShardId, TimeMs},
 };
 use prost::Message;
+use std::sync::Arc;
 use tokio::{task::unconstrained, time::Instant};
 
 /// An operation under way. Thousands of them are at once, nearly all of them commands: so they are small, and what a read
@@ -41,13 +42,23 @@ pub(super) fn start(router: &Router, operation: v1::Operation, hop: Hop, now: Ti
     }
 }
 
-/// Begins an operation as it came in, by way of a message only if need be.
-pub(super) fn start_encoded(router: &Router, operation: &[u8], sent: Sent, now: TimeMs) -> Started {
+/// Begins an operation as it came in, by way of a message only if need be. The map is that of all that came with it.
+pub(super) fn start_encoded(
+    router: &Router,
+    operation: &[u8],
+    sent: Sent,
+    now: TimeMs,
+    map: &Result<Arc<Placement>, v1::Error>,
+) -> Started {
     let random = || router.node().environment().random.next_u64();
     // A copy of its own: it may wait for long, and must not keep all of a frame alive.
     let own = Bytes::copy_from_slice(operation);
     let begun = match decode::direct::operation(&own, &Arrival { now, random: &random }, sent) {
-        Some(decoded) => prepare_decoded(router, decoded, Hop::First, now).map(Started::Command),
+        Some(decoded) => map
+            .as_ref()
+            .map_err(v1::Error::clone)
+            .and_then(|map| prepare_decoded(map, decoded, Hop::First, now))
+            .map(Started::Command),
         None => message(own, sent).map(|operation| start(router, operation, Hop::First, now)),
     };
     begun.unwrap_or_else(Started::from)
@@ -68,6 +79,76 @@ fn message(operation: Bytes, sent: Sent) -> Result<v1::Operation, v1::Error> {
     Ok(operation)
 }
 
+/// Puts a command into the queue of its shard, which is led here. Gives back what needs more than that.
+///
+/// # Errors
+/// The command, to be [finished](finish_encoded).
+pub(super) fn begin(replica: &Arc<Replica>, prepared: Prepared) -> Result<Waiting, Prepared> {
+    if !shard::is_plain(&prepared.command.body) {
+        return Err(prepared);
+    }
+    let Prepared { command, asked, fresh, refund, deadline, .. } = prepared;
+    failpoint::hit(Step::GatewayReceived);
+    let begun = replica.begin(command, fresh);
+    Ok(Waiting { replica: Arc::clone(replica), begun, asked, refund, deadline })
+}
+
+/// A command in the queue.
+pub(super) struct Waiting {
+    replica: Arc<Replica>,
+    begun: Begun,
+    asked: encode::Asked,
+    refund: bool,
+    deadline: Instant,
+}
+
+impl Waiting {
+    /// Until when it is waited for.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits for its outcome.
+    pub(super) async fn decided(self, router: &Router) -> Decided {
+        let Self { replica, begun, asked, refund, deadline } = self;
+        let answer = begun.wait(deadline).await.map_err(|failure| router.failure(failure));
+        if answer.is_ok() {
+            failpoint::hit(Step::GatewayDecided);
+        }
+        Decided { replica, answer, asked, refund, deadline }
+    }
+}
+
+/// A command that came to its end.
+pub(super) struct Decided {
+    replica: Arc<Replica>,
+    answer: Result<Answer, v1::Error>,
+    asked: encode::Asked,
+    refund: bool,
+    deadline: Instant,
+}
+
+impl Decided {
+    /// Whether all shards have carried it out, as far as that is told.
+    pub(super) fn is_settled(&self) -> bool {
+        self.answer.as_ref().map_or(true, Answer::is_settled)
+    }
+
+    /// Waits a while for that.
+    pub(super) async fn settled(self) -> Self {
+        let answer = match self.answer {
+            Ok(answer) => Ok(self.replica.settled(answer, self.deadline).await),
+            failed => failed,
+        };
+        Self { answer, ..self }
+    }
+
+    /// What whoever asked is told, encoded.
+    pub(super) fn told(self) -> Bytes {
+        encoded(self.asked, self.refund, self.answer)
+    }
+}
+
 /// Waits for the end of what was begun.
 pub(super) async fn finish(router: &Router, started: Started, only: Option<ShardId>) -> v1::OperationResult {
     let told = match started {
@@ -85,20 +166,23 @@ pub(super) async fn finish(router: &Router, started: Started, only: Option<Shard
 
 /// The same, encoded.
 pub(super) async fn finish_encoded(router: &Router, started: Started) -> Bytes {
-    let result = match started {
+    match started {
         Started::Command(prepared) => {
             let (asked, refund) = (prepared.asked, prepared.refund);
-            let decided = decide(router, prepared).await;
-            if asked == encode::Asked::Reserve
-                && let Some(bytes) = decided.as_ref().ok().and_then(encode::direct::reserved)
-            {
-                return bytes;
-            }
-            v1::OperationResult { body: Some(told(asked, refund, decided)) }
+            encoded(asked, refund, decide(router, prepared).await)
         }
-        other => finish(router, other, None).await,
-    };
-    result.encode_to_vec().into()
+        other => finish(router, other, None).await.encode_to_vec().into(),
+    }
+}
+
+/// What whoever asked is told, encoded.
+fn encoded(asked: encode::Asked, refund: bool, decided: Result<Answer, v1::Error>) -> Bytes {
+    if asked == encode::Asked::Reserve
+        && let Some(bytes) = decided.as_ref().ok().and_then(encode::direct::reserved)
+    {
+        return bytes;
+    }
+    v1::OperationResult { body: Some(told(asked, refund, decided)) }.encode_to_vec().into()
 }
 
 async fn answer_read(router: &Router, asked: Asked, hop: Hop, only: Option<ShardId>) -> Result<Answered, v1::Error> {
@@ -132,6 +216,13 @@ pub(super) struct Prepared {
     deadline: Instant,
 }
 
+impl Prepared {
+    /// Where it is decided.
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
+    }
+}
+
 /// A command that can be decided, or what else comes of what is asked.
 fn prepare(router: &Router, asked: Asked, hop: Hop, now: TimeMs) -> Result<Prepared, Started> {
     let random = || router.node().environment().random.next_u64();
@@ -142,16 +233,16 @@ fn prepare(router: &Router, asked: Asked, hop: Hop, now: TimeMs) -> Result<Prepa
     // Without a late commit it was not tried yet.
     let refund = matches!(&asked, Asked::Commit(commit) if commit.refund_hint && commit.revive);
     let decoded = decode_command(asked, &Arrival { now, random: &random }, hop)?;
-    let prepared = prepare_decoded(router, decoded, hop, now)?;
+    let prepared = prepare_decoded(&*router.map()?, decoded, hop, now)?;
     if let Some(v1::count_request::Observed::ObservedPosition(position)) = observed {
         seen_in(router, position, prepared.shard)?;
     }
     Ok(Prepared { refund, ..prepared })
 }
 
-fn prepare_decoded(router: &Router, decoded: Decoded, hop: Hop, now: TimeMs) -> Result<Prepared, v1::Error> {
+fn prepare_decoded(map: &Placement, decoded: Decoded, hop: Hop, now: TimeMs) -> Result<Prepared, v1::Error> {
     let Decoded { bucket, mut command, fresh, direct, map_version } = decoded;
-    let shard = place(router, &mut command.body, bucket, &Sender { direct, map_version })?;
+    let shard = place(map, &mut command.body, bucket, &Sender { direct, map_version })?;
     let Some(asked) = encode::Asked::of(&command.body) else {
         return Err(error::refused(v1::Code::InvalidArgument, "no client sends this"));
     };
@@ -241,8 +332,13 @@ pub(super) struct Sender {
 
 /// The shard of a command. Notes in which shards the lines of a cart live, if not all are at home; a sender with an old map
 /// is told so.
-pub(super) fn place(router: &Router, body: &mut Body, home: Bucket, sender: &Sender) -> Result<ShardId, v1::Error> {
-    let (shard, placement) = router.place(home)?;
+pub(super) fn place(
+    placement: &Placement,
+    body: &mut Body,
+    home: Bucket,
+    sender: &Sender,
+) -> Result<ShardId, v1::Error> {
+    let shard = router::shard_of(placement, home)?;
     let map_version = sender.map_version;
     if sender.direct && map_version != 0 && map_version < placement.version {
         return Err(error::refused(

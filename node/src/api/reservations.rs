@@ -1,9 +1,9 @@
 //! `earmark.v1.ReservationService`: unary calls, the batch, and the session stream.
 
 use super::{
+    batch,
     decode::{self, direct::Sent},
     error::refused,
-    execute_batch,
     operation::{Started, finish_encoded, start_encoded},
     stock::{mismatch, unary},
 };
@@ -175,7 +175,7 @@ impl ReservationService for Service {
     }
 
     async fn batch(&self, request: Request<BatchRequest>) -> Result<Response<BatchResponse>, Status> {
-        let answered = execute_batch(&self.router, request.into_inner()).await;
+        let answered = batch::execute(&self.router, request.into_inner()).await;
         answered.map(Response::new).map_err(|error| to_status(&error))
     }
 
@@ -278,8 +278,8 @@ fn accept(
         Tagged::result(tagged.tag, &v1::OperationResult { body: Some(error) })
     });
     results.extend(beyond);
-    let within = request.operations.iter().take(room);
-    within.map(|tagged| (tagged.tag, start_encoded(router, &tagged.body, sent, now))).collect()
+    let (within, map) = (request.operations.iter().take(room), router.map());
+    within.map(|tagged| (tagged.tag, start_encoded(router, &tagged.body, sent, now, &map))).collect()
 }
 
 #[cfg(test)]

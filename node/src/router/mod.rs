@@ -20,7 +20,7 @@ use earmark_ledger::{
     planted::{self, Bug},
     types::{Bucket, DurationMs, ShardId, Sku, TimeMs},
 };
-use placement::Placement;
+pub use placement::Placement;
 use prost::Message;
 use std::{
     collections::BTreeMap,
@@ -101,6 +101,15 @@ impl Router {
     /// # Errors
     /// As [`Router::shard`].
     pub fn place(&self, bucket: Bucket) -> Result<(ShardId, Arc<Placement>), v1::Error> {
+        let placement = self.map()?;
+        Ok((shard_of(&placement, bucket)?, placement))
+    }
+
+    /// The newest map this node knows, if it serves.
+    ///
+    /// # Errors
+    /// As told to the client, while this node does not serve.
+    pub fn map(&self) -> Result<Arc<Placement>, v1::Error> {
         match self.node.health() {
             Health::Serving | Health::Starting | Health::Reseeding => {}
             Health::Unformed => {
@@ -108,11 +117,7 @@ impl Router {
             }
             Health::Doubted(reason) | Health::Poisoned(reason) => return Err(refused(v1::Code::StoreDamaged, reason)),
         }
-        let placement = self.placement();
-        let shard = placement
-            .shard(bucket)
-            .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))?;
-        Ok((shard, placement))
+        Ok(self.placement())
     }
 
     /// Where the leader of a shard is, as far as this node knows.
@@ -316,6 +321,16 @@ impl Router {
         };
         wire::ForwardResult { result: Some(result), logged }
     }
+}
+
+/// The shard of a bucket by that map.
+///
+/// # Errors
+/// As told to the client, while there is no map.
+pub fn shard_of(placement: &Placement, bucket: Bucket) -> Result<ShardId, v1::Error> {
+    placement
+        .shard(bucket)
+        .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))
 }
 
 /// The moment on this node's timer that `not_after` stands for, `now` by server time. An answer may still come a little

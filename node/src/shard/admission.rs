@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,15 +40,34 @@ pub(super) struct Admission {
     caught_up: AtomicBool,
 }
 
+const QUEUED: u8 = 0;
+const PROPOSED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
 /// One command on its way through a shard. It counts as under way until it is answered, its caller has gone, or it waits for
 /// something else than the log.
 #[derive(Debug)]
 pub(super) struct Passage {
     admission: Arc<Admission>,
     counts: AtomicBool,
+    stage: AtomicU8,
 }
 
 impl Passage {
+    /// It is put into an entry now. False if its caller has given it up: then it must not be.
+    pub(super) fn propose(&self) -> bool {
+        self.ends_queueing(PROPOSED)
+    }
+
+    /// Nobody waits for it any more. True if it surely never was in an entry, and never will be.
+    pub(super) fn give_up(&self) -> bool {
+        self.ends_queueing(GIVEN_UP)
+    }
+
+    fn ends_queueing(&self, stage: u8) -> bool {
+        self.stage.compare_exchange(QUEUED, stage, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
     /// It is told what came of it in the log, and someone waits for that. What was given up is of no use to anyone.
     pub(super) fn answered(&self) {
         self.admission.answered.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +121,8 @@ impl Admission {
     }
 
     fn passage(self: &Arc<Self>, counts: bool) -> Caller {
-        Caller(Arc::new(Passage { admission: Arc::clone(self), counts: AtomicBool::new(counts) }))
+        let (counts, stage) = (AtomicBool::new(counts), AtomicU8::new(QUEUED));
+        Caller(Arc::new(Passage { admission: Arc::clone(self), counts, stage }))
     }
 
     fn left(&self) {
@@ -224,6 +244,14 @@ mod tests {
             batch.iter().for_each(|caller| caller.0.answered());
             tokio::time::advance(Duration::from_secs(10)).await;
         }
+    }
+
+    #[test]
+    fn what_was_given_up_is_never_proposed_and_what_was_proposed_never_surely_undone() {
+        let admission = Pace::new(2).admission();
+        let (first, second) = (admission.admit().expect("room"), admission.admit().expect("room"));
+        assert!(first.0.give_up() && !first.0.propose());
+        assert!(second.0.propose() && !second.0.give_up());
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ use earmark_ledger::{
 use handover::{Handover, Offers};
 use hearing::Questions;
 use machine::{Core, Hot, Machine};
-use proposer::{Answer, Failure, Parts, Proposer, Raft};
+use proposer::{Answer, Failure, Parts, Proposer, Raft, Ticket};
 use raft::ReplicaId;
 use reads::Reads;
 use std::{
@@ -301,17 +301,30 @@ impl Replica {
         }
         let (before, after) = failpoint::around(&command.body);
         before.into_iter().for_each(failpoint::hit);
-        let mut answer = match may_ask_others(&command.body) {
+        let answer = match may_ask_others(&command.body) {
             true => Box::pin(self.propose_cart(&command, fresh, deadline)).await?,
             false => self.proposer.propose(command, fresh, deadline).await?,
         };
         after.into_iter().for_each(failpoint::hit);
+        Ok(self.settled(answer, deadline).await)
+    }
+
+    /// Proposes a command that [needs nothing but the log](is_plain); its outcome is to be waited for.
+    pub fn begin(&self, command: Box<Command>, fresh: bool) -> Begun {
+        debug_assert!(is_plain(&command.body));
+        let (before, after) = failpoint::around(&command.body);
+        before.into_iter().for_each(failpoint::hit);
+        Begun { ticket: self.proposer.begin(command, fresh), after }
+    }
+
+    /// Waits for the shards of a cart to carry out what was decided about it, if that is what the answer tells.
+    pub async fn settled(&self, mut answer: Answer, deadline: Instant) -> Answer {
         if let Verdict::Done(Done::Reservation(view)) = &mut answer.outcome.verdict
             && !view.settled
         {
             view.settled = self.settle(view.id, deadline).await;
         }
-        Ok(answer)
+        answer
     }
 
     /// The same for what may need the consent of other shards.
@@ -553,6 +566,30 @@ impl Hot {
     pub fn clock(&self) -> TimeMs {
         self.ledger.clock()
     }
+}
+
+/// A command that was put into the queue.
+pub struct Begun {
+    ticket: Result<Ticket, Failure>,
+    after: Option<Step>,
+}
+
+impl Begun {
+    /// Waits for the outcome, at most until `deadline`. Whether a cart is [settled](Replica::settled) is not waited for.
+    ///
+    /// # Errors
+    /// As [`Replica::propose`].
+    pub async fn wait(self, deadline: Instant) -> Result<Answer, Failure> {
+        let answer = self.ticket?.wait(deadline).await?;
+        self.after.into_iter().for_each(failpoint::hit);
+        Ok(answer)
+    }
+}
+
+/// Whether a command needs nothing but the log.
+pub fn is_plain(body: &Body) -> bool {
+    matches!(body, Body::Reserve(_) | Body::Commit(_) | Body::Release(_) | Body::Receive(_) | Body::Adjust(_))
+        && !may_ask_others(body)
 }
 
 /// Whether the outcome of a command may have to wait for answers of other shards.

@@ -3,7 +3,7 @@
 //! The size of a batch follows the load by itself. What is under way is bounded (`admission`): one more is OVERLOADED, at once.
 
 use super::{
-    admission::{Admission, Pace, Passage},
+    admission::{Admission, Caller, Pace, Passage},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
@@ -21,21 +21,22 @@ use earmark_ledger::{
     cart::message::Message,
     codec,
     command::{Batch, Body, Command, Stockkeeping},
-    outcome::{Outcome, Refusal},
+    outcome::{Done, Outcome, Refusal, Verdict},
     planted::{self, Bug},
     types::{ShardId, TimeMs},
 };
 use openraft::errors::{ClientWriteError, RaftError};
 use std::{
     pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot, watch},
+    sync::{
+        Notify, Semaphore, mpsc,
+        oneshot::{self, error::TryRecvError},
+        watch,
+    },
     time::Instant,
 };
 
@@ -69,6 +70,16 @@ pub struct Answer {
     pub logged: bool,
 }
 
+impl Answer {
+    /// Whether it tells that all shards have carried out what was decided, or nothing of that.
+    pub fn is_settled(&self) -> bool {
+        match &self.outcome.verdict {
+            Verdict::Done(Done::Reservation(view)) => view.settled,
+            _ => true,
+        }
+    }
+}
+
 /// An entry that takes longer to be decided is worth a line in the log, and nothing waits for it any more.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -87,17 +98,13 @@ const LEADERSHIP_CHECK_EVERY: Duration = Duration::from_millis(50);
 /// Nobody waits any longer where [`Bug::TimeoutAsRefusal`] is planted. Deadlines of callers come later than they give up.
 const PLANTED_PATIENCE: Duration = Duration::from_millis(300);
 
-const QUEUED: u8 = 0;
-const PROPOSED: u8 = 1;
-const GIVEN_UP: u8 = 2;
-
-/// A command on its way into the log.
+/// A command on its way into the log. It is moved between queues many times, so it is small: what is large in it lies behind
+/// pointers.
 pub(super) struct Proposal {
     pub(super) command: Box<Command>,
     pub(super) fresh: bool,
     /// The homes of others' carts were asked already, whether they answered or not.
     asked: bool,
-    progress: Arc<AtomicU8>,
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
     pub(super) passage: Arc<Passage>,
 }
@@ -106,7 +113,7 @@ pub(super) struct Proposal {
 type Waiter = (oneshot::Sender<Result<Answer, Failure>>, Arc<Passage>);
 
 pub(super) enum Item {
-    Command(Boxed),
+    Command(Proposal),
     /// An empty batch: lets the ledger's clock move, or every replica note its digest.
     Empty {
         digest: bool,
@@ -201,7 +208,14 @@ impl Proposer {
     /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
     /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
     pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        // Until this call ends.
+        self.begin(command, fresh)?.wait(deadline).await
+    }
+
+    /// Proposes a command; its outcome is to be waited for.
+    ///
+    /// # Errors
+    /// As for a command that surely has no effect.
+    pub fn begin(&self, command: Box<Command>, fresh: bool) -> Result<Ticket, Failure> {
         let caller = match &command.body {
             Body::Cart(_) | Body::Forget(_) | Body::Meta(_) => self.admission.let_pass(),
             _ => self.admission.admit().ok_or_else(|| {
@@ -210,23 +224,9 @@ impl Proposer {
             })?,
         };
         let (answer, waiting) = oneshot::channel();
-        let progress = Arc::new(AtomicU8::new(QUEUED));
         let passage = Arc::clone(&caller.0);
-        let proposal = Proposal { command, fresh, asked: false, progress: progress.clone(), answer, passage };
-        self.enqueue(Item::Command(Box::new(proposal)))?;
-        let deadline = match planted::on(Bug::TimeoutAsRefusal) {
-            true => deadline.min(Instant::now() + PLANTED_PATIENCE),
-            false => deadline,
-        };
-        match tokio::time::timeout_at(deadline, waiting).await {
-            Ok(Ok(answer)) => answer,
-            // The deadline passed, or the actor died with the proposal in its hands.
-            Ok(Err(_)) | Err(_) => {
-                let given_up = progress.compare_exchange(QUEUED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-                let surely = given_up || planted::on(Bug::TimeoutAsRefusal);
-                Err(if surely { Failure::NoQuorum } else { Failure::Unknown })
-            }
-        }
+        self.enqueue(Item::Command(Proposal { command, fresh, asked: false, answer, passage }))?;
+        Ok(Ticket { caller, waiting })
     }
 
     /// Proposes an empty batch and waits until it is applied here; gives its index.
@@ -237,6 +237,38 @@ impl Proposer {
             .await
             .map_err(|_| Failure::NoQuorum)?
             .map_err(|_| Failure::Unknown)?
+    }
+}
+
+/// A command that was proposed. Whoever drops it does not want to know any more.
+pub struct Ticket {
+    /// It counts as under way until this goes.
+    caller: Caller,
+    waiting: oneshot::Receiver<Result<Answer, Failure>>,
+}
+
+impl Ticket {
+    /// Waits for its outcome, at most until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Failure`] says: what may have happened is told apart from what surely did not.
+    pub async fn wait(mut self, deadline: Instant) -> Result<Answer, Failure> {
+        // Of those that were in one entry only the first has to be waited for.
+        let died = match self.waiting.try_recv() {
+            Ok(answer) => return answer,
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Closed) => true,
+        };
+        let deadline = match planted::on(Bug::TimeoutAsRefusal) {
+            true => deadline.min(Instant::now() + PLANTED_PATIENCE),
+            false => deadline,
+        };
+        if !died && let Ok(Ok(answer)) = tokio::time::timeout_at(deadline, self.waiting).await {
+            return answer;
+        }
+        // The deadline passed, or the actor died with the proposal in its hands.
+        let surely = self.caller.0.give_up() || planted::on(Bug::TimeoutAsRefusal);
+        Err(if surely { Failure::NoQuorum } else { Failure::Unknown })
     }
 }
 
@@ -265,11 +297,11 @@ struct Gathered {
     commands: Vec<Command>,
     answers: Vec<Waiter>,
     /// What the applied state refuses, and why.
-    refused: Vec<(Boxed, Refusal)>,
+    refused: Vec<(Proposal, Refusal)>,
     /// The entry whose state that was.
     judged_at: Option<LogId>,
     /// Might be refused for the sake of units held for other homes' carts, before these were asked.
-    unheard: Vec<Boxed>,
+    unheard: Vec<Proposal>,
     empties: Vec<oneshot::Sender<Result<u64, Failure>>>,
     digest: bool,
 }
@@ -441,11 +473,7 @@ impl Actor {
                         gathered.refused.push((proposal, refusal));
                         continue;
                     }
-                    let taken = proposal
-                        .progress
-                        .compare_exchange(QUEUED, PROPOSED, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok();
-                    if taken {
+                    if proposal.passage.propose() {
                         gathered.commands.push(*proposal.command);
                         gathered.answers.push((proposal.answer, proposal.passage));
                     }
@@ -457,7 +485,7 @@ impl Actor {
 
     /// Asks the homes of what is held here whether they have decided about it, once for all of these. They are queued again
     /// whatever comes of it: what was not heard, the ledger takes as in doubt.
-    fn hear(&self, proposals: Vec<Boxed>) {
+    fn hear(&self, proposals: Vec<Proposal>) {
         let count = u32::try_from(proposals.len()).unwrap_or(u32::MAX);
         let room = self.asking.clone().try_acquire_many_owned(count).ok();
         let (hearing, again) = (self.hearing.clone(), self.again.clone());
@@ -515,6 +543,8 @@ fn weight(command: &Command) -> usize {
 pub(super) fn refuse(item: Item, failure: &Failure) {
     match item {
         Item::Command(proposal) => {
+            // Its caller may be told of it much later than it is answered.
+            proposal.passage.leave();
             let _ = proposal.answer.send(Err(failure.clone()));
         }
         Item::Empty { done, .. } => {
@@ -522,9 +552,6 @@ pub(super) fn refuse(item: Item, failure: &Failure) {
         }
     }
 }
-
-/// Moved between queues many times, so it is kept behind a pointer.
-pub(super) type Boxed = Box<Proposal>;
 
 type Written =
     Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
@@ -555,7 +582,8 @@ fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<
         Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
-    for (answer, _passage) in answers {
+    for (answer, passage) in answers {
+        passage.leave();
         let _ = answer.send(Err(failure.clone()));
     }
     for done in empties {

@@ -5,7 +5,7 @@
 
 use super::{
     machine::Core,
-    proposer::{Answer, Boxed, Failure, Item, refuse},
+    proposer::{Answer, Failure, Item, Proposal, refuse},
     raft::LogId,
     reads::Reads,
 };
@@ -30,7 +30,7 @@ const ROUND_MAX: Duration = Duration::from_secs(5);
 /// Commands that the applied state refuses, judged at one moment.
 pub(super) struct Refused {
     /// Each with why.
-    pub proposals: Vec<(Boxed, Refusal)>,
+    pub proposals: Vec<(Proposal, Refusal)>,
     /// The entry whose state that was.
     pub judged_at: Option<LogId>,
     /// By this time.
