@@ -19,7 +19,11 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -137,7 +141,13 @@ impl Link {
         let patience = deadline.saturating_duration_since(since) / QUEUE_SHARE;
         let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
         let wait = async {
-            if self.queue.send(ticket).await.is_err() {
+            let queued = match self.queue.try_send(ticket) {
+                Ok(()) => true,
+                // Apart: it is rare, and what waits for it is large.
+                Err(TrySendError::Full(ticket)) => Box::pin(self.queue.send(ticket)).await.is_ok(),
+                Err(TrySendError::Closed(_)) => false,
+            };
+            if !queued {
                 return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
             }
             answer.await.unwrap_or_else(|_| Err(self.without_word(&stage)))

@@ -208,7 +208,7 @@ impl Count {
         let mut checks = Checks::default();
         let sku = self.pool.check(&mut checks);
         let counted = pool_quantity(&mut checks, "counted", 0, self.counted);
-        let _: Option<Document> = checks.text(|| "document".to_owned(), &self.document);
+        checks.fits::<Document>(|| "document".to_owned(), &self.document);
         checks.reason(&self.reason, false);
         checks.finish()?;
         let shared = &self.client.shared;
@@ -276,6 +276,6 @@ impl Checks {
         if needed && reason.is_empty() {
             self.refuse("reason", "must not be empty");
         }
-        let _: Option<Reason> = self.text(|| "reason".to_owned(), reason);
+        self.fits::<Reason>(|| "reason".to_owned(), reason);
     }
 }

@@ -155,7 +155,7 @@ impl ListReservations {
         if self.owner.is_empty() {
             checks.refuse("owner", "must not be empty");
         }
-        let _: Option<Owner> = checks.text(|| "owner".to_owned(), &self.owner);
+        checks.fits::<Owner>(|| "owner".to_owned(), &self.owner);
         checks.finish()?;
         let request = v1::ListReservationsRequest {
             namespace: self.client.shared.namespace.as_str().to_owned(),

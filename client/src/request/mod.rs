@@ -34,7 +34,7 @@ use crate::model::{
 };
 use crate::reservation::Reservation;
 use crate::wire::v1::{self, operation_result::Body};
-use earmark_ledger::types::{LINE_QUANTITY_MAX, Location, Lot, PoolKind, Position, Sku};
+use earmark_ledger::types::{LINE_QUANTITY_MAX, Location, Lot, PoolKind, Position, Sku, Text};
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// An operation ready for [`Client::batch`]. Every builder has a method that makes one.
@@ -167,6 +167,13 @@ impl Checks {
         self.bad.push(FieldViolation { field: field.into(), description: description.to_string() });
     }
 
+    /// It is a text of that type.
+    pub(crate) fn fits<T: Text>(&mut self, field: impl FnOnce() -> String, text: &str) {
+        if let Err(why) = T::fits(text) {
+            self.refuse(field(), why);
+        }
+    }
+
     /// The text as its type, if it is one.
     pub(crate) fn text<T>(&mut self, field: impl FnOnce() -> String, text: &str) -> Option<T>
     where
@@ -197,9 +204,9 @@ impl Checks {
     }
 
     fn part(&mut self, index: usize, part: Part) -> v1::Part {
-        let _: Option<Sku> = self.text(|| format!("parts[{index}].sku"), &part.sku);
-        let _: Option<Location> = self.text(|| format!("parts[{index}].location"), &part.location);
-        let _: Option<Lot> = self.text(|| format!("parts[{index}].lot"), &part.lot);
+        self.fits::<Sku>(|| format!("parts[{index}].sku"), &part.sku);
+        self.fits::<Location>(|| format!("parts[{index}].location"), &part.location);
+        self.fits::<Lot>(|| format!("parts[{index}].lot"), &part.lot);
         let quantity = self.quantity(|| format!("parts[{index}].quantity"), part.quantity);
         v1::Part { sku: part.sku, location: part.location, kind: kind_to_wire(part.kind), lot: part.lot, quantity }
     }
@@ -284,14 +291,18 @@ impl Answer {
 
 impl Client {
     /// Sends one prepared operation and reads its answer as the kind that belongs to it.
-    async fn perform<T>(
+    ///
+    /// No `async fn`: what that is given it keeps twice, and callers move the whole of what they wait for.
+    fn perform<T>(
         &self,
         mut prepared: Prepared,
         timeout: Duration,
         take: impl FnOnce(Answer) -> Option<T>,
-    ) -> Result<T, Error> {
-        let subject = prepared.subject;
-        let body = self.run(&mut prepared, timeout).await?;
-        take(answer(self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
+    ) -> impl Future<Output = Result<T, Error>> {
+        async move {
+            let subject = prepared.subject;
+            let body = self.run(&mut prepared, timeout).await?;
+            take(answer(self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
+        }
     }
 }

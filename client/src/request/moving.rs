@@ -141,12 +141,12 @@ impl Transfer {
     fn prepare(self) -> Result<Prepared, Error> {
         let mut checks = Checks::default();
         let sku = self.pool.check(&mut checks);
-        let _: Option<Location> = checks.text(|| "to".to_owned(), &self.to);
+        checks.fits::<Location>(|| "to".to_owned(), &self.to);
         if self.to == self.pool.location {
             checks.refuse("to", "is where the units are");
         }
         let quantity = pool_quantity(&mut checks, "quantity", 1, self.quantity);
-        let _: Option<Document> = checks.text(|| "document".to_owned(), &self.document);
+        checks.fits::<Document>(|| "document".to_owned(), &self.document);
         checks.reason(&self.reason, false);
         checks.finish()?;
         let shared = &self.client.shared;
@@ -192,7 +192,7 @@ impl Arrive {
         if self.received == 0 && self.lost == 0 {
             checks.refuse("received", "must be at least 1 where none is lost");
         }
-        let _: Option<Document> = checks.text(|| "document".to_owned(), &self.document);
+        checks.fits::<Document>(|| "document".to_owned(), &self.document);
         checks.reason(&self.reason, self.lost > 0);
         checks.finish()?;
         let shared = &self.client.shared;
@@ -221,7 +221,7 @@ impl Expect {
         if self.document.is_empty() {
             checks.refuse("document", "must not be empty");
         }
-        let _: Option<Document> = checks.text(|| "document".to_owned(), &self.document);
+        checks.fits::<Document>(|| "document".to_owned(), &self.document);
         checks.finish()?;
         let shared = &self.client.shared;
         let id = self.id.unwrap_or_else(|| shared.operation_id());

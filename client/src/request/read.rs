@@ -157,7 +157,7 @@ impl GetStock {
         let mut checks = Checks::default();
         let sku: Option<Sku> = checks.text(|| "sku".to_owned(), &self.sku);
         if !self.location.is_empty() {
-            let _: Option<Location> = checks.text(|| "location".to_owned(), &self.location);
+            checks.fits::<Location>(|| "location".to_owned(), &self.location);
         }
         checks.finish()?;
         let sku = sku.expect("a bad SKU was refused before");

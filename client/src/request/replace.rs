@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::wire::v1::{self, operation::Body};
 use bytes::Bytes;
-use earmark_ledger::types::{OperationId, ReservationId, Sku};
+use earmark_ledger::types::{OperationId, ReservationId};
 
 /// Swaps all lines of a hold for a new set, in one step or not at all. Made by [`Client::replace`].
 #[derive(Clone, Debug)]
@@ -80,7 +80,6 @@ impl Replace {
         }
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.into_iter().enumerate() {
-            let _: Option<Sku> = checks.text(|| format!("lines[{index}].sku"), &line.sku);
             lines.push(wire_line(&mut checks, index, line));
         }
         checks.finish()?;

@@ -180,19 +180,16 @@ impl Reserve {
         if self.lines.is_empty() {
             checks.refuse("lines", "must have at least one line");
         }
-        let _: Option<Owner> = checks.text(|| "owner".to_owned(), &self.owner);
+        checks.fits::<Owner>(|| "owner".to_owned(), &self.owner);
         let ttl_ms = self.ttl.map_or(0, |ttl| checks.ttl(ttl));
-        let mut skus = Vec::with_capacity(self.lines.len());
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.into_iter().enumerate() {
-            skus.push(checks.text(|| format!("lines[{index}].sku"), &line.sku));
             lines.push(wire_line(&mut checks, index, line));
         }
         checks.finish()?;
-        let skus: Vec<Sku> = skus.into_iter().flatten().collect();
         let made_here = self.id.is_none();
         let id = self.id.unwrap_or_else(|| {
-            let buckets = skus.iter().map(|sku| Bucket::of(&shared.namespace, sku));
+            let buckets = lines.iter().map(|line: &v1::Line| Bucket::of_texts(shared.namespace.as_str(), &line.sku));
             let home =
                 ReservationId::home_among(shared.time.now(), buckets).expect("a reserve without lines was refused");
             shared.reservation_id(home)
@@ -236,12 +233,12 @@ impl TryReserve {
     }
 }
 
-/// The SKU is checked by the caller, who needs it for more.
 pub(super) fn wire_line(checks: &mut Checks, index: usize, line: Line) -> v1::Line {
+    checks.fits::<Sku>(|| format!("lines[{index}].sku"), &line.sku);
     if !line.location.is_empty() {
-        let _: Option<Location> = checks.text(|| format!("lines[{index}].location"), &line.location);
+        checks.fits::<Location>(|| format!("lines[{index}].location"), &line.location);
     }
-    let _: Option<Lot> = checks.text(|| format!("lines[{index}].lot"), &line.lot);
+    checks.fits::<Lot>(|| format!("lines[{index}].lot"), &line.lot);
     let quantity = checks.quantity(|| format!("lines[{index}].quantity"), line.quantity);
     if line.minimum > line.quantity.min(LINE_QUANTITY_MAX) {
         checks.refuse(format!("lines[{index}].minimum"), "must not be above the quantity");

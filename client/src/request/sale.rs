@@ -118,7 +118,7 @@ impl Cancel {
     fn prepare(self) -> Result<Prepared, Error> {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);
-        let _: Option<Reason> = checks.text(|| "reason".to_owned(), &self.reason);
+        checks.fits::<Reason>(|| "reason".to_owned(), &self.reason);
         checks.finish()?;
         let request = v1::CancelRequest {
             reservation_id: Bytes::copy_from_slice(&self.id.to_bytes()),
@@ -142,7 +142,7 @@ impl Return {
     fn prepare(self) -> Result<Prepared, Error> {
         let mut checks = Checks::default();
         let parts = checks.parts(self.parts);
-        let _: Option<Reason> = checks.text(|| "reason".to_owned(), &self.reason);
+        checks.fits::<Reason>(|| "reason".to_owned(), &self.reason);
         checks.finish()?;
         let disposition = match self.disposition {
             Disposition::Sellable => v1::Disposition::Sellable,

@@ -111,7 +111,7 @@ impl Checks {
             self.refuse("settings.owner_units.units", format_args!("must be at most {POOL_QUANTITY_MAX}"));
         }
         if let Some(reason) = &settings.frozen {
-            let _: Option<Reason> = self.text(|| "settings.frozen".to_owned(), reason);
+            self.fits::<Reason>(|| "settings.frozen".to_owned(), reason);
         }
         let named: Vec<&String> = match settings.allocation.as_ref().map(|allocation| &allocation.strategy) {
             Some(Strategy::Priority(list)) => list.iter().collect(),
@@ -120,7 +120,7 @@ impl Checks {
         };
         for (index, location) in named.into_iter().enumerate() {
             let field = || format!("settings.allocation.locations[{index}].location");
-            let _: Option<Location> = self.text(field, location);
+            self.fits::<Location>(field, location);
         }
     }
 }

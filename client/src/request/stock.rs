@@ -49,8 +49,8 @@ impl PoolName {
     }
 
     pub(super) fn check(&self, checks: &mut Checks) -> Option<Sku> {
-        let _: Option<Location> = checks.text(|| "location".to_owned(), &self.location);
-        let _: Option<Lot> = checks.text(|| "lot".to_owned(), &self.lot);
+        checks.fits::<Location>(|| "location".to_owned(), &self.location);
+        checks.fits::<Lot>(|| "lot".to_owned(), &self.lot);
         checks.text(|| "sku".to_owned(), &self.sku)
     }
 }
@@ -163,7 +163,7 @@ impl Receive {
         let mut checks = Checks::default();
         let sku = self.pool.check(&mut checks);
         let quantity = pool_quantity(&mut checks, "quantity", 1, self.quantity);
-        let _: Option<Document> = checks.text(|| "document".to_owned(), &self.document);
+        checks.fits::<Document>(|| "document".to_owned(), &self.document);
         checks.finish()?;
         let shared = &self.client.shared;
         let id = self.id.unwrap_or_else(|| shared.operation_id());
@@ -202,7 +202,7 @@ impl Adjust {
         if self.reason.is_empty() {
             checks.refuse("reason", "must not be empty");
         }
-        let _: Option<Reason> = checks.text(|| "reason".to_owned(), &self.reason);
+        checks.fits::<Reason>(|| "reason".to_owned(), &self.reason);
         let expected_on_hand =
             self.expected_on_hand.map(|units| pool_quantity(&mut checks, "expected_on_hand", 0, units));
         checks.finish()?;
