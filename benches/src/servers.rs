@@ -36,7 +36,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// With the settings a node comes with, on all processors.
+    /// With the settings a node comes with; each node has its share of the processors.
     pub fn setting(&self, shards: u32) -> Setting {
         let Self { earmark, folder, port } = self.clone();
         Setting { earmark, folder, shards, port, extra: String::new(), cpus: String::new() }
@@ -64,6 +64,8 @@ pub struct Setting {
 pub struct Servers {
     setting: Setting,
     running: Vec<Option<Child>>,
+    /// Nobody else uses the folder.
+    _lock: File,
 }
 
 impl Servers {
@@ -72,6 +74,7 @@ impl Servers {
     /// # Errors
     /// The binary can't be run, a port is taken, or the cluster was not formed in time.
     pub async fn start(setting: &Setting) -> Result<Self, Failed> {
+        let lock = lock(&setting.folder)?;
         if setting.folder.exists() {
             fs::remove_dir_all(&setting.folder)?;
         }
@@ -79,7 +82,8 @@ impl Servers {
         for port in setting.port..setting.port + 6 {
             TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}; see --port"))?;
         }
-        let mut servers = Self { setting: setting.clone(), running: (0..NODES).map(|_| None).collect() };
+        let running = (0..NODES).map(|_| None).collect();
+        let mut servers = Self { setting: setting.clone(), running, _lock: lock };
         for node in 1..=NODES {
             fs::write(servers.file(node, "toml"), servers.config(node))?;
             servers.begin(node)?;
@@ -137,6 +141,10 @@ impl Servers {
             command.args(["--cpu-list", &self.setting.cpus]).arg(&self.setting.earmark);
             command
         };
+        // Whoever sets it means it; and what a configuration says comes first.
+        if std::env::var_os(THREADS).is_none() {
+            command.env(THREADS, threads().to_string());
+        }
         let child = command
             .args(["serve", "--config"])
             .arg(self.file(node, "toml"))
@@ -249,21 +257,48 @@ impl Servers {
     ///
     /// # Errors
     /// The folder can't be removed.
-    pub fn end(self) -> Result<(), Failed> {
-        let folder = self.setting.folder.clone();
-        drop(self);
-        Ok(fs::remove_dir_all(folder)?)
+    pub fn end(mut self) -> Result<(), Failed> {
+        self.stop();
+        Ok(fs::remove_dir_all(&self.setting.folder)?)
     }
-}
 
-impl Drop for Servers {
-    fn drop(&mut self) {
+    fn stop(&mut self) {
         for child in self.running.iter_mut().flatten() {
             // It may have ended by itself; either way it is gone.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// tokio's own variable for what `limits.threads` sets.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
+
+/// Each node's share of the processors, as an operator would give it: they all have this machine.
+fn threads() -> usize {
+    let nodes = usize::try_from(NODES).expect("three nodes");
+    std::thread::available_parallelism().map_or(1, |processors| processors.get() / nodes).max(1)
+}
+
+/// Holds a folder that is about to be removed: another run may still be writing into it.
+fn lock(folder: &Path) -> Result<File, Failed> {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    file.try_lock().map_err(|error| {
+        format!("{}: another run uses {} ({error}); see --folder", path.display(), folder.display())
+    })?;
+    Ok(file)
 }
 
 fn slot(node: u32) -> usize {

@@ -54,6 +54,8 @@ pub struct Peer {
 /// Bounds of queues and waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Threads that do the node's work, beside those that write to the disk. None: one for each processor. Of `earmark serve`.
+    pub threads: Option<usize>,
     /// Commands that may wait for a shard's proposer; one more is answered OVERLOADED.
     pub queue: usize,
     /// Commands in one Raft entry.
@@ -87,6 +89,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            threads: None,
             queue: 16_384,
             batch_commands: 4_096,
             batch_bytes: 1 << 20,
@@ -208,6 +211,7 @@ struct WrittenNode {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenLimits {
+    threads: Option<usize>,
     queue: Option<usize>,
     batch_commands: Option<usize>,
     batch_bytes: Option<usize>,
@@ -347,6 +351,7 @@ impl WrittenLimits {
         let or = Limits::default();
         let second = Duration::from_secs(1);
         Ok(Limits {
+            threads: self.threads.map(|threads| within("limits.threads", threads, 1, 1_024)).transpose()?,
             queue: within("limits.queue", self.queue.unwrap_or(or.queue), 1, 1 << 20)?,
             batch_commands: within(
                 "limits.batch_commands",

@@ -152,7 +152,7 @@ async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
             report.shape, report.rate, report.p99_ms, report.server_cpu_s_per_million
         );
         reports.push(report);
+        servers.end()?;
     }
-    std::fs::remove_dir_all(&setting.folder)?;
     Ok(reports)
 }

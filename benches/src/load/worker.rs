@@ -159,7 +159,8 @@ impl Callers for Crew {
                 let sku = self.keys.draw(random);
                 counted(client.reserve().line(sku, LOCATION, 1).ttl(self.plan.ttl).send().await.map(drop))
             }
-            Work::Pair => self.pair(client, random).await,
+            // What a turn keeps is moved with each turn: what is large or slow lies apart.
+            Work::Pair => Box::pin(self.pair(client, random)).await,
             Work::Cart(lines) => {
                 let skus = self.keys.draw_several(lines, random).into_iter();
                 let cart = skus.fold(client.reserve().ttl(self.plan.ttl), |cart, sku| cart.line(sku, LOCATION, 1));
@@ -170,17 +171,17 @@ impl Callers for Crew {
                 counted(client.stock(sku).location(LOCATION).level(level).send().await.map(drop))
             }
             Work::Batch(size) => {
-                let (counts, _) = self.batch(client, self.reserves(client, size, random)).await;
+                let (counts, _) = Box::pin(self.batch(client, self.reserves(client, size, random))).await;
                 counts
             }
             Work::BatchPair(size) => {
-                let (mut counts, held) = self.batch(client, self.reserves(client, size, random)).await;
+                let (mut counts, held) = Box::pin(self.batch(client, self.reserves(client, size, random))).await;
                 let commits = held.into_iter().map(|id| client.commit(id).operation());
-                let (sold, _) = self.batch(client, commits.filter_map(Result::ok)).await;
+                let (sold, _) = Box::pin(self.batch(client, commits.filter_map(Result::ok))).await;
                 counts.add(sold);
                 counts
             }
-            Work::Unary => self.unary(client, random).await,
+            Work::Unary => Box::pin(self.unary(client, random)).await,
         }
     }
 }

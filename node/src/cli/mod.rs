@@ -208,17 +208,26 @@ fn perform(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Completions(arguments) = &cli.command {
         return completions::run(arguments);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))?;
-    runtime.block_on(dispatch(&cli.global, cli.command))
+    if let Command::Serve(arguments) = &cli.command {
+        let config = arguments.config()?;
+        return runtime(config.limits.threads)?.block_on(serve::run(config));
+    }
+    runtime(None)?.block_on(dispatch(&cli.global, cli.command))
+}
+
+/// With so many threads, or one for each processor.
+fn runtime(threads: Option<usize>) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))
 }
 
 async fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Dev(arguments) => dev::run(global, arguments).await,
-        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Serve(arguments) => serve::run(arguments.config()?).await,
         Command::Id(arguments) => id::run(global, arguments).await,
         Command::Receive(arguments) => receive::run(global, arguments).await,
         Command::Adjust(arguments) => adjust::run(global, arguments).await,

@@ -12,9 +12,15 @@ pub struct Arguments {
     config: PathBuf,
 }
 
+impl Arguments {
+    /// What the file says, and the environment over it.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Config::read(&self.config).map_err(Failure::config)
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
-pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let config = Config::read(&arguments.config).map_err(Failure::config)?;
+pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     let disk = Arc::new(Folder::new(config.data.clone()));
     let running = earmark_node::start(config, Environment::real(disk)).await.map_err(Failure::start)?;
     eprintln!(
