@@ -188,7 +188,7 @@ pub async fn receive(
         return Err(bad("its digest is not that of its records"));
     }
     // Once it is live there is no way back, so whether it can be used is found out before.
-    let ledger = machine::load_received(store.shard(), &install).await.map_err(|error| match error {
+    let (ledger, install) = machine::load_received(store.shard(), install).await.map_err(|error| match error {
         LoadError::Store(error) => Status::unavailable(error.to_string()),
         LoadError::Corrupt(corrupt) => bad(&format!("it can't be loaded: {corrupt}")),
     })?;

@@ -28,7 +28,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Digest marks a replica remembers.
 const DIGESTS_KEPT: usize = 16;
@@ -117,26 +117,49 @@ impl Source for Install {
     }
 }
 
-/// Reads the hot records of a state.
-fn load(shard: ShardId, source: &impl Source) -> Result<Ledger, LoadError> {
+/// Reads the hot records of a state, as long as somebody `waits` for them.
+fn load(shard: ShardId, source: &impl Source, waits: impl Fn() -> bool) -> Result<Ledger, LoadError> {
     let mut loader = Loader::new(shard);
+    let mut take = |key: &[u8], value: &[u8]| match waits() {
+        true => loader.record(key, value).map_err(LoadError::from),
+        false => Err(LoadError::Store(StoreError::Superseded)),
+    };
     // What a newer build wrote is refused by its kind.
-    source.scan(records::UNKNOWN, &[], &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
+    source.scan(records::UNKNOWN, &[], &mut take)?;
     let Some(header) = source.read(records::HEADER_KEY)? else { return Ok(loader.finish()?) };
     let clock = records::header_clock(&header)?;
     for (start, end) in records::hot_ranges(clock) {
-        source.scan(&start, &end, &mut |key, value| loader.record(key, value).map_err(LoadError::from))?;
+        source.scan(&start, &end, &mut take)?;
     }
     Ok(loader.finish()?)
 }
 
-/// Reads the hot records of a state that came in whole and is not live yet.
+/// Reads the hot records of a state that came in whole and is not live yet, and gives it back with them.
+///
+/// That takes seconds for millions of them. So where a disk blocks it is done on a thread of its own: a node with one thread
+/// that did nothing else meanwhile would lose its connections, the one that the next snapshot comes by among them.
 ///
 /// # Errors
 /// [`LoadError`] if it could not be used: it must not become live.
-pub async fn load_received(shard: ShardId, install: &Install) -> Result<Ledger, LoadError> {
+pub async fn load_received(shard: ShardId, install: Install) -> Result<(Ledger, Install), LoadError> {
     install.written().await?;
-    load(shard, install)
+    if !install.blocks() {
+        return Ok((load(shard, &install, || true)?, install));
+    }
+    let (answer, loaded) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let ledger = load(shard, &install, || !answer.is_closed());
+        // Whoever waited may have gone.
+        answer.send(ledger.map(|ledger| (ledger, install))).ok();
+    });
+    loaded.await.map_err(|_| StoreError::io("the thread that read a snapshot's records ended"))?
+}
+
+/// Drops a whole state, which takes a while, too.
+fn let_go(ledger: Ledger, blocks: bool) {
+    if blocks {
+        drop(tokio::task::spawn_blocking(move || drop(ledger)));
+    }
 }
 
 impl Core {
@@ -150,7 +173,7 @@ impl Core {
         checkpoint_bytes: usize,
         witness: Option<(ReplicaId, Arc<dyn Witness>)>,
     ) -> Result<Arc<Self>, LoadError> {
-        let ledger = load(shard, &store)?;
+        let ledger = load(shard, &store, || true)?;
         let restored = store.restored();
         let hot = Hot {
             ledger,
@@ -482,10 +505,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let applied = meta.last_log_id.ok_or_else(|| io::Error::other("a snapshot of nothing"))?;
         let membership = meta.last_membership.clone();
         let _writing = self.core.writing.lock().await;
+        let blocks = install.blocks();
         install.finish(applied, membership.clone(), ledger.epoch()).await.map_err(io::Error::other)?;
-        {
+        let before = {
             let mut hot = self.core.hot();
-            hot.ledger = *ledger;
+            let before = std::mem::replace(&mut hot.ledger, *ledger);
             hot.last = Some(applied);
             hot.membership = membership;
             hot.checkpointed = Some(applied);
@@ -498,7 +522,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 let term = applied.leader_id.term;
                 witness.installed(self.core.shard, *replica, term, applied.index, &mut hot.ledger);
             }
-        }
+            before
+        };
+        let_go(before, blocks);
         self.core.applied.send_replace(applied.index);
         tracing::info!(shard = %self.core.shard, index = applied.index, "a snapshot was installed");
         Ok(())

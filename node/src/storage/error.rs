@@ -72,7 +72,7 @@ impl StoreError {
     }
 
     /// The disk failed.
-    pub(super) fn io(reason: impl fmt::Display) -> Self {
+    pub(crate) fn io(reason: impl fmt::Display) -> Self {
         Self::Io(reason.to_string().into())
     }
 

@@ -49,6 +49,11 @@ impl Install {
         Ok(install)
     }
 
+    /// Whether reads block, so that long ones need a thread of their own.
+    pub fn blocks(&self) -> bool {
+        self.inner.engine().is_ok_and(|engine| engine.blocks())
+    }
+
     /// Adds records. Returns when there is room for more, not when they are written.
     ///
     /// # Errors
