@@ -4,6 +4,7 @@
 
 mod crashes;
 mod damage;
+mod loading;
 mod openraft;
 mod simulated;
 mod snapshots;
