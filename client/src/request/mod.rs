@@ -291,8 +291,10 @@ impl Answer {
 
 impl Client {
     /// Sends one prepared operation and reads its answer as the kind that belongs to it.
-    ///
-    /// No `async fn`: what that is given it keeps twice, and callers move the whole of what they wait for.
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps what it is given twice, and callers move all they wait for"
+    )]
     fn perform<T>(
         &self,
         mut prepared: Prepared,
