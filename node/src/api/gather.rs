@@ -81,13 +81,7 @@ fn unhinted(error: v1::Error) -> v1::Error {
 
 /// All shards that own buckets.
 fn all_shards(router: &Router) -> Result<Vec<ShardId>, v1::Error> {
-    // Any bucket tells whether the node serves and knows the map.
-    let (_, placement) = router.place(earmark_ledger::types::Bucket::of(&Namespace::default(), &any_sku()))?;
-    Ok(placement.ranges().map(|(_, _, shard)| shard).collect())
-}
-
-fn any_sku() -> Sku {
-    Sku::new(Bytes::from_static(b"any")).expect("a SKU")
+    Ok(router.map()?.ranges().map(|(_, _, shard)| shard).collect())
 }
 
 /// An entry of a list.

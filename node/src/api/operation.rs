@@ -363,7 +363,7 @@ pub(super) fn place(
     let shards = lines.iter().map(|line| placement.shard(Bucket::of(namespace, &line.sku)));
     if shards.clone().any(|other| other != Some(shard)) {
         let Some(shards) = shards.collect() else {
-            return Err(error::refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"));
+            return Err(router::no_map());
         };
         *noted = shards;
     }

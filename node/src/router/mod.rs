@@ -93,22 +93,13 @@ impl Router {
     /// # Errors
     /// As told to the client, while there is no map or this node does not serve.
     pub fn shard(&self, bucket: Bucket) -> Result<ShardId, v1::Error> {
-        self.place(bucket).map(|(shard, _)| shard)
-    }
-
-    /// The shard of a bucket, and the map that says so.
-    ///
-    /// # Errors
-    /// As [`Router::shard`].
-    pub fn place(&self, bucket: Bucket) -> Result<(ShardId, Arc<Placement>), v1::Error> {
-        let placement = self.map()?;
-        Ok((shard_of(&placement, bucket)?, placement))
+        shard_of(&*self.map()?, bucket)
     }
 
     /// The newest map this node knows, if it serves.
     ///
     /// # Errors
-    /// As told to the client, while this node does not serve.
+    /// As told to the client, while there is no map or this node does not serve.
     pub fn map(&self) -> Result<Arc<Placement>, v1::Error> {
         match self.node.health() {
             Health::Serving | Health::Starting | Health::Reseeding => {}
@@ -117,7 +108,8 @@ impl Router {
             }
             Health::Doubted(reason) | Health::Poisoned(reason) => return Err(refused(v1::Code::StoreDamaged, reason)),
         }
-        Ok(self.placement())
+        let placement = self.placement();
+        if placement.is_empty() { Err(no_map()) } else { Ok(placement) }
     }
 
     /// Where the leader of a shard is, as far as this node knows.
@@ -328,9 +320,12 @@ impl Router {
 /// # Errors
 /// As told to the client, while there is no map.
 pub fn shard_of(placement: &Placement, bucket: Bucket) -> Result<ShardId, v1::Error> {
-    placement
-        .shard(bucket)
-        .ok_or_else(|| refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again"))
+    placement.shard(bucket).ok_or_else(no_map)
+}
+
+/// What a client is told while there is no map.
+pub fn no_map() -> v1::Error {
+    refused(v1::Code::NoQuorum, "this node does not know the bucket map yet; try again")
 }
 
 /// The moment on this node's timer that `not_after` stands for, `now` by server time. An answer may still come a little

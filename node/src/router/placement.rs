@@ -21,6 +21,11 @@ impl Placement {
         Self { version: meta.map_version, ranges }
     }
 
+    /// Whether there is no map yet.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// The shard of a bucket. None only before there is a map.
     pub fn shard(&self, bucket: Bucket) -> Option<ShardId> {
         let place = self.ranges.partition_point(|(last, _)| *last < bucket.number());
