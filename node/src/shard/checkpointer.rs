@@ -24,21 +24,17 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
             core.mark_damaged("apply stopped in the middle of an entry");
             return;
         }
+        let beyond = planted::on(Bug::PurgeAboveCheckpoint);
         match core.checkpoint().await {
-            Ok(None) => {}
-            Ok(Some(applied)) => {
-                // Snapshot and purge are only bookkeeping here: what a snapshot would hold is the checkpoint itself.
-                let told = raft.trigger().snapshot().await;
-                let beyond = planted::on(Bug::PurgeAboveCheckpoint);
+            Ok(false) => {}
+            // Snapshot and purge are only bookkeeping here: what a snapshot would hold is the checkpoint itself.
+            Ok(true) => {
+                if raft.trigger().snapshot().await.is_err() {
+                    return stopped(shard);
+                }
                 if beyond {
                     // Until the snapshot counts: openraft purges no further than the newest one.
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                let wanted = if beyond { core.applied_index() } else { applied.index.saturating_sub(limits.log_kept) };
-                let upto = core.streams().purgeable(wanted, applied.index, acknowledged(&raft, silence_max));
-                if told.is_err() || (upto > 0 && raft.trigger().purge_log(upto).await.is_err()) {
-                    tracing::debug!(%shard, "Raft has stopped; no more checkpoints");
-                    return;
                 }
             }
             Err(error) => {
@@ -46,9 +42,26 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
                 return;
             }
         }
+        // Also when nothing was written: what kept the log, such as a follower that fell silent, may be gone since.
+        if let Some(applied) = core.checkpointed() {
+            let wanted = if beyond { core.applied_index() } else { applied.index.saturating_sub(limits.log_kept) };
+            let upto = core.streams().purgeable(wanted, applied.index, acknowledged(&raft, silence_max));
+            if upto > purged(&raft) && raft.trigger().purge_log(upto).await.is_err() {
+                return stopped(shard);
+            }
+        }
         // Only the spacing between checkpoints is limited, never a checkpoint under way.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+fn stopped(shard: ShardId) {
+    tracing::debug!(%shard, "Raft has stopped; no more checkpoints");
+}
+
+/// The index up to which the log is purged.
+fn purged(raft: &Raft) -> u64 {
+    raft.metrics().borrow_watched().purged.map_or(0, |id| id.index)
 }
 
 /// What every follower has acknowledged that this replica leads and is sending entries to.

@@ -345,18 +345,22 @@ impl Core {
         hot.last.is_some() && hot.checkpointed != hot.last
     }
 
-    /// Writes everything changed since the last checkpoint, at one index. Gives the entry it covers, or none if there
-    /// was nothing to write.
+    /// The entry the newest checkpoint covers.
+    pub fn checkpointed(&self) -> Option<LogId> {
+        self.hot().checkpointed
+    }
+
+    /// Writes everything changed since the last checkpoint, at one index. Whether there was anything to write.
     ///
     /// # Errors
     /// The store's; it is poisoned then.
-    pub async fn checkpoint(&self) -> io::Result<Option<LogId>> {
+    pub async fn checkpoint(&self) -> io::Result<bool> {
         let _writing = self.writing.lock().await;
         let (checkpoint, applied) = {
             let mut hot = self.hot();
-            let Some(applied) = hot.last else { return Ok(None) };
+            let Some(applied) = hot.last else { return Ok(false) };
             if hot.checkpointed == Some(applied) {
-                return Ok(None);
+                return Ok(false);
             }
             let changes = hot.ledger.take_changes();
             hot.journal_bytes = 0;
@@ -378,7 +382,7 @@ impl Core {
         hot.journal_leaving.clear();
         hot.snapshot = Some(SnapshotMeta { last_log_id: Some(applied), last_membership: membership });
         hot.ledger.evict();
-        Ok(Some(applied))
+        Ok(true)
     }
 
     fn apply_entry(&self, entry: &Entry) -> io::Result<Reply> {
