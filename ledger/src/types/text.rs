@@ -4,7 +4,11 @@
 //! message it was decoded from (`detached`), or a few bytes would keep the whole message alive.
 
 use bytes::Bytes;
-use std::fmt;
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// Why a text was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,17 @@ fn check(bytes: &[u8], alphabet: Alphabet, min: usize, max: usize) -> Result<(),
     if allowed { Ok(()) } else { Err(BadText::Character) }
 }
 
+/// Whether they are equal. Most texts that may be empty are, and of empty slices the C library is not asked: they point
+/// nowhere, and on processors with AVX-512 `memcmp` reads from there under an empty mask, which takes 40 to 80 ns.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
+}
+
+/// Which comes first; the same holds.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    if one.is_empty() || other.is_empty() { one.len().cmp(&other.len()) } else { one.cmp(other) }
+}
+
 /// A name or another short text, with its own alphabet and length.
 pub trait Text {
     /// Whether it could be made of that.
@@ -72,8 +87,34 @@ pub trait Text {
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $alphabet:ident, $min:literal ..= $max:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone)]
         pub struct $name(Bytes);
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                same(&self.0, &other.0)
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                order(&self.0, &other.0)
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
 
         impl $name {
             /// The most bytes it may have.
