@@ -70,7 +70,7 @@ fn reserve(number: u64, pools: u64, ttl: u64) -> Body {
         id: id(number),
         namespace,
         lines: vec![Line { sku, location: Some(location), kind, lot, quantity, minimum: Quantity::ZERO }],
-        owner: "shopper-123456".parse().expect("an owner"),
+        owner: format!("shopper-{number}").parse().expect("an owner"),
         ttl: DurationMs(ttl),
         ttl_chosen: true,
         best_effort: false,

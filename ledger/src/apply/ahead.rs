@@ -6,13 +6,9 @@
 
 use crate::{
     command::{Body, Command},
-    state::{Ledger, PoolRef},
+    state::{AHEAD, Ledger, PoolRef},
     types::ReservationId,
 };
-
-/// So many commands are looked at together: as many as a processor follows at once, about. What they need fits into its
-/// nearest cache.
-pub(super) const AHEAD: usize = 8;
 
 impl Ledger {
     /// Looks at what these commands name, [`AHEAD`] of them at most. Gives something that is made of all it saw, and means

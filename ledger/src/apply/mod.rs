@@ -41,7 +41,7 @@ use crate::{
     outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
     planted::{self, Bug},
     records::{may_be_forgotten, reservation_too_old},
-    state::{Intent, Ledger, stop_unless_supported},
+    state::{AHEAD, Intent, Ledger, stop_unless_supported},
     types::{DurationMs, LogIndex, OperationId, ReservationId, ShardId, TimeMs},
     validate::validate,
 };
@@ -99,7 +99,7 @@ impl Ledger {
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
         let mut outcomes = Vec::with_capacity(batch.commands.len());
-        for commands in batch.commands.chunks(ahead::AHEAD) {
+        for commands in batch.commands.chunks(AHEAD) {
             std::hint::black_box(entry.ledger.look_ahead(commands));
             outcomes.extend(commands.iter().map(|command| entry.command(command)));
         }

@@ -10,6 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 
+/// The tag of `HeadMsg.pools`, its last field: the writer writes it itself.
+pub(super) const HEAD_POOLS: u8 = 6;
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct HeadMsg {
     #[prost(uint32, tag = "1")]

@@ -2,10 +2,10 @@
 
 use super::{
     BlockHash, HEAD_AT, VERSION,
-    message::{ContextMsg, HeadMsg, MovementMsg},
+    message::{ContextMsg, HEAD_POOLS, HeadMsg, MovementMsg},
 };
 use crate::{
-    codec::pool::halves,
+    codec::{pool::halves, writer::put_length},
     command::Context,
     movement::{Delta, MovementKind, Spot},
     state::Pool,
@@ -42,6 +42,9 @@ pub(crate) struct Writer {
     head: HeadMsg,
     /// Context of the last movement written by a request, so that the movements of one command share one row.
     context: Option<Context>,
+    /// The rest of the head: the pools, as [`HeadMsg`] has them, written when the first movement of each comes by.
+    pools: Vec<u8>,
+    pool_count: u32,
     offsets: Vec<u32>,
     body: Vec<u8>,
     /// Differs for each block of this process: says whether a pool's dictionary place is of this block.
@@ -63,6 +66,8 @@ impl Writer {
                 pools: Vec::new(),
             },
             context: None,
+            pools: Vec::new(),
+            pool_count: 0,
             offsets: Vec::new(),
             body: Vec::new(),
             serial,
@@ -134,9 +139,10 @@ impl Writer {
 
     fn pool_place(&mut self, pool: &mut Pool) -> u32 {
         if pool.place.0 != self.serial {
-            let place = u32::try_from(self.head.pools.len()).expect("an entry touches fewer than 2^32 pools");
-            pool.place = (self.serial, place);
-            self.head.pools.push(pool.bytes.clone());
+            pool.place = (self.serial, self.pool_count);
+            self.pool_count = self.pool_count.checked_add(1).expect("an entry touches fewer than 2^32 pools");
+            put_length(&mut self.pools, HEAD_POOLS, pool.bytes.len());
+            self.pools.extend_from_slice(&pool.bytes);
         }
         pool.place.1
     }
@@ -146,12 +152,13 @@ impl Writer {
         if self.offsets.is_empty() {
             return None;
         }
-        let head_len = self.head.encoded_len();
+        let head_len = self.head.encoded_len() + self.pools.len();
         let mut out = Vec::with_capacity(HEAD_AT + 12 + head_len + 4 * self.offsets.len() + self.body.len());
         out.push(VERSION);
         out.extend_from_slice(&previous.0.to_be_bytes());
         out.extend_from_slice(&u32::try_from(head_len).expect("below 4 GiB").to_le_bytes());
         self.head.encode(&mut out).expect("a vector grows as needed");
+        out.extend_from_slice(&self.pools);
         out.extend_from_slice(&u32::try_from(self.offsets.len()).expect("counted before").to_le_bytes());
         for offset in &self.offsets {
             out.extend_from_slice(&offset.to_le_bytes());

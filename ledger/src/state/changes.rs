@@ -3,7 +3,7 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{Ledger, reservation::Reservation, stock::SkuEntry};
+use super::{AHEAD, Ledger, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
@@ -221,6 +221,7 @@ impl Ledger {
             return Changes::default();
         }
         let mut out = Output::new(true, self.dirty_bytes() + 256);
+        out.records.reserve(self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 1);
         self.settle(&mut out);
         let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
         let mut unused = (0, Mark::default());
@@ -308,7 +309,13 @@ impl Ledger {
 
     fn settle_reservations(&mut self, out: &mut Output) {
         let Self { stock, dirty, reservations, .. } = self;
-        for id in &dirty.reservations.list {
+        for (number, id) in dirty.reservations.list.iter().enumerate() {
+            if number.is_multiple_of(AHEAD) {
+                // They are no longer in the processor's cache. Those of several can be waited for together.
+                let next = dirty.reservations.list[number..].iter().take(AHEAD);
+                let seen = next.filter_map(|id| reservations.get(id)).map(|found| u64::from(found.revision));
+                std::hint::black_box(seen.fold(0, u64::wrapping_add));
+            }
             // It may be gone since, or be listed twice because it went and came back.
             let Some(reservation) = reservations.get_mut(id).filter(|found| found.mark.dirty) else { continue };
             let kind = reservation.record_kind();

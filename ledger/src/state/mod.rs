@@ -53,6 +53,10 @@ pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 /// A hash set whose seed is fixed.
 pub(crate) type Set<T> = HashSet<T, FixedState>;
 
+/// So many commands or reservations are looked at together, before each is dealt with: as many as a processor follows at once,
+/// about. What they need fits into its nearest cache.
+pub(crate) const AHEAD: usize = 8;
+
 /// What there is one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
