@@ -166,6 +166,11 @@ pub enum Change<'a> {
 }
 
 impl Batch {
+    /// With room for so many changes, and for so many bytes of keys and values.
+    pub fn with_capacity(changes: usize, bytes: usize) -> Self {
+        Self { buffer: Vec::with_capacity(bytes), steps: Vec::with_capacity(changes) }
+    }
+
     /// Sets a key.
     pub fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
         self.put_with(family, key, |out| out.extend_from_slice(value));
@@ -177,6 +182,19 @@ impl Batch {
         encode(&mut self.buffer);
         let second = first.end..self.buffer.len();
         self.steps.push(Step { kind: Kind::Put, family, first, second });
+    }
+
+    /// Sets the key that begins so and goes on so.
+    pub fn put_under(&mut self, family: Family, start: &[u8], key: &[u8], value: &[u8]) {
+        let first = self.place_under(start, key);
+        let second = self.place(value);
+        self.steps.push(Step { kind: Kind::Put, family, first, second });
+    }
+
+    /// Removes the key that begins so and goes on so.
+    pub fn delete_under(&mut self, family: Family, start: &[u8], key: &[u8]) {
+        let first = self.place_under(start, key);
+        self.steps.push(Step { kind: Kind::Delete, family, second: first.end..first.end, first });
     }
 
     /// Removes a key.
@@ -238,6 +256,11 @@ impl Batch {
                 Kind::DeleteRange => Change::DeleteRange(step.family, first, second),
             }
         })
+    }
+
+    fn place_under(&mut self, start: &[u8], key: &[u8]) -> Range<usize> {
+        let begin = self.place(start).start;
+        begin..self.place(key).end
     }
 
     fn place(&mut self, bytes: &[u8]) -> Range<usize> {

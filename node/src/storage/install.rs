@@ -60,9 +60,11 @@ impl Install {
     /// [`StoreError::Superseded`] if another installation began; else as the store fails.
     pub async fn write_chunk(&mut self, records: &Records) -> Result<(), StoreError> {
         self.inner.sound()?;
-        let mut batch = Batch::default();
+        let start = keys::state_start(self.replica.shard, self.generation);
+        let bytes: usize = records.iter().map(|(key, value)| start.len() + key.len() + value.len()).sum();
+        let mut batch = Batch::with_capacity(records.len(), bytes);
         for (key, value) in records {
-            batch.put(Family::State, &keys::state(self.replica.shard, self.generation, key), value);
+            batch.put_under(Family::State, &start, key, value);
         }
         let room = self.queue.reserve(batch.bytes()).await?;
         let core = self.replica.lock();

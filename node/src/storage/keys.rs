@@ -139,7 +139,15 @@ pub fn log_from(shard: ShardId, start: u64) -> KeyRange {
 
 /// Key of a state record.
 pub fn state(shard: ShardId, generation: u32, key: &[u8]) -> Vec<u8> {
-    join(&[&shard.0.to_be_bytes(), &generation.to_be_bytes(), key])
+    join(&[&state_start(shard, generation), key])
+}
+
+/// What all state records of a generation begin with.
+pub fn state_start(shard: ShardId, generation: u32) -> [u8; 8] {
+    let mut start = [0; 8];
+    start[..4].copy_from_slice(&shard.0.to_be_bytes());
+    start[4..].copy_from_slice(&generation.to_be_bytes());
+    start
 }
 
 /// The ledger's part of a state key.

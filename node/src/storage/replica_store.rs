@@ -258,16 +258,23 @@ impl ReplicaStore {
     /// The records and blocks of a checkpoint: megabytes, so made without holding the lock.
     fn checkpoint_batch(&self, generation: u32, checkpoint: &Checkpoint) -> Batch {
         let shard = self.shard();
-        let mut batch = Batch::default();
+        let changes = checkpoint.puts.len() + checkpoint.deletes.len() + checkpoint.journal.len();
+        let of_puts = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len());
+        let of_journal = checkpoint.journal.iter().map(|(_, block)| block.len());
+        let of_deletes = checkpoint.deletes.iter().map(Bytes::len);
+        let added = changes * keys::journal(shard, checkpoint.epoch, LogIndex(0)).len();
+        let bytes = of_puts.chain(of_journal).chain(of_deletes).sum::<usize>() + added;
+        let mut batch = Batch::with_capacity(changes, bytes);
+        let start = keys::state_start(shard, generation);
         // Neighbours after each other: a store finds the place of the next beside that of the one before.
         let mut puts: Vec<_> = checkpoint.puts.iter().collect();
         puts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (key, value) in puts {
-            batch.put(Family::State, &keys::state(shard, generation, key), value);
+            batch.put_under(Family::State, &start, key, value);
         }
         let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };
         for key in deletes {
-            batch.delete(Family::State, &keys::state(shard, generation, key));
+            batch.delete_under(Family::State, &start, key);
         }
         let lost = |index: &LogIndex| planted::on(Bug::JournalBlockLost) && index.0.is_multiple_of(5);
         for (index, block) in checkpoint.journal.iter().filter(|(index, _)| !lost(index)) {
