@@ -4,7 +4,7 @@
 //! the node they belong to, sent in calls of bounded size, and what has to be tried again is gathered into the next
 //! round. For work that comes in bulk; single operations go by the session streams, which gather by themselves.
 
-use crate::call::{self, Limits, Prepared, answer_of, pick, stamp};
+use crate::call::{self, Limits, Prepared, answer_of, encoded, pick, stamp};
 use crate::client::{Client, Shared};
 use crate::error::Error;
 use crate::link::{ANSWER_BYTES_MAX, Link};
@@ -115,9 +115,8 @@ fn sort(shared: &Shared, items: &mut [Item], open: &[usize], not_after_ms: u64) 
     for index in open {
         let item = &mut items[*index];
         let target = pick(shared, &item.prepared, item.hint.take().as_deref());
-        let mut body = item.prepared.body.clone();
-        stamp(&mut body, &item.progress, &target, not_after_ms);
-        let operation = Bytes::from(v1::Operation { body: Some(body) }.encode_to_vec());
+        stamp(&mut item.prepared.body, &item.progress, &target, not_after_ms);
+        let operation = encoded(&item.prepared.body);
         let bytes = operation.len();
         let new = |link| (Call { link, items: Vec::new(), operations: Vec::new() }, 0);
         let (call, size) =

@@ -58,9 +58,9 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn after(shared: &Shared, timeout: Duration) -> Self {
+        let now = Instant::now();
         let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let not_after_ms = shared.time.now().0.saturating_add(ms);
-        Self { deadline: Instant::now() + timeout, not_after_ms }
+        Self { deadline: now + timeout, not_after_ms: shared.time.at(now).0.saturating_add(ms) }
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn pick(shared: &Shared, prepared: &Prepared, hint: Option<&str>) -> 
 }
 
 /// An `Operation` of that body, without the body being moved into one.
-fn encoded(body: &Body) -> Bytes {
+pub(crate) fn encoded(body: &Body) -> Bytes {
     let mut bytes = BytesMut::with_capacity(body.encoded_len());
     body.encode(&mut bytes);
     bytes.freeze()

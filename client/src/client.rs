@@ -11,7 +11,10 @@ use crate::time::ServerTime;
 use crate::token::Token;
 use crate::wire::v1::operation_result;
 use earmark_ledger::types::{Bucket, Namespace, OperationId, ReservationId, Sku, TimeMs};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicU32, Ordering},
+};
 use std::{fmt, time::Duration};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -27,7 +30,7 @@ const REFRESH_SPACING: Duration = Duration::from_millis(100);
 /// For each five operations of the last ten seconds one retry is allowed, and 200 each second beside.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_PER_SECOND: u32 = 200;
-const BUDGET_SHARE: f32 = 0.2;
+const OPERATIONS_PER_RETRY: u32 = 5;
 
 /// A client of a cluster. Clones are cheap and share everything; one for a whole program is right.
 ///
@@ -48,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) budget: TpsBudget,
     /// Of those that are told OVERLOADED: they are many at once, and shall not take what others need.
     pub(crate) crowd_budget: TpsBudget,
+    /// All there were, modulo 2^32: every fifth is a deposit into the budgets.
+    operations: AtomicU32,
     pub(crate) token: Mutex<Token>,
     /// Asks for a fresh map.
     pub(crate) refresh: Arc<Notify>,
@@ -90,8 +95,9 @@ impl Client {
             environment: config.environment,
             time,
             routing: Routing::new(config.endpoints, settings),
-            budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_SHARE),
-            crowd_budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, BUDGET_SHARE),
+            budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, 1.0),
+            crowd_budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_PER_SECOND, 1.0),
+            operations: AtomicU32::new(0),
             token: Mutex::default(),
             refresh: Arc::default(),
             namespace: config.namespace,
@@ -123,7 +129,7 @@ impl Client {
     /// [`Code::InvalidArgument`] if that is no SKU.
     pub fn make_id(&self, sku: &str) -> Result<ReservationId, Error> {
         let sku: Sku = sku.parse().map_err(|why| Error::local(Code::InvalidArgument, format!("sku {why}")))?;
-        Ok(self.shared.reservation_id(Bucket::of(&self.shared.namespace, &sku)))
+        Ok(self.shared.reservation_id(self.shared.time.now(), Bucket::of(&self.shared.namespace, &sku)))
     }
 
     /// Makes an id for another mutation (receive, adjust, a partial commit): a UUID, version 7.
@@ -141,8 +147,8 @@ impl Client {
 }
 
 impl Shared {
-    pub(crate) fn reservation_id(&self, home: Bucket) -> ReservationId {
-        ReservationId::timed(self.time.now(), home, self.environment.random_u64())
+    pub(crate) fn reservation_id(&self, now: TimeMs, home: Bucket) -> ReservationId {
+        ReservationId::timed(now, home, self.environment.random_u64())
     }
 
     pub(crate) fn operation_id(&self) -> OperationId {
@@ -153,10 +159,13 @@ impl Shared {
         OperationId::from_slice(uuid.as_bytes()).expect("a UUID of version 7")
     }
 
-    /// One more operation, and what it allows of retries.
+    /// One more operation, and what it allows of retries. The budgets lock and look at the clock, so they are told of whole
+    /// retries only.
     pub(crate) fn deposit(&self) {
-        self.budget.deposit();
-        self.crowd_budget.deposit();
+        if self.operations.fetch_add(1, Ordering::Relaxed).is_multiple_of(OPERATIONS_PER_RETRY) {
+            self.budget.deposit();
+            self.crowd_budget.deposit();
+        }
     }
 }
 

@@ -34,7 +34,14 @@ impl ServerTime {
 
     /// Server time now.
     pub(crate) fn now(&self) -> TimeMs {
-        TimeMs(self.origin_ms.load(Ordering::Relaxed).saturating_add(self.elapsed_ms()))
+        self.at(Instant::now())
+    }
+
+    /// Server time at that moment.
+    pub(crate) fn at(&self, moment: Instant) -> TimeMs {
+        let elapsed = moment.saturating_duration_since(self.start).as_millis();
+        let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        TimeMs(self.origin_ms.load(Ordering::Relaxed).saturating_add(elapsed_ms))
     }
 
     /// A node said what time it has. 0 is no time.

@@ -189,10 +189,10 @@ impl Reserve {
         checks.finish()?;
         let made_here = self.id.is_none();
         let id = self.id.unwrap_or_else(|| {
+            let now = shared.time.now();
             let buckets = lines.iter().map(|line: &v1::Line| Bucket::of_texts(shared.namespace.as_str(), &line.sku));
-            let home =
-                ReservationId::home_among(shared.time.now(), buckets).expect("a reserve without lines was refused");
-            shared.reservation_id(home)
+            let home = ReservationId::home_among(now, buckets).expect("a reserve without lines was refused");
+            shared.reservation_id(now, home)
         });
         let request = v1::ReserveRequest {
             reservation_id: Bytes::copy_from_slice(&id.to_bytes()),
