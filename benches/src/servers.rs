@@ -277,8 +277,8 @@ impl Drop for Servers {
     }
 }
 
-/// tokio's own variable for what `limits.threads` sets.
-const THREADS: &str = "TOKIO_WORKER_THREADS";
+/// Sets `limits.threads`.
+const THREADS: &str = "EARMARK__LIMITS__THREADS";
 
 /// Each node's share of the processors, as an operator would give it: they all have this machine.
 fn threads() -> usize {
