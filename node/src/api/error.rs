@@ -6,10 +6,10 @@ use crate::{
 };
 use earmark_client::wire::v1;
 use earmark_ledger::{
-    outcome::{LimitKind, Missing, Refusal, ReservationState},
+    outcome::{LimitKind, Missing, Refusal, ReservationState, Shortage},
     types::TimeMs,
 };
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 /// When a busy shard should be asked again.
 const OVERLOADED_HINT_MS: u32 = 50;
@@ -162,15 +162,7 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
             plain(v1::Code::PolicyUnsatisfiable, "no allocation satisfies the SKU's policy".to_owned())
         }
         Refusal::InsufficientStock(shortages) => {
-            let shortages: Vec<_> = shortages
-                .iter()
-                .map(|short| v1::Shortage {
-                    line: short.line,
-                    asked: units(short.asked),
-                    sellable: units(short.sellable),
-                    earliest_ms: short.earliest.map_or(0, |date| date.0),
-                })
-                .collect();
+            let shortages: Vec<_> = shortages.iter().map(shortage).collect();
             let message = lacking(&shortages);
             v1::Error { shortages, ..plain(v1::Code::InsufficientStock, message) }
         }
@@ -181,11 +173,27 @@ pub fn refusal(refusal: &Refusal, logged: bool) -> v1::Error {
     }
 }
 
+/// What a line lacks, as a message.
+pub fn shortage(short: &Shortage) -> v1::Shortage {
+    v1::Shortage {
+        line: short.line,
+        asked: units(short.asked),
+        sellable: units(short.sellable),
+        earliest_ms: short.earliest.map_or(0, |date| date.0),
+    }
+}
+
 /// What lines lack, for people.
 pub fn lacking(shortages: &[v1::Shortage]) -> String {
-    let line =
-        |short: &v1::Shortage| format!("lines[{}]: {} asked, {} to be had", short.line, short.asked, short.sellable);
-    shortages.iter().map(line).collect::<Vec<_>>().join("; ")
+    /// About as long as what is said of one.
+    const ONE: usize = 48;
+    let mut told = String::with_capacity(ONE * shortages.len());
+    for short in shortages {
+        let between = if told.is_empty() { "" } else { "; " };
+        // Into a string nothing fails.
+        let _ = write!(told, "{between}lines[{}]: {} asked, {} to be had", short.line, short.asked, short.sellable);
+    }
+    told
 }
 
 fn missing_text(missing: &Missing) -> String {

@@ -1,7 +1,11 @@
-//! The commonest answer, written without a message in between: what a reserve got. The bytes are those of the message.
+//! The commonest answers, written without a message in between: what a reserve got, and that there is not enough. The bytes
+//! are those of the message.
 
 use super::{kind, units};
-use crate::shard::proposer::Answer;
+use crate::{
+    api::error::{lacking, shortage},
+    shard::proposer::Answer,
+};
 use bytes::Bytes;
 use earmark_client::wire::v1;
 use earmark_ledger::{
@@ -12,9 +16,12 @@ use earmark_ledger::{
             varint_len,
         },
     },
-    outcome::{Done, LineGot, Reserved, Verdict},
+    outcome::{Done, LineGot, Refusal, Reserved, Verdict},
     types::Position,
 };
+
+/// `OperationResult.error`.
+const ERROR: u8 = 15;
 
 /// An `OperationResult` that says what a reserve got; none if the answer is another.
 pub fn reserved(answer: &Answer) -> Option<Bytes> {
@@ -47,6 +54,38 @@ pub fn reserved(answer: &Answer) -> Option<Bytes> {
     put_number(&mut out, 4, outcome.position.ordinal.into());
     put_flag(&mut out, 7, outcome.replayed);
     Some(out.into())
+}
+
+/// An `OperationResult` that says that there is not enough for a reserve; none if the answer is another.
+pub fn insufficient(answer: &Answer) -> Option<Bytes> {
+    let Verdict::Refused(Refusal::InsufficientStock(short)) = &answer.outcome.verdict else { return None };
+    let shortages: Vec<v1::Shortage> = short.iter().map(shortage).collect();
+    let message = lacking(&shortages);
+    let code = number(v1::Code::InsufficientStock.into());
+    let length = number_len(code)
+        + bytes_len(message.as_bytes())
+        + shortages.iter().map(|short| delimited_len(shortage_len(short))).sum::<usize>()
+        + flag_len(answer.logged);
+    let mut out = Vec::with_capacity(delimited_len(length));
+    put_length(&mut out, ERROR, length);
+    put_number(&mut out, 1, code);
+    put_bytes(&mut out, 2, message.as_bytes());
+    for short in &shortages {
+        put_length(&mut out, 4, shortage_len(short));
+        put_number(&mut out, 1, short.line.into());
+        put_number(&mut out, 2, short.asked.unsigned_abs());
+        put_number(&mut out, 3, short.sellable.unsigned_abs());
+        put_number(&mut out, 4, short.earliest_ms);
+    }
+    put_flag(&mut out, 10, answer.logged);
+    Some(out.into())
+}
+
+fn shortage_len(short: &v1::Shortage) -> usize {
+    number_len(short.line.into())
+        + number_len(short.asked.unsigned_abs())
+        + number_len(short.sellable.unsigned_abs())
+        + number_len(short.earliest_ms)
 }
 
 fn extent(done: &Reserved) -> u64 {
@@ -104,7 +143,7 @@ mod tests {
     use super::*;
     use crate::api::encode::{self, Asked};
     use earmark_ledger::{
-        outcome::Outcome,
+        outcome::{Outcome, Shortage},
         types::{Bucket, Epoch, LogIndex, PoolKey, PoolKind, Quantity, ReservationId, ShardId, TimeMs},
     };
     use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -151,11 +190,40 @@ mod tests {
         )
     }
 
+    fn short() -> impl Strategy<Value = Answer> {
+        let units = || prop_oneof![Just(0), 1..300_u64, Just((1 << 53) - 1)];
+        let units = move || units().prop_map(|units| Quantity::new(units).expect("small"));
+        let line = || prop_oneof![Just(0), any::<u32>()];
+        let lines = vec((line(), units(), units(), option::of(any::<u64>())), 0..4);
+        (lines, any::<bool>()).prop_map(|(lines, logged)| {
+            let short = lines.into_iter().map(|(line, asked, sellable, earliest)| Shortage {
+                line,
+                asked,
+                sellable,
+                earliest: earliest.map(TimeMs),
+            });
+            let verdict = Verdict::Refused(Refusal::InsufficientStock(short.collect()));
+            let position = Position { shard: ShardId(1), epoch: Epoch(1), index: LogIndex(1), ordinal: 0 };
+            Answer { outcome: Outcome { verdict, replayed: false, position, time: TimeMs(1) }, logged }
+        })
+    }
+
+    fn message(answer: &Answer) -> Option<Bytes> {
+        let message = v1::OperationResult { body: Some(encode::answer(Asked::Reserve, answer)) };
+        Some(message.encode_to_vec().into())
+    }
+
     proptest! {
         #[test]
         fn the_bytes_are_those_of_the_message(answer in answered()) {
-            let message = v1::OperationResult { body: Some(encode::answer(Asked::Reserve, &answer)) };
-            prop_assert_eq!(reserved(&answer), Some(Bytes::from(message.encode_to_vec())));
+            prop_assert_eq!(reserved(&answer), message(&answer));
+            prop_assert_eq!(insufficient(&answer), None);
+        }
+
+        #[test]
+        fn so_they_are_where_there_is_not_enough(answer in short()) {
+            prop_assert_eq!(insufficient(&answer), message(&answer));
+            prop_assert_eq!(reserved(&answer), None);
         }
     }
 }
