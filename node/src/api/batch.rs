@@ -1,19 +1,18 @@
 //! A batch of operations.
 //!
-//! Most of a batch is answered with the entry it went into, thousands at a time. So what needs nothing but the log of a shard
-//! that is led here is put into its queue at once and waited for one after the other, without a task or a waker for each.
-//! What needs more is begun after it and done beside. The operations of a batch have no order among them.
+//! What needs nothing but the log of a shard that is led here is [waited for together](super::awaited). What needs more is begun
+//! after it and done beside. The operations of a batch have no order among them.
 
 use super::{
-    BATCH_MAX, Sent, error,
-    operation::{Prepared, Started, Waiting, begin, finish_encoded, start_encoded},
+    BATCH_MAX, Sent,
+    awaited::{Awaited, Leaders},
+    error,
+    operation::{Started, finish_encoded, start_encoded},
 };
-use crate::router::{Leader, Router};
+use crate::router::Router;
 use bytes::Bytes;
 use earmark_client::wire::{BatchRequest, BatchResponse, v1};
-use earmark_ledger::types::ShardId;
 use futures::future::{join, join_all};
-use std::collections::BTreeMap;
 
 /// Does many independent operations.
 ///
@@ -26,57 +25,41 @@ pub(super) async fn execute(router: &Router, request: BatchRequest) -> Result<Ba
         return Err(error::invalid_field("operations", problem));
     }
     let (now, map) = (router.server_time(), router.map());
-    let mut leaders = Leaders::default();
-    let (mut waiting, mut others) = (Vec::with_capacity(count), Vec::new());
-    for (place, operation) in request.operations.into_iter().enumerate() {
+    let (mut leaders, mut awaited) = (Leaders::default(), Awaited::default());
+    let mut others = Vec::new();
+    for (place, operation) in (0..).zip(&request.operations) {
         // A call may be sent twice by what is in between.
-        let started = match start_encoded(router, &operation, Sent::Anywhere, now, &map) {
-            Started::Command(prepared) => match leaders.begin(router, prepared) {
-                Ok(begun) => {
-                    waiting.push((place, begun));
-                    continue;
-                }
+        let started = match start_encoded(router, operation, Sent::Anywhere, now, &map) {
+            Started::Command(prepared) => match awaited.begin(router, &mut leaders, place, prepared) {
+                Ok(()) => continue,
                 Err(prepared) => Started::Command(prepared),
             },
             other => other,
         };
         others.push(async move { (place, finish_encoded(router, started).await) });
     }
-    // Nobody is waited for beyond the time of another that has less.
-    waiting.sort_by_key(|(_, waiting)| waiting.deadline());
+    drop(request);
     let mut results = vec![Bytes::new(); count];
-    let (of_waiting, of_others) = join(wait_for_all(router, waiting), join_all(others)).await;
-    for (place, result) in of_waiting.into_iter().chain(of_others) {
-        results[place] = result;
+    let (of_awaited, of_others) = join(all(router, awaited), join_all(others)).await;
+    for (place, result) in of_awaited.into_iter().chain(of_others) {
+        if let Some(of_place) = usize::try_from(place).ok().and_then(|place| results.get_mut(place)) {
+            *of_place = result;
+        }
     }
     Ok(BatchResponse { results })
 }
 
-/// Who leads each shard, asked once for all of a batch.
-#[derive(Default)]
-struct Leaders(BTreeMap<ShardId, Leader>);
-
-impl Leaders {
-    /// Puts a command into the queue of its shard, if that is all there is to do.
-    fn begin(&mut self, router: &Router, prepared: Prepared) -> Result<Waiting, Prepared> {
-        let shard = prepared.shard();
-        match self.0.entry(shard).or_insert_with(|| router.leader(shard)) {
-            Leader::Here(replica) => begin(replica, prepared),
-            Leader::There(_) => Err(prepared),
-        }
-    }
-}
-
-/// Each with its place.
-async fn wait_for_all(router: &Router, waiting: Vec<(usize, Waiting)>) -> Vec<(usize, Bytes)> {
-    let (mut results, mut unsettled) = (Vec::with_capacity(waiting.len()), Vec::new());
-    for (place, waiting) in waiting {
-        let decided = waiting.decided(router).await;
-        if decided.is_settled() {
-            results.push((place, decided.told()));
-        } else {
-            // All of these wait at the same time.
-            unsettled.push(async move { (place, decided.settled().await.told()) });
+/// What came of all of them, each with its place.
+async fn all(router: &Router, mut awaited: Awaited) -> Vec<(u64, Bytes)> {
+    let (mut results, mut unsettled) = (Vec::with_capacity(awaited.len()), Vec::new());
+    while !awaited.is_empty() {
+        for decided in awaited.next(router).await {
+            if decided.is_settled() {
+                results.push(decided.told());
+            } else {
+                // All of these wait at the same time.
+                unsettled.push(async move { decided.settled().await.told() });
+            }
         }
     }
     results.extend(join_all(unsettled).await);

@@ -1,6 +1,7 @@
 //! The client surface: decode, route, encode. One file a service; `operation` is the one road of every operation,
 //! whether it came alone, in a batch, on a session, or from a peer.
 
+mod awaited;
 mod batch;
 mod check;
 pub mod cluster;

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     failpoint::{self, Step},
     router::{self, Hop, Placement, Router},
-    shard::{self, Begun, Replica, proposer::Answer},
+    shard::proposer::Answer,
 };
 use bytes::Bytes;
 use earmark_client::wire::v1::{self, operation::Body as Asked, operation_result::Body as Answered};
@@ -79,76 +79,6 @@ fn message(operation: Bytes, sent: Sent) -> Result<v1::Operation, v1::Error> {
     Ok(operation)
 }
 
-/// Puts a command into the queue of its shard, which is led here. Gives back what needs more than that.
-///
-/// # Errors
-/// The command, to be [finished](finish_encoded).
-pub(super) fn begin(replica: &Arc<Replica>, prepared: Prepared) -> Result<Waiting, Prepared> {
-    if !shard::is_plain(&prepared.command.body) {
-        return Err(prepared);
-    }
-    let Prepared { command, asked, fresh, refund, deadline, .. } = prepared;
-    failpoint::hit(Step::GatewayReceived);
-    let begun = replica.begin(command, fresh);
-    Ok(Waiting { replica: Arc::clone(replica), begun, asked, refund, deadline })
-}
-
-/// A command in the queue.
-pub(super) struct Waiting {
-    replica: Arc<Replica>,
-    begun: Begun,
-    asked: encode::Asked,
-    refund: bool,
-    deadline: Instant,
-}
-
-impl Waiting {
-    /// Until when it is waited for.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// Waits for its outcome.
-    pub(super) async fn decided(self, router: &Router) -> Decided {
-        let Self { replica, begun, asked, refund, deadline } = self;
-        let answer = begun.wait(deadline).await.map_err(|failure| router.failure(failure));
-        if answer.is_ok() {
-            failpoint::hit(Step::GatewayDecided);
-        }
-        Decided { replica, answer, asked, refund, deadline }
-    }
-}
-
-/// A command that came to its end.
-pub(super) struct Decided {
-    replica: Arc<Replica>,
-    answer: Result<Answer, v1::Error>,
-    asked: encode::Asked,
-    refund: bool,
-    deadline: Instant,
-}
-
-impl Decided {
-    /// Whether all shards have carried it out, as far as that is told.
-    pub(super) fn is_settled(&self) -> bool {
-        self.answer.as_ref().map_or(true, Answer::is_settled)
-    }
-
-    /// Waits a while for that.
-    pub(super) async fn settled(self) -> Self {
-        let answer = match self.answer {
-            Ok(answer) => Ok(self.replica.settled(answer, self.deadline).await),
-            failed => failed,
-        };
-        Self { answer, ..self }
-    }
-
-    /// What whoever asked is told, encoded.
-    pub(super) fn told(self) -> Bytes {
-        encoded(self.asked, self.refund, self.answer)
-    }
-}
-
 /// Waits for the end of what was begun.
 pub(super) async fn finish(router: &Router, started: Started, only: Option<ShardId>) -> v1::OperationResult {
     let told = match started {
@@ -176,9 +106,10 @@ pub(super) async fn finish_encoded(router: &Router, started: Started) -> Bytes {
 }
 
 /// What whoever asked is told, encoded.
-fn encoded(asked: encode::Asked, refund: bool, decided: Result<Answer, v1::Error>) -> Bytes {
+pub(super) fn encoded(asked: encode::Asked, refund: bool, decided: Result<Answer, v1::Error>) -> Bytes {
     if asked == encode::Asked::Reserve
-        && let Some(bytes) = decided.as_ref().ok().and_then(encode::direct::reserved)
+        && let Ok(answer) = &decided
+        && let Some(bytes) = encode::direct::reserved(answer).or_else(|| encode::direct::insufficient(answer))
     {
         return bytes;
     }
@@ -205,22 +136,17 @@ async fn answer_read(router: &Router, asked: Asked, hop: Hop, only: Option<Shard
 
 /// A command that can be decided.
 pub(super) struct Prepared {
-    shard: ShardId,
-    command: Box<Command>,
-    asked: encode::Asked,
-    fresh: bool,
+    /// Where it is decided.
+    pub(super) shard: ShardId,
+    pub(super) command: Box<Command>,
+    pub(super) asked: encode::Asked,
+    /// It was surely never sent before.
+    pub(super) fresh: bool,
     /// Whoever asked wants to be told to pay the money back if what is paid for can't be had.
-    refund: bool,
+    pub(super) refund: bool,
     hop: Hop,
     /// Until when it is waited for.
-    deadline: Instant,
-}
-
-impl Prepared {
-    /// Where it is decided.
-    pub(super) fn shard(&self) -> ShardId {
-        self.shard
-    }
+    pub(super) deadline: Instant,
 }
 
 /// A command that can be decided, or what else comes of what is asked.

@@ -1,6 +1,7 @@
 //! `earmark.v1.ReservationService`: unary calls, the batch, and the session stream.
 
 use super::{
+    awaited::{Awaited, Decided, Leaders},
     batch,
     decode::{self, direct::Sent},
     error::refused,
@@ -19,7 +20,7 @@ use earmark_client::{
     },
 };
 use earmark_ledger::types::ReservationId;
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -203,22 +204,33 @@ async fn converse(
     if frames.send(Ok(frame(Vec::new()))).await.is_err() {
         return;
     }
-    let mut running = FuturesUnordered::new();
+    let (mut awaited, mut running) = (Awaited::default(), FuturesUnordered::new());
     let (mut open, mut broken) = (true, None);
-    while open || !running.is_empty() {
+    while open || !awaited.is_empty() || !running.is_empty() {
         let mut results = Vec::new();
         tokio::select! {
             message = requests.message(), if open => match message {
                 Ok(Some(request)) => {
-                    let room = usize::try_from(credit).unwrap_or(usize::MAX).saturating_sub(running.len());
-                    let accepted = accept(&router, request, session, (room, credit), &mut results);
-                    running.extend(accepted.into_iter().map(|(tag, started)| tagged(router.clone(), tag, started)));
+                    let taken = awaited.len() + running.len();
+                    let room = usize::try_from(credit).unwrap_or(usize::MAX).saturating_sub(taken);
+                    let accepted = accept(&router, request, session, (room, credit), &mut awaited, &mut results);
+                    let accepted = accepted.into_iter().map(|(tag, started)| tagged(router.clone(), tag, started));
+                    running.extend(accepted.map(Either::Left));
                 }
                 // The client is done asking; what runs is still answered.
                 Ok(None) => open = false,
                 // Too large, no message of ours, or the client is gone: then nobody hears it.
                 Err(status) => (open, broken) = (false, Some(status)),
             },
+            decided = awaited.next(&router), if !awaited.is_empty() => {
+                for decided in decided {
+                    if decided.is_settled() {
+                        results.push(told(decided));
+                    } else {
+                        running.push(Either::Right(async { told(decided.settled().await) }));
+                    }
+                }
+            }
             Some(result) = running.next(), if !running.is_empty() => results.push(result),
         }
         while results.len() < RESULTS_PER_FRAME
@@ -254,16 +266,23 @@ fn parts(results: Vec<Tagged>) -> impl Iterator<Item = Vec<Tagged>> {
     })
 }
 
+fn told(decided: Decided) -> Tagged {
+    let (tag, body) = decided.told();
+    Tagged { tag, body }
+}
+
 async fn tagged(router: Router, tag: u64, started: Started) -> Tagged {
     Tagged { tag, body: finish_encoded(&router, started).await }
 }
 
-/// Starts the operations of a frame, as many as there is room for; what is beyond the credit is answered at once.
+/// Starts the operations of a frame, as many as there is room for; what is beyond the credit is answered at once. Gives back
+/// those that need more than to be awaited.
 fn accept(
     router: &Router,
     request: v1::SessionRequest,
     session: u64,
     (room, credit): (usize, u32),
+    awaited: &mut Awaited,
     results: &mut Vec<Tagged>,
 ) -> Vec<(u64, Started)> {
     let now = router.server_time();
@@ -279,7 +298,17 @@ fn accept(
     });
     results.extend(beyond);
     let (within, map) = (request.operations.iter().take(room), router.map());
-    within.map(|tagged| (tagged.tag, start_encoded(router, &tagged.body, sent, now, &map))).collect()
+    let mut leaders = Leaders::default();
+    let begun = within.filter_map(|tagged| {
+        let started = match start_encoded(router, &tagged.body, sent, now, &map) {
+            Started::Command(prepared) => {
+                Started::Command(awaited.begin(router, &mut leaders, tagged.tag, prepared).err()?)
+            }
+            other => other,
+        };
+        Some((tagged.tag, started))
+    });
+    begun.collect()
 }
 
 #[cfg(test)]

@@ -64,21 +64,29 @@ impl Passage {
         self.ends_queueing(GIVEN_UP)
     }
 
+    /// Whether [that](Self::give_up) happened in time.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == GIVEN_UP
+    }
+
     fn ends_queueing(&self, stage: u8) -> bool {
         self.stage.compare_exchange(QUEUED, stage, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// It is told what came of it in the log, and someone waits for that. What was given up is of no use to anyone.
+    /// It is told what came of it in the log. What nobody waits for is of no use to anyone.
     pub(super) fn answered(&self) {
-        self.admission.answered.fetch_add(1, Ordering::Relaxed);
-        self.leave();
+        if self.leave() {
+            self.admission.answered.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// It is not under way any more, or not for now.
-    pub(super) fn leave(&self) {
-        if self.counts.swap(false, Ordering::Relaxed) {
+    /// It is not under way any more, or not for now. Whether it was.
+    pub(super) fn leave(&self) -> bool {
+        let counted = self.counts.swap(false, Ordering::Relaxed);
+        if counted {
             self.admission.left();
         }
+        counted
     }
 
     /// It is under way again. It is not asked whether it may: it was let in once.
@@ -95,12 +103,20 @@ impl Drop for Passage {
     }
 }
 
-/// What a caller holds: once it goes, its command counts no longer.
+/// What a caller holds: once it goes, its command counts no longer, and is not put into an entry any more.
 #[derive(Debug)]
-pub(super) struct Caller(pub(super) Arc<Passage>);
+pub struct Caller(pub(super) Arc<Passage>);
+
+impl Caller {
+    /// It does not wait any longer. True if its command surely never was in an entry, and never will be.
+    pub fn give_up(&self) -> bool {
+        self.0.give_up()
+    }
+}
 
 impl Drop for Caller {
     fn drop(&mut self) {
+        self.0.give_up();
         self.0.leave();
     }
 }

@@ -6,6 +6,7 @@
 
 mod admission;
 pub mod age;
+pub mod answers;
 pub mod board;
 mod checkpointer;
 pub mod handover;
@@ -31,7 +32,9 @@ use crate::{
     stamp::Clocks,
     storage::ReplicaStore,
 };
+use admission::Caller;
 use age::{Heard, Reached};
+use answers::Answers;
 use earmark_ledger::{
     command::{Body, Command, Stockkeeping},
     outcome::{Done, Outcome, Verdict},
@@ -41,7 +44,7 @@ use earmark_ledger::{
 use handover::{Handover, Offers};
 use hearing::Questions;
 use machine::{Core, Hot, Machine};
-use proposer::{Answer, Failure, Parts, Proposer, Raft, Ticket};
+use proposer::{Answer, Failure, Parts, Proposer, Raft};
 use raft::ReplicaId;
 use reads::Reads;
 use std::{
@@ -309,12 +312,16 @@ impl Replica {
         Ok(self.settled(answer, deadline).await)
     }
 
-    /// Proposes a command that [needs nothing but the log](is_plain); its outcome is to be waited for.
-    pub fn begin(&self, command: Box<Command>, fresh: bool) -> Begun {
+    /// Proposes a command that [needs nothing but the log](is_plain). Its outcome will be told in `answers` by that number;
+    /// whether a cart is [settled](Self::settled) is not waited for.
+    ///
+    /// # Errors
+    /// As for a command that surely has no effect.
+    pub fn begin(&self, command: Box<Command>, fresh: bool, answers: &Answers, number: u64) -> Result<Begun, Failure> {
         debug_assert!(is_plain(&command.body));
         let (before, after) = failpoint::around(&command.body);
         before.into_iter().for_each(failpoint::hit);
-        Begun { ticket: self.proposer.begin(command, fresh), after }
+        Ok(Begun { caller: self.proposer.begin(command, fresh, answers, number)?, after })
     }
 
     /// Waits for the shards of a cart to carry out what was decided about it, if that is what the answer tells.
@@ -568,21 +575,22 @@ impl Hot {
     }
 }
 
-/// A command that was put into the queue.
+/// A command that was put into the queue. Whoever drops it does not want to know any more.
 pub struct Begun {
-    ticket: Result<Ticket, Failure>,
+    /// It counts as under way until this goes.
+    caller: Caller,
     after: Option<Step>,
 }
 
 impl Begun {
-    /// Waits for the outcome, at most until `deadline`. Whether a cart is [settled](Replica::settled) is not waited for.
-    ///
-    /// # Errors
-    /// As [`Replica::propose`].
-    pub async fn wait(self, deadline: Instant) -> Result<Answer, Failure> {
-        let answer = self.ticket?.wait(deadline).await?;
+    /// Its outcome was told.
+    pub fn decided(self) {
         self.after.into_iter().for_each(failpoint::hit);
-        Ok(answer)
+    }
+
+    /// It was not, and it was waited for long enough.
+    pub fn unanswered(self) -> Failure {
+        proposer::unanswered(&self.caller)
     }
 }
 

@@ -3,7 +3,8 @@
 //! The size of a batch follows the load by itself. What is under way is bounded (`admission`): one more is OVERLOADED, at once.
 
 use super::{
-    admission::{Admission, Caller, Pace, Passage},
+    admission::{Admission, Caller, Pace},
+    answers::{Answers, Reply, Telling, Told},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
@@ -32,11 +33,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{
-        Notify, Semaphore, mpsc,
-        oneshot::{self, error::TryRecvError},
-        watch,
-    },
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -105,12 +102,8 @@ pub(super) struct Proposal {
     pub(super) fresh: bool,
     /// The homes of others' carts were asked already, whether they answered or not.
     asked: bool,
-    pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
-    pub(super) passage: Arc<Passage>,
+    pub(super) reply: Reply,
 }
-
-/// Whom to tell what came of a command in an entry.
-type Waiter = (oneshot::Sender<Result<Answer, Failure>>, Arc<Passage>);
 
 pub(super) enum Item {
     Command(Proposal),
@@ -176,13 +169,15 @@ impl Proposer {
     }
 
     fn enqueue(&self, item: Item) -> Result<(), Failure> {
-        self.queue.try_send(item).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                self.complain();
-                Failure::Overloaded
-            }
-            mpsc::error::TrySendError::Closed(_) => Failure::Damaged,
-        })
+        let Err(error) = self.queue.try_send(item) else { return Ok(()) };
+        let full = matches!(error, mpsc::error::TrySendError::Full(_));
+        if let Item::Command(proposal) = error.into_inner() {
+            proposal.reply.forget();
+        }
+        if full {
+            self.complain();
+        }
+        Err(if full { Failure::Overloaded } else { Failure::Damaged })
     }
 
     /// Says from time to time that more is asked than is done, and whether entries are written meanwhile.
@@ -207,15 +202,22 @@ impl Proposer {
 
     /// Proposes a command and waits for its outcome, at most until `deadline`. The command is large and handed on from
     /// place to place, so it is behind a pointer: of these calls thousands are under way at once.
-    pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Result<Answer, Failure> {
-        self.begin(command, fresh)?.wait(deadline).await
+    pub async fn propose(&self, command: Box<Command>, fresh: bool, deadline: Instant) -> Told {
+        let answers = Answers::default();
+        let caller = self.begin(command, fresh, &answers, 0)?;
+        let told = tokio::time::timeout_at(patience(deadline), answers.next()).await;
+        match told.ok().and_then(|told| told.into_iter().next()) {
+            Some((_, told)) => told,
+            None => Err(unanswered(&caller)),
+        }
     }
 
-    /// Proposes a command; its outcome is to be waited for.
+    /// Proposes a command, whose outcome will be told in `answers` by that number. To be waited for no longer than
+    /// [`patience`] allows.
     ///
     /// # Errors
     /// As for a command that surely has no effect.
-    pub fn begin(&self, command: Box<Command>, fresh: bool) -> Result<Ticket, Failure> {
+    pub fn begin(&self, command: Box<Command>, fresh: bool, answers: &Answers, number: u64) -> Result<Caller, Failure> {
         let caller = match &command.body {
             Body::Cart(_) | Body::Forget(_) | Body::Meta(_) => self.admission.let_pass(),
             _ => self.admission.admit().ok_or_else(|| {
@@ -223,10 +225,9 @@ impl Proposer {
                 Failure::Overloaded
             })?,
         };
-        let (answer, waiting) = oneshot::channel();
-        let passage = Arc::clone(&caller.0);
-        self.enqueue(Item::Command(Proposal { command, fresh, asked: false, answer, passage }))?;
-        Ok(Ticket { caller, waiting })
+        let reply = answers.reply(number, Arc::clone(&caller.0));
+        self.enqueue(Item::Command(Proposal { command, fresh, asked: false, reply }))?;
+        Ok(caller)
     }
 
     /// Proposes an empty batch and waits until it is applied here; gives its index.
@@ -240,36 +241,18 @@ impl Proposer {
     }
 }
 
-/// A command that was proposed. Whoever drops it does not want to know any more.
-pub struct Ticket {
-    /// It counts as under way until this goes.
-    caller: Caller,
-    waiting: oneshot::Receiver<Result<Answer, Failure>>,
+/// How long a command is waited for that has until `deadline`.
+pub fn patience(deadline: Instant) -> Instant {
+    match planted::on(Bug::TimeoutAsRefusal) {
+        true => deadline.min(Instant::now() + PLANTED_PATIENCE),
+        false => deadline,
+    }
 }
 
-impl Ticket {
-    /// Waits for its outcome, at most until `deadline`.
-    ///
-    /// # Errors
-    /// As [`Failure`] says: what may have happened is told apart from what surely did not.
-    pub async fn wait(mut self, deadline: Instant) -> Result<Answer, Failure> {
-        // Of those that were in one entry only the first has to be waited for.
-        let died = match self.waiting.try_recv() {
-            Ok(answer) => return answer,
-            Err(TryRecvError::Empty) => false,
-            Err(TryRecvError::Closed) => true,
-        };
-        let deadline = match planted::on(Bug::TimeoutAsRefusal) {
-            true => deadline.min(Instant::now() + PLANTED_PATIENCE),
-            false => deadline,
-        };
-        if !died && let Ok(Ok(answer)) = tokio::time::timeout_at(deadline, self.waiting).await {
-            return answer;
-        }
-        // The deadline passed, or the actor died with the proposal in its hands.
-        let surely = self.caller.0.give_up() || planted::on(Bug::TimeoutAsRefusal);
-        Err(if surely { Failure::NoQuorum } else { Failure::Unknown })
-    }
+/// What it comes to that a command was not answered in time.
+pub fn unanswered(caller: &Caller) -> Failure {
+    let surely = caller.give_up() || planted::on(Bug::TimeoutAsRefusal);
+    if surely { Failure::NoQuorum } else { Failure::Unknown }
 }
 
 struct Actor {
@@ -295,7 +278,7 @@ struct Actor {
 #[derive(Default)]
 struct Gathered {
     commands: Vec<Command>,
-    answers: Vec<Waiter>,
+    replies: Vec<Reply>,
     /// What the applied state refuses, and why.
     refused: Vec<(Proposal, Refusal)>,
     /// The entry whose state that was.
@@ -336,7 +319,7 @@ impl Actor {
             let payload = Payload(codec::encode_batch(&batch));
             tracing::trace!(term, commands = batch.commands.len(), bytes = payload.0.len(), "propose");
             let raft = self.raft.clone();
-            let (answers, empties) = (gathered.answers, gathered.empties);
+            let (replies, empties) = (gathered.replies, gathered.empties);
             let (shard, commands) = (self.core.shard(), batch.commands.len());
             let (unanswered, awaited) = (self.unanswered.clone(), self.awaited.clone());
             self.returning.set_out(commands);
@@ -353,7 +336,7 @@ impl Actor {
                         written.await
                     }
                 };
-                deliver(written, answers, empties);
+                deliver(written, replies, empties);
                 unanswered.send_modify(|count| *count -= 1);
             });
         }
@@ -443,7 +426,9 @@ impl Actor {
             bytes += size;
             taken += 1;
         }
+        let mut rest = taken;
         for item in waiting.drain(..taken) {
+            rest -= 1;
             match item {
                 Item::Empty { digest, done } => {
                     gathered.digest |= digest;
@@ -452,30 +437,38 @@ impl Actor {
                 Item::Command(mut proposal) => {
                     // Whoever asked has gone, and will send it again: a queue that is behind only gets longer by doing what
                     // nobody waits for.
-                    if proposal.answer.is_closed() {
+                    if !proposal.reply.is_awaited() {
                         continue;
                     }
                     choose_ttl(&hot.ledger, &mut proposal.command);
                     // Only a first sending is judged here; of any other the log knows whether it was done before.
                     if proposal.fresh && proposal.command.not_after < time {
-                        let _ = proposal.answer.send(Err(Failure::Late));
+                        proposal.reply.tell(Err(Failure::Late));
                         continue;
                     }
                     if !proposal.asked && hot.ledger.wants_hearing(&proposal.command) {
-                        proposal.passage.leave();
+                        proposal.reply.passage().leave();
                         gathered.unheard.push(proposal);
                         continue;
                     }
                     if proposal.fresh
                         && let Fresh::Refuse(refusal) = hot.ledger.judge_fresh(&proposal.command, time)
                     {
-                        proposal.passage.leave();
+                        proposal.reply.passage().leave();
+                        if gathered.refused.is_empty() {
+                            // It waits as it is: of few that are refused among many it must not be large.
+                            gathered.refused.reserve_exact((rest + 1).min(MANY));
+                        }
                         gathered.refused.push((proposal, refusal));
                         continue;
                     }
-                    if proposal.passage.propose() {
+                    if proposal.reply.passage().propose() {
+                        if gathered.commands.is_empty() {
+                            gathered.commands.reserve_exact(rest + 1);
+                            gathered.replies.reserve_exact(rest + 1);
+                        }
                         gathered.commands.push(*proposal.command);
-                        gathered.answers.push((proposal.answer, proposal.passage));
+                        gathered.replies.push(proposal.reply);
                     }
                 }
             }
@@ -494,7 +487,7 @@ impl Actor {
             let Some(queue) = again.upgrade() else { return };
             for mut proposal in proposals {
                 (proposal.asked, proposal.command.heard) = (true, heard);
-                proposal.passage.come_back();
+                proposal.reply.passage().come_back();
                 if let Err(full) = queue.try_send(Item::Command(proposal)) {
                     refuse(full.into_inner(), &Failure::Overloaded);
                 }
@@ -544,8 +537,8 @@ pub(super) fn refuse(item: Item, failure: &Failure) {
     match item {
         Item::Command(proposal) => {
             // Its caller may be told of it much later than it is answered.
-            proposal.passage.leave();
-            let _ = proposal.answer.send(Err(failure.clone()));
+            proposal.reply.passage().leave();
+            proposal.reply.tell(Err(failure.clone()));
         }
         Item::Empty { done, .. } => {
             let _ = done.send(Err(failure.clone()));
@@ -556,7 +549,7 @@ pub(super) fn refuse(item: Item, failure: &Failure) {
 type Written =
     Result<openraft::raft::ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
 
-fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<Result<u64, Failure>>>) {
+fn deliver(written: Written, replies: Vec<Reply>, empties: Vec<oneshot::Sender<Result<u64, Failure>>>) {
     let failure = match written {
         Ok(response) => {
             let index = response.log_id.index;
@@ -564,12 +557,13 @@ fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<
             if planted::on(Bug::WrongWaiter) && !outcomes.is_empty() {
                 outcomes.rotate_left(1);
             }
-            debug_assert_eq!(outcomes.len(), answers.len(), "one outcome a command");
-            for ((answer, passage), outcome) in answers.into_iter().zip(outcomes) {
-                if answer.send(Ok(Answer { outcome, logged: true })).is_ok() {
-                    passage.answered();
-                }
+            debug_assert_eq!(outcomes.len(), replies.len(), "one outcome a command");
+            let mut telling = Telling::of(replies.len());
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                reply.passage().answered();
+                telling.tell(reply, Ok(Answer { outcome, logged: true }));
             }
+            drop(telling);
             for done in empties {
                 let _ = done.send(Ok(index));
             }
@@ -582,10 +576,12 @@ fn deliver(written: Written, answers: Vec<Waiter>, empties: Vec<oneshot::Sender<
         Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
-    for (answer, passage) in answers {
-        passage.leave();
-        let _ = answer.send(Err(failure.clone()));
+    let mut telling = Telling::of(replies.len());
+    for reply in replies {
+        reply.passage().leave();
+        telling.tell(reply, Err(failure.clone()));
     }
+    drop(telling);
     for done in empties {
         let _ = done.send(Err(failure.clone()));
     }

@@ -4,6 +4,7 @@
 //! the load, and callers of a SKU that is sold out are answered many at once.
 
 use super::{
+    answers::Telling,
     machine::Core,
     proposer::{Answer, Failure, Item, Proposal, refuse},
     raft::LogId,
@@ -102,7 +103,7 @@ impl Actor {
 
     /// Judges them again where the state changed meanwhile. What is no longer refused goes through the log.
     fn tell(&self, Refused { proposals, judged_at, time }: Refused) {
-        let (mut refused, mut no_longer) = (Vec::new(), Vec::new());
+        let (mut refused, mut no_longer) = (Vec::with_capacity(proposals.len()), Vec::new());
         {
             // For these alone: nothing is applied meanwhile.
             let hot = self.core.hot();
@@ -114,19 +115,22 @@ impl Actor {
                     Fresh::Refuse(refusal) => {
                         let (position, time) = (hot.position(), hot.ledger.clock());
                         let verdict = Verdict::Refused(refusal);
-                        refused.push((proposal, Outcome { verdict, replayed: false, position, time }));
+                        let outcome = Outcome { verdict, replayed: false, position, time };
+                        refused.push((proposal, outcome));
                     }
                     Fresh::Propose | Fresh::TickFirst => no_longer.push(proposal),
                 }
             }
         }
+        let mut telling = Telling::of(refused.len());
         for (proposal, outcome) in refused {
-            let _ = proposal.answer.send(Ok(Answer { outcome, logged: false }));
+            telling.tell(proposal.reply, Ok(Answer { outcome, logged: false }));
         }
+        drop(telling);
         let Some(queue) = self.again.upgrade() else { return };
         for mut proposal in no_longer {
             proposal.fresh = false;
-            proposal.passage.come_back();
+            proposal.reply.passage().come_back();
             if let Err(full) = queue.try_send(Item::Command(proposal)) {
                 refuse(full.into_inner(), &Failure::Overloaded);
             }
