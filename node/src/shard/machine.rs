@@ -28,7 +28,11 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+
+/// Snapshots' records that are read at the same time. A node that comes back empty gets those of all its shards at once: a thread
+/// for each would leave callers of this machine little of its processors, and be done no sooner.
+static LOADING: Semaphore = Semaphore::const_new(1);
 
 /// Digest marks a replica remembers.
 const DIGESTS_KEPT: usize = 16;
@@ -137,7 +141,8 @@ fn load(shard: ShardId, source: &impl Source, waits: impl Fn() -> bool) -> Resul
 /// Reads the hot records of a state that came in whole and is not live yet, and gives it back with them.
 ///
 /// That takes seconds for millions of them. So where a disk blocks it is done on a thread of its own: a node with one thread
-/// that did nothing else meanwhile would lose its connections, the one that the next snapshot comes by among them.
+/// that did nothing else meanwhile would lose its connections, the one that the next snapshot comes by among them. They take
+/// turns; whoever sent one waits for as long as it allows.
 ///
 /// # Errors
 /// [`LoadError`] if it could not be used: it must not become live.
@@ -146,6 +151,7 @@ pub async fn load_received(shard: ShardId, install: Install) -> Result<(Ledger, 
     if !install.blocks() {
         return Ok((load(shard, &install, || true)?, install));
     }
+    let _turn = LOADING.acquire().await.map_err(StoreError::io)?;
     let (answer, loaded) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let ledger = load(shard, &install, || !answer.is_closed());
