@@ -39,9 +39,7 @@ impl ServerTime {
 
     /// Server time at that moment.
     pub(crate) fn at(&self, moment: Instant) -> TimeMs {
-        let elapsed = moment.saturating_duration_since(self.start).as_millis();
-        let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        TimeMs(self.origin_ms.load(Ordering::Relaxed).saturating_add(elapsed_ms))
+        TimeMs(self.origin_ms.load(Ordering::Relaxed).saturating_add(self.elapsed_ms(moment)))
     }
 
     /// A node said what time it has. 0 is no time.
@@ -49,7 +47,7 @@ impl ServerTime {
         if server_ms == 0 {
             return;
         }
-        let origin = server_ms.saturating_sub(self.elapsed_ms());
+        let origin = server_ms.saturating_sub(self.elapsed_ms(Instant::now()));
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         match origins.get_mut(endpoint) {
             Some(known) => *known = origin,
@@ -68,8 +66,8 @@ impl ServerTime {
         origins.retain(|endpoint, _| used(endpoint));
     }
 
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn elapsed_ms(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -221,13 +221,11 @@ fn runtime(threads: Option<usize>) -> Result<Runtime, Failure> {
     let mut builder = match threads {
         // It shares nothing with other threads: a twentieth cheaper with few outstanding than one that could.
         Some(1) => Builder::new_current_thread(),
-        Some(threads) => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads);
-            builder
-        }
-        None => Builder::new_multi_thread(),
+        _ => Builder::new_multi_thread(),
     };
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
     builder.enable_all().build().map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))
 }
 

@@ -112,7 +112,7 @@ impl Reply {
 
     /// Tells it, alone.
     pub(super) fn tell(self, told: Told) {
-        Telling::default().tell(self, told);
+        tell_all([(self, told)].into_iter());
     }
 }
 
@@ -130,20 +130,21 @@ impl Drop for Reply {
 }
 
 /// Tells many: those who wait in one place are told together.
+pub(super) fn tell_all(replies: impl Iterator<Item = (Reply, Told)>) {
+    let mut telling = Telling { place: None, told: Vec::with_capacity(replies.size_hint().0) };
+    replies.for_each(|(reply, told)| telling.tell(reply, told));
+}
+
+/// What is about to be told in one place.
 #[derive(Debug, Default)]
-pub(super) struct Telling {
+struct Telling {
     place: Option<Arc<Place>>,
     told: Vec<Numbered>,
 }
 
 impl Telling {
-    /// With room for so many.
-    pub(super) fn of(count: usize) -> Self {
-        Self { place: None, told: Vec::with_capacity(count) }
-    }
-
     /// Tells one, by the end of this at the latest.
-    pub(super) fn tell(&mut self, mut reply: Reply, told: Told) {
+    fn tell(&mut self, mut reply: Reply, told: Told) {
         let Some(place) = reply.place.take() else { return };
         if !self.place.as_ref().is_some_and(|same| Arc::ptr_eq(same, &place)) {
             self.flush();

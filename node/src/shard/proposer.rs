@@ -4,7 +4,7 @@
 
 use super::{
     admission::{Admission, Caller, Pace},
-    answers::{Answers, Reply, Telling, Told},
+    answers::{Answers, Reply, Told, tell_all},
     hearing::Hearing,
     look_back::Unseen,
     machine::{Core, Machine},
@@ -558,12 +558,10 @@ fn deliver(written: Written, replies: Vec<Reply>, empties: Vec<oneshot::Sender<R
                 outcomes.rotate_left(1);
             }
             debug_assert_eq!(outcomes.len(), replies.len(), "one outcome a command");
-            let mut telling = Telling::of(replies.len());
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            tell_all(replies.into_iter().zip(outcomes).map(|(reply, outcome)| {
                 reply.passage().answered();
-                telling.tell(reply, Ok(Answer { outcome, logged: true }));
-            }
-            drop(telling);
+                (reply, Ok(Answer { outcome, logged: true }))
+            }));
             for done in empties {
                 let _ = done.send(Ok(index));
             }
@@ -576,12 +574,10 @@ fn deliver(written: Written, replies: Vec<Reply>, empties: Vec<oneshot::Sender<R
         Err(_) if planted::on(Bug::TimeoutAsRefusal) => Failure::NoQuorum,
         Err(_) => Failure::Unknown,
     };
-    let mut telling = Telling::of(replies.len());
-    for reply in replies {
+    tell_all(replies.into_iter().map(|reply| {
         reply.passage().leave();
-        telling.tell(reply, Err(failure.clone()));
-    }
-    drop(telling);
+        (reply, Err(failure.clone()))
+    }));
     for done in empties {
         let _ = done.send(Err(failure.clone()));
     }

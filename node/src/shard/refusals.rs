@@ -4,7 +4,7 @@
 //! the load, and callers of a SKU that is sold out are answered many at once.
 
 use super::{
-    answers::Telling,
+    answers::tell_all,
     machine::Core,
     proposer::{Answer, Failure, Item, Proposal, refuse},
     raft::LogId,
@@ -122,11 +122,8 @@ impl Actor {
                 }
             }
         }
-        let mut telling = Telling::of(refused.len());
-        for (proposal, outcome) in refused {
-            telling.tell(proposal.reply, Ok(Answer { outcome, logged: false }));
-        }
-        drop(telling);
+        let told = |(proposal, outcome): (Proposal, Outcome)| (proposal.reply, Ok(Answer { outcome, logged: false }));
+        tell_all(refused.into_iter().map(told));
         let Some(queue) = self.again.upgrade() else { return };
         for mut proposal in no_longer {
             proposal.fresh = false;

@@ -199,8 +199,7 @@ impl Batch {
 
     /// Removes a key.
     pub fn delete(&mut self, family: Family, key: &[u8]) {
-        let first = self.place(key);
-        self.steps.push(Step { kind: Kind::Delete, family, second: first.end..first.end, first });
+        self.delete_under(family, &[], key);
     }
 
     /// Removes the keys of a range, its end excluded.
