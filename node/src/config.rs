@@ -76,8 +76,12 @@ pub struct Limits {
     pub checkpoint_bytes: usize,
     /// Log entries kept for a follower that is behind, beyond the checkpoint.
     pub log_kept: u64,
+    /// Bytes of them at most, about, of each shard.
+    pub log_kept_bytes: u64,
     /// Bytes of records in one part of a snapshot.
     pub snapshot_chunk_bytes: usize,
+    /// Bytes a second that are sent of snapshots and journals, of all together.
+    pub snapshot_bytes_per_second: u64,
     /// Time between digest marks.
     pub digest_every: Duration,
     /// Journal blocks older than this are let go of.
@@ -100,7 +104,9 @@ impl Default for Limits {
             checkpoint_every: Duration::from_secs(3),
             checkpoint_bytes: 256 << 10,
             log_kept: 4_096,
-            snapshot_chunk_bytes: 1 << 20,
+            log_kept_bytes: 64 << 20,
+            snapshot_chunk_bytes: 256 << 10,
+            snapshot_bytes_per_second: 32 << 20,
             digest_every: Duration::from_secs(60),
             journal_retention: Duration::from_secs(7 * 86_400),
             journal_retention_bytes: 8 << 30,
@@ -224,7 +230,9 @@ struct WrittenLimits {
     checkpoint_every: Option<Duration>,
     checkpoint_bytes: Option<usize>,
     log_kept: Option<u64>,
+    log_kept_bytes: Option<u64>,
     snapshot_chunk_bytes: Option<usize>,
+    snapshot_bytes_per_second: Option<u64>,
     #[serde(default, with = "humantime_serde::option")]
     digest_every: Option<Duration>,
 }
@@ -397,11 +405,23 @@ impl WrittenLimits {
                 1 << 30,
             )?,
             log_kept: within("limits.log_kept", self.log_kept.unwrap_or(or.log_kept), 0, 1 << 32)?,
+            log_kept_bytes: within(
+                "limits.log_kept_bytes",
+                self.log_kept_bytes.unwrap_or(or.log_kept_bytes),
+                0,
+                1 << 40,
+            )?,
             snapshot_chunk_bytes: within(
                 "limits.snapshot_chunk_bytes",
                 self.snapshot_chunk_bytes.unwrap_or(or.snapshot_chunk_bytes),
                 1 << 12,
                 8 << 20,
+            )?,
+            snapshot_bytes_per_second: within(
+                "limits.snapshot_bytes_per_second",
+                self.snapshot_bytes_per_second.unwrap_or(or.snapshot_bytes_per_second),
+                1 << 20,
+                1 << 40,
             )?,
             digest_every: within(
                 "limits.digest_every",

@@ -1,6 +1,6 @@
 //! One HTTP/2 connection to each peer, shared by all shards.
 
-use super::{pulse::Pulse, wire::peer_client::PeerClient};
+use super::{pace::Pace, pulse::Pulse, wire::peer_client::PeerClient};
 use crate::environment::Network;
 use std::{
     collections::BTreeMap,
@@ -62,11 +62,12 @@ pub struct Links {
     endpoints: Arc<BTreeMap<u32, String>>,
     open: Arc<Mutex<BTreeMap<u32, Link>>>,
     pulses: Arc<Mutex<BTreeMap<u32, Pulse>>>,
+    pace: Pace,
 }
 
 impl Links {
-    /// Connections of `node` to the peers named, opened when first used.
-    pub fn new(node: u32, network: Arc<dyn Network>, endpoints: BTreeMap<u32, String>) -> Self {
+    /// Connections of `node` to the peers named, opened when first used. Whole states and journals are sent at that pace.
+    pub fn new(node: u32, network: Arc<dyn Network>, endpoints: BTreeMap<u32, String>, pace: Pace) -> Self {
         Self {
             node,
             cluster: Arc::default(),
@@ -74,6 +75,7 @@ impl Links {
             endpoints: Arc::new(endpoints),
             open: Arc::default(),
             pulses: Arc::default(),
+            pace,
         }
     }
 
@@ -90,6 +92,11 @@ impl Links {
     /// This node's number.
     pub fn node(&self) -> u32 {
         self.node
+    }
+
+    /// How fast whole states and journals are sent.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Numbers of the other nodes.

@@ -1,8 +1,9 @@
-//! What nodes say to each other: the client side (`links`, `raft_network`, `turns`, `pulse`, `snapshot`) and the server side
-//! (`service`, `pulse_service`).
+//! What nodes say to each other: the client side (`links`, `raft_network`, `turns`, `pulse`, `snapshot`, `pace`) and the server
+//! side (`service`, `pulse_service`).
 
 pub mod convert;
 pub mod links;
+pub mod pace;
 pub mod pulse;
 mod pulse_service;
 pub mod raft_network;

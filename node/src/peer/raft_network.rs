@@ -78,15 +78,13 @@ impl Patience {
 pub struct Factory {
     shard: ShardId,
     links: Links,
-    /// Bytes of records in one part of a snapshot.
-    chunk_bytes: usize,
     offers: Arc<Offers>,
 }
 
 impl Factory {
     /// For the Raft of `shard`.
-    pub fn new(shard: ShardId, links: Links, chunk_bytes: usize, offers: Arc<Offers>) -> Self {
-        Self { shard, links, chunk_bytes, offers }
+    pub fn new(shard: ShardId, links: Links, offers: Arc<Offers>) -> Self {
+        Self { shard, links, offers }
     }
 }
 
@@ -98,7 +96,6 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
             shard: self.shard,
             target,
             links: self.links.clone(),
-            chunk_bytes: self.chunk_bytes,
             offers: self.offers.clone(),
             patience: Patience::new(CALL_MIN),
             heartbeats: false,
@@ -115,7 +112,6 @@ pub struct Peer {
     shard: ShardId,
     target: u64,
     links: Links,
-    chunk_bytes: usize,
     offers: Arc<Offers>,
     patience: Patience,
     /// It is asked for heartbeats only.
@@ -434,8 +430,9 @@ impl NetSnapshot<TypeConfig> for Peer {
             return Err(Unreachable::<TypeConfig>::from_string("this snapshot has no records to send").into());
         };
         let link = self.link()?;
+        let pace = self.links.pace();
         tokio::select! {
-            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view, self.chunk_bytes) => {
+            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view, pace) => {
                 // "Unreachable" brings a pause: a whole state is not sent again at once to who did not take it.
                 let vote = sent.map_err(|error| {
                     tracing::info!(shard = %self.shard, target = self.target, error, "a snapshot was not taken");

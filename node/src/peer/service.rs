@@ -405,7 +405,12 @@ impl peer_server::Peer for Service {
         let replica = self.open(request.shard)?;
         let below = (Epoch(request.below_epoch), LogIndex(request.below_index));
         let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
-        let blocks = journal::blocks_below(replica.core().store(), below, bytes).map_err(fatal)?;
+        let blocking = replica.core().store().blocks();
+        let read = move || journal::blocks_below(replica.core().store(), below, bytes);
+        // From disk that takes some ten milliseconds, in which a node with one thread would answer nobody.
+        let blocks = if blocking { tokio::task::spawn_blocking(read).await.map_err(fatal)? } else { read() };
+        let blocks = blocks.map_err(fatal)?;
+        self.node.links().pace().turn(blocks.iter().map(|(_, _, block)| block.len()).sum()).await;
         Ok(Response::new(wire::JournalReply { blocks: blocks.into_iter().map(|(_, _, block)| block).collect() }))
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     convert,
     links::Link,
+    pace::Pace,
     wire::{self, snapshot_part::Part},
 };
 use crate::{
@@ -43,7 +44,7 @@ fn checksum(records: &[wire::SnapshotRecord]) -> u32 {
     })
 }
 
-/// Streams a view to the replica `target` in chunks of about `chunk_bytes`; gives its vote.
+/// Streams a view to the replica `target` at that pace; gives its vote.
 ///
 /// # Errors
 /// For people: what broke.
@@ -54,7 +55,7 @@ pub async fn send(
     vote: Vote,
     meta: SnapshotMeta,
     mut view: StateView,
-    chunk_bytes: usize,
+    pace: &Pace,
 ) -> Result<Vote, String> {
     let (parts, queue) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
     let header = wire::SnapshotHeader {
@@ -72,7 +73,8 @@ pub async fn send(
         let send = |part| tokio::time::timeout(PATIENCE, parts.send(part));
         send(part(Part::Header(header))).await.map_err(stands_still)?.map_err(gone)?;
         let (mut chunks, mut total) = (0, 0);
-        while let Some(records) = view.next_chunk(chunk_bytes).await.map_err(|error| error.to_string())? {
+        while let Some(records) = view.next_chunk(pace.part_bytes()).await.map_err(|error| error.to_string())? {
+            pace.turn(records.iter().map(|(key, value)| key.len() + value.len()).sum()).await;
             let records: Vec<_> = records.into_iter().map(|(key, value)| wire::SnapshotRecord { key, value }).collect();
             total += records.len() as u64;
             let checksum = checksum(&records);

@@ -44,7 +44,9 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
         }
         // Also when nothing was written: what kept the log, such as a follower that fell silent, may be gone since.
         if let Some(applied) = core.checkpointed() {
-            let wanted = if beyond { core.applied_index() } else { applied.index.saturating_sub(limits.log_kept) };
+            let kept = applied.index.saturating_sub(limits.log_kept);
+            let too_large = core.store().log_before_bytes(limits.log_kept_bytes).unwrap_or(0).min(applied.index);
+            let wanted = if beyond { core.applied_index() } else { kept.max(too_large) };
             let upto = core.streams().purgeable(wanted, applied.index, acknowledged(&raft, silence_max));
             if upto > purged(&raft) && raft.trigger().purge_log(upto).await.is_err() {
                 return stopped(shard);

@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Blocks in one chunk, or looked at in one step.
 const BLOCKS_MAX: usize = 1_024;
 
-/// Bytes looked at in one step.
-const STEP_BYTES: usize = 4 << 20;
+/// Bytes looked at in one step: some milliseconds from disk, in which a node with one thread does nothing else.
+const STEP_BYTES: usize = 1 << 20;
 
 /// Why the journal can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -81,16 +81,15 @@ pub(super) async fn keep(core: Arc<Core>, links: Links, own: ReplicaId, limits: 
 /// [`StoreError`].
 pub fn blocks_below(
     store: &ReplicaStore,
-    mut below: (Epoch, LogIndex),
+    below: (Epoch, LogIndex),
     bytes: usize,
 ) -> Result<Vec<(Epoch, LogIndex, Bytes)>, StoreError> {
     let (mut blocks, mut total) = (Vec::new(), 0);
-    while total < bytes && blocks.len() < BLOCKS_MAX {
-        let Some((epoch, index, block)) = store.journal_before(below.0, below.1)? else { break };
+    store.walk_journal_back(below.0, below.1, |epoch, index, block| {
         total += block.len();
-        below = (epoch, index);
-        blocks.push((epoch, index, block));
-    }
+        blocks.push((epoch, index, Bytes::copy_from_slice(block)));
+        total < bytes && blocks.len() < BLOCKS_MAX
+    })?;
     Ok(blocks)
 }
 

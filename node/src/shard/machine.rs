@@ -9,7 +9,7 @@ use super::{
     streams::{Claim, Streams},
 };
 use crate::environment::{Seen, Witness};
-use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError};
+use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError, Way};
 use bytes::Bytes;
 use earmark_ledger::{
     Corrupt, Digest, Ledger, Loader, RecordKey, codec,
@@ -95,6 +95,7 @@ pub enum LoadError {
 
 /// Where the records of a state lie: the live generation, or one that is on its way in.
 trait Source {
+    fn blocks(&self) -> bool;
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
     fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), LoadError>;
 }
@@ -102,6 +103,10 @@ trait Source {
 type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LoadError> + 'a;
 
 impl Source for ReplicaStore {
+    fn blocks(&self) -> bool {
+        ReplicaStore::blocks(self)
+    }
+
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.read_state(key)
     }
@@ -112,6 +117,10 @@ impl Source for ReplicaStore {
 }
 
 impl Source for Install {
+    fn blocks(&self) -> bool {
+        Install::blocks(self)
+    }
+
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.read_state(key)
     }
@@ -124,9 +133,13 @@ impl Source for Install {
 /// Reads the hot records of a state, as long as somebody `waits` for them.
 fn load(shard: ShardId, source: &impl Source, waits: impl Fn() -> bool) -> Result<Ledger, LoadError> {
     let mut loader = Loader::new(shard);
-    let mut take = |key: &[u8], value: &[u8]| match waits() {
-        true => loader.record(key, value).map_err(LoadError::from),
-        false => Err(LoadError::Store(StoreError::Superseded)),
+    let mut way = Way::new(source.blocks());
+    let mut take = |key: &[u8], value: &[u8]| {
+        way.record();
+        match waits() {
+            true => loader.record(key, value).map_err(LoadError::from),
+            false => Err(LoadError::Store(StoreError::Superseded)),
+        }
     };
     // What a newer build wrote is refused by its kind.
     source.scan(records::UNKNOWN, &[], &mut take)?;

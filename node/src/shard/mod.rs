@@ -200,7 +200,7 @@ impl Replica {
         let raft = Raft::new(
             id.raft_id(),
             Arc::new(raft_config),
-            Factory::new(shard, links.clone(), config.limits.snapshot_chunk_bytes, offers.clone()),
+            Factory::new(shard, links.clone(), offers.clone()),
             store.log(),
             Machine::new(core.clone()),
         )

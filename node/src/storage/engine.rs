@@ -77,11 +77,11 @@ pub trait Engine: Send + Sync + 'static {
     /// [`StoreError::Io`], [`StoreError::Corrupt`].
     fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
-    /// The last record of a range.
+    /// Shows what was in a range when the call began, from its last key backwards, until told to stop.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Corrupt`].
-    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError>;
+    fn scan_back(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Everything as it is now. May be held for minutes; does not hold writes up.
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>>;

@@ -123,6 +123,11 @@ impl Inner {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Whether reads and writes block, so that long ones need a thread of their own.
+    pub fn blocks(&self) -> bool {
+        self.engine().is_ok_and(|engine| engine.blocks())
+    }
+
     /// Fails once the store is poisoned.
     ///
     /// # Errors

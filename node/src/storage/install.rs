@@ -51,7 +51,7 @@ impl Install {
 
     /// Whether reads block, so that long ones need a thread of their own.
     pub fn blocks(&self) -> bool {
-        self.inner.engine().is_ok_and(|engine| engine.blocks())
+        self.inner.blocks()
     }
 
     /// Adds records. Returns when there is room for more, not when they are written.

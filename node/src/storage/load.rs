@@ -214,8 +214,12 @@ fn check_format(engine: &dyn Engine) -> Result<(), OpenError> {
 
 /// The last log id of a shard, from the entry itself.
 fn last_entry(engine: &dyn Engine, shard: ShardId) -> Result<Option<LogId>, StoreError> {
-    let Some((key, value)) = engine.last(Family::Log, &keys::shard(shard))? else { return Ok(None) };
-    let index = keys::log_index(&key);
+    let mut last = None;
+    engine.scan_back(Family::Log, &keys::shard(shard), &mut |key, value| {
+        last = Some((keys::log_index(key), Bytes::copy_from_slice(value)));
+        ControlFlow::Break(())
+    })?;
+    let Some((index, value)) = last else { return Ok(None) };
     let place = format_args!("last log entry of shard {}", shard.0).to_string();
     let entry = decode_entry(&value, &place)?;
     if Some(entry.log_id.index) != index {

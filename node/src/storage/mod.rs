@@ -10,6 +10,7 @@
 //! | `log`, `tail` | a shard's Raft log, for openraft |
 //! | `install`, `view` | a snapshot on its way in, and on its way out |
 //! | `queue`, `writer` | group commit over all shards |
+//! | `way` | long work lends its processor |
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
@@ -41,10 +42,12 @@ mod replica_store;
 mod rocks;
 mod rocks_view;
 pub mod simulated;
+mod sizes;
 mod store;
 mod tail;
 mod thread;
 mod view;
+mod way;
 mod writer;
 
 pub use engine::{Batch, Change, Disk, Engine, Family, Records, View, Visit};
@@ -61,3 +64,4 @@ pub use rocks::RocksOptions;
 pub use simulated::{Call, Effect, Failure, Found, Image, PowerLoss, SimulatedDisk};
 pub use store::{Identity, Store};
 pub use view::StateView;
+pub use way::Way;

@@ -150,6 +150,11 @@ impl ReplicaStore {
         LogStore::new(Arc::clone(&self.inner), self.queue.clone(), Arc::clone(&self.replica))
     }
 
+    /// The newest entry that has at least so many bytes of the log behind it, as far as that is known.
+    pub fn log_before_bytes(&self, bytes: u64) -> Option<u64> {
+        self.replica.lock().tail.before_bytes(bytes)
+    }
+
     /// The last checkpoint.
     pub fn restored(&self) -> Restored {
         self.replica.lock().live.clone()
@@ -377,14 +382,33 @@ impl ReplicaStore {
         epoch: Epoch,
         index: LogIndex,
     ) -> Result<Option<(Epoch, LogIndex, Bytes)>, StoreError> {
+        let mut last = None;
+        self.walk_journal_back(epoch, index, |epoch, index, block| {
+            last = Some((epoch, index, Bytes::copy_from_slice(block)));
+            false
+        })?;
+        Ok(last)
+    }
+
+    /// Shows the journal blocks below a place and not below the floor, newest first, over all epochs, until `visit` says
+    /// no. May read from disk all the while.
+    ///
+    /// # Errors
+    /// As the read fails.
+    pub fn walk_journal_back(
+        &self,
+        epoch: Epoch,
+        index: LogIndex,
+        visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
         let floor = self.journal_floor();
         let range = keys::journal(self.shard(), floor.epoch, floor.index).to_vec()
             ..keys::journal(self.shard(), epoch, index).to_vec();
         if range.start >= range.end {
-            return Ok(None);
+            return Ok(());
         }
-        let found = self.inner.check(self.inner.engine()?.last(Family::Journal, &range))?;
-        Ok(found.and_then(|(key, block)| Some((keys::journal_epoch(&key)?, keys::journal_index(&key)?, block))))
+        let scanned = self.inner.engine()?.scan_back(Family::Journal, &range, &mut shown(visit));
+        self.inner.check(scanned)
     }
 
     /// Shows the journal blocks from a place on, in order, over all epochs, until `visit` says no.
@@ -394,15 +418,25 @@ impl ReplicaStore {
     pub fn walk_journal(
         &self,
         from: JournalFloor,
-        mut visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool,
+        visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         let range = keys::journal(self.shard(), from.epoch, from.index).to_vec()..keys::shard(self.shard()).end;
-        let scanned = self.inner.engine()?.scan(Family::Journal, &range, &mut |key, block| {
-            let (Some(epoch), Some(index)) = (keys::journal_epoch(key), keys::journal_index(key)) else {
-                return ControlFlow::Continue(());
-            };
-            if visit(epoch, index, block) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
+        let scanned = self.inner.engine()?.scan(Family::Journal, &range, &mut shown(visit));
         self.inner.check(scanned)
+    }
+
+    /// Whether reads block, so that long ones need a thread of their own.
+    pub fn blocks(&self) -> bool {
+        self.inner.blocks()
+    }
+}
+
+/// Shows the keys and values of the journal as blocks, until `visit` says no.
+fn shown(mut visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool) -> impl FnMut(&[u8], &[u8]) -> ControlFlow<()> {
+    move |key, block| {
+        let (Some(epoch), Some(index)) = (keys::journal_epoch(key), keys::journal_index(key)) else {
+            return ControlFlow::Continue(());
+        };
+        if visit(epoch, index, block) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

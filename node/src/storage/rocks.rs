@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
-    IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{
     fs::File,
@@ -101,11 +101,17 @@ pub fn handle(db: &DB, family: Family) -> Result<&ColumnFamily, StoreError> {
 
 fn write(db: &DB, batch: &Batch, options: &WriteOptions) -> Result<(), StoreError> {
     let mut changes = WriteBatch::with_capacity_bytes(batch.bytes() + batch.bytes() / 8 + 64);
+    // Handles are found by name, which is not for each of thousands of changes.
+    let mut found: Option<(Family, &ColumnFamily)> = None;
+    let mut of = |family: Family| match found {
+        Some((same, handle)) if same == family => Ok(handle),
+        _ => handle(db, family).inspect(|handle| found = Some((family, *handle))),
+    };
     for change in batch.changes() {
         match change {
-            Change::Put(family, key, value) => changes.put_cf(handle(db, family)?, key, value),
-            Change::Delete(family, key) => changes.delete_cf(handle(db, family)?, key),
-            Change::DeleteRange(family, start, end) => changes.delete_range_cf(handle(db, family)?, start, end),
+            Change::Put(family, key, value) => changes.put_cf(of(family)?, key, value),
+            Change::Delete(family, key) => changes.delete_cf(of(family)?, key),
+            Change::DeleteRange(family, start, end) => changes.delete_range_cf(of(family)?, start, end),
         }
     }
     db.write_opt(changes, options).map_err(store_error)
@@ -205,11 +211,16 @@ impl Engine for Rocks {
         cursor.status().map_err(store_error)
     }
 
-    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let handle = handle(&self.held.db, family)?;
-        let mut backwards = self.held.db.iterator_cf_opt(handle, range_options(range), IteratorMode::End);
-        let found = backwards.next().transpose().map_err(store_error)?;
-        Ok(found.map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
+    fn scan_back(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut cursor = self.held.db.raw_iterator_cf_opt(handle(&self.held.db, family)?, range_options(range));
+        cursor.seek_to_last();
+        while let Some((key, value)) = cursor.item() {
+            if let ControlFlow::Break(()) = visit(key, value) {
+                return Ok(());
+            }
+            cursor.prev();
+        }
+        cursor.status().map_err(store_error)
     }
 
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {

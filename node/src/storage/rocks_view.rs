@@ -8,6 +8,7 @@ use super::{
     keys::KeyRange,
     rocks::{Held, handle, range_options, store_error},
     thread::Thread,
+    way::Way,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -93,10 +94,11 @@ fn chunk(
 ) -> Result<Records, StoreError> {
     let mut cursor = snapshot.raw_iterator_cf_opt(handle(db, family)?, range_options(range));
     cursor.seek(&range.start);
-    let (mut records, mut taken) = (Records::new(), 0);
+    let (mut records, mut taken, mut way) = (Records::new(), 0, Way::new(true));
     while let Some((key, value)) = cursor.item() {
         taken += key.len() + value.len();
         records.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        way.record();
         if taken >= bytes {
             return Ok(records);
         }

@@ -4,6 +4,7 @@
 use super::{
     error::{Refusal, StoreError},
     format::{ENTRY_OVERHEAD, payload_bytes},
+    sizes::Sizes,
 };
 use crate::shard::raft::{Entry, LogId};
 use std::{collections::VecDeque, ops::Range};
@@ -23,6 +24,7 @@ pub struct Tail {
     /// Index of the first of `entries`; where the next one goes if there is none.
     first: u64,
     bytes: usize,
+    sizes: Sizes,
     /// Entries below this index can be read back from disk.
     written: u64,
     /// The first index whose entry was never written.
@@ -81,6 +83,7 @@ impl Tail {
                 self.first = entry.log_id.index;
             }
             self.bytes += size(entry);
+            self.sizes.add(entry.log_id.index, size(entry));
             self.last = Some(entry.log_id);
             self.entries.push_back(entry.clone());
         }
@@ -96,6 +99,7 @@ impl Tail {
         while self.entries.back().is_some_and(|entry| entry.log_id.index >= end) {
             self.bytes -= self.entries.pop_back().as_ref().map_or(0, size);
         }
+        self.sizes.truncate(end);
         self.last = keep.max(self.purged);
         self.first = self.first.min(end);
         self.written = self.written.min(end);
@@ -109,6 +113,7 @@ impl Tail {
         while self.entries.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
             self.bytes -= self.entries.pop_front().as_ref().map_or(0, size);
         }
+        self.sizes.purge(upto.index);
         self.first = self.first.max(upto.index + 1);
         self.purged = self.purged.max(Some(upto));
         if self.last.is_none_or(|last| last.index <= upto.index) {
@@ -120,6 +125,11 @@ impl Tail {
     /// The first index whose entry was not written to the disk yet, whatever a snapshot covers.
     pub fn on_disk(&self) -> u64 {
         self.on_disk
+    }
+
+    /// The newest entry that has at least so many bytes of the log behind it, as far as that is known.
+    pub fn before_bytes(&self, bytes: u64) -> Option<u64> {
+        self.sizes.before(bytes)
     }
 
     /// Entries up to `last` are on disk, if no truncation came since they were handed over.

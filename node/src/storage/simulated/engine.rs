@@ -117,12 +117,15 @@ impl Engine for SimulatedEngine {
         Ok(())
     }
 
-    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let state = self.state(Call::Read(family))?;
-        let last = state.content.current.of(family).range::<[u8], _>(bounds(range)).next_back();
-        let Some((key, value)) = last else { return Ok(None) };
-        state.content.current.check(family, key)?;
-        Ok(Some((Bytes::copy_from_slice(key), value.clone())))
+    fn scan_back(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let records = Arc::clone(self.state(Call::Read(family))?.content.current.of(family));
+        for (key, value) in records.range::<[u8], _>(bounds(range)).rev() {
+            self.disk.state().content.current.check(family, key)?;
+            if let ControlFlow::Break(()) = visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {
