@@ -49,6 +49,12 @@ pub fn is_level(status: &GetStatusResponse, node: u32) -> bool {
     behind(status, node).is_some_and(|most| most <= ON_THEIR_WAY)
 }
 
+/// Whether who has nothing of a stock shard can have it by a snapshot only, whichever replica sends it.
+pub fn was_purged(status: &GetStatusResponse) -> bool {
+    let mut stock = status.nodes.iter().flat_map(|node| &node.replicas).filter(|replica| replica.shard > 0).peekable();
+    stock.peek().is_some() && stock.all(|replica| replica.purged_index > 0)
+}
+
 /// By how many entries the furthest replica of a node is behind; none while it does not answer.
 pub fn behind(status: &GetStatusResponse, node: u32) -> Option<u64> {
     let all = || status.nodes.iter().flat_map(|one| one.replicas.iter().map(move |replica| (one.node, replica)));
@@ -85,5 +91,18 @@ mod tests {
             !is_level(&status(&[1_000, 8_000]), 2) && !is_level(&status(&[1_000]), 2) && !is_level(&status(&[]), 2)
         );
         assert_eq!(behind(&status(&[700, 8_000]), 2), Some(1_000));
+    }
+
+    #[test]
+    fn a_snapshot_is_needed_where_every_log_was_purged() {
+        let replica = |shard, purged_index| ReplicaStatus { shard, purged_index, ..ReplicaStatus::default() };
+        let status = |replicas| GetStatusResponse {
+            nodes: vec![NodeStatus { replicas, ..NodeStatus::default() }],
+            ..GetStatusResponse::default()
+        };
+        assert!(was_purged(&status(vec![replica(0, 0), replica(1, 7), replica(2, 1)])));
+        assert!(
+            !was_purged(&status(vec![replica(0, 9), replica(1, 7), replica(2, 0)])) && !was_purged(&status(vec![]))
+        );
     }
 }

@@ -13,8 +13,8 @@ use earmark_benches::{
         worker::Crew,
     },
     report::{Output, markdown, tell},
-    servers::{Place, Servers, usage},
-    status::{health, is_level, wait},
+    servers::{Place, Servers, Setting, usage},
+    status::{health, is_level, wait, was_purged},
     usage::mib,
 };
 use earmark_client::{Client, wire::v1::NodeHealth};
@@ -28,6 +28,10 @@ use tokio::time::sleep;
 
 /// A node that is not back by then does not come back.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// So many bytes of a shard's log are kept: what callers ask while a node is started again. Millions of reservations in few large
+/// entries would fit into what is kept otherwise, and a node that comes back empty would be sent those and no snapshot.
+const LOG_KEPT_BYTES: u64 = 4 << 20;
 
 /// Restarts a node that has millions of reservations, then takes its disk, and says how long it takes to come back.
 #[derive(Parser)]
@@ -85,7 +89,8 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
-    let mut servers = Servers::start(&arguments.place.setting(arguments.shards)).await?;
+    let extra = format!("[limits]\nlog_kept_bytes = {LOG_KEPT_BYTES}\n");
+    let mut servers = Servers::start(&Setting { extra, ..arguments.place.setting(arguments.shards) }).await?;
     let endpoints = servers.endpoints();
     let client = Client::connect(endpoints.clone()).await?;
     let empty = usage(&servers.pids())?.resident_bytes;
@@ -133,6 +138,8 @@ async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, emp
     let failing = Going::begin(crew, 100);
     servers.kill(node)?;
     if empty {
+        let purged = |status: &_| was_purged(status).then_some(());
+        wait(client, PATIENCE, "the logs of all stock shards no longer reach back to their beginning", purged).await?;
         servers.empty(node)?;
     }
     // Others lead what it led before it is started again.
