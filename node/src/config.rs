@@ -420,7 +420,7 @@ impl WrittenLimits {
             snapshot_bytes_per_second: within(
                 "limits.snapshot_bytes_per_second",
                 self.snapshot_bytes_per_second.unwrap_or(or.snapshot_bytes_per_second),
-                1 << 20,
+                4 << 20,
                 1 << 40,
             )?,
             digest_every: within(

@@ -97,6 +97,8 @@ fn settings(scenario: &Scenario, problems: &mut Problems) {
     problems.within("node.checkpoint_every_ms", node.checkpoint_every_ms, 1..=MS_MAX);
     problems.within("node.checkpoint_bytes", node.checkpoint_bytes, 1..=1 << 30);
     problems.within("node.log_kept", node.log_kept, 0..=1 << 40);
+    problems.within("node.log_kept_bytes", node.log_kept_bytes, 0..=1 << 40);
+    problems.within("node.snapshot_bytes_per_second", node.snapshot_bytes_per_second, 1 << 10..=1 << 40);
     problems.within("node.snapshot_chunk_bytes", node.snapshot_chunk_bytes, 1..=64 << 20);
     problems.within("node.digest_every_ms", node.digest_every_ms, 1..=MS_MAX);
     problems.within("node.batch_commands", node.batch_commands, 1..=1 << 20);

@@ -158,6 +158,8 @@ fn config(scenario: &Scenario, number: u32) -> Config {
             checkpoint_every: Duration::from_millis(settings.checkpoint_every_ms),
             checkpoint_bytes: settings.checkpoint_bytes,
             log_kept: settings.log_kept,
+            log_kept_bytes: settings.log_kept_bytes,
+            snapshot_bytes_per_second: settings.snapshot_bytes_per_second,
             snapshot_chunk_bytes: settings.snapshot_chunk_bytes,
             digest_every: Duration::from_millis(settings.digest_every_ms),
             batch_commands: settings.batch_commands,

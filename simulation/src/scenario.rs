@@ -73,6 +73,10 @@ pub struct NodeSettings {
     pub checkpoint_bytes: usize,
     /// Entries kept behind a checkpoint; few bring snapshots to whoever was away.
     pub log_kept: u64,
+    /// Bytes of them.
+    pub log_kept_bytes: u64,
+    /// Bytes a second of snapshots and journals.
+    pub snapshot_bytes_per_second: u64,
     /// Bytes of a part of a snapshot.
     pub snapshot_chunk_bytes: usize,
     /// Time between digest marks.
@@ -251,6 +255,8 @@ impl Default for NodeSettings {
             checkpoint_every_ms: 3_000,
             checkpoint_bytes: 4 << 20,
             log_kept: 4_096,
+            log_kept_bytes: 64 << 20,
+            snapshot_bytes_per_second: 32 << 20,
             snapshot_chunk_bytes: 1 << 20,
             digest_every_ms: 5_000,
             batch_commands: 4_096,
@@ -291,6 +297,7 @@ impl Scenario {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Self {
         let dice = &mut Dice::fork(seed, "scenario");
+        let lagging = &mut Dice::fork(seed, "lagging");
         let nodes = if dice.percent(25) { 5 } else { 3 };
         let mut scenario = Self {
             seed,
@@ -315,6 +322,8 @@ impl Scenario {
                 checkpoint_every_ms: *dice.pick(&[300, 1_000, 3_000]),
                 checkpoint_bytes: *dice.pick(&[4 << 10, 64 << 10, 4 << 20]),
                 log_kept: *dice.pick(&[0, 4, 64, 4_096]),
+                log_kept_bytes: *lagging.pick(&[0, 64 << 10, 64 << 20]),
+                snapshot_bytes_per_second: *lagging.pick(&[64 << 10, 32 << 20]),
                 snapshot_chunk_bytes: *dice.pick(&[512, 16 << 10, 1 << 20]),
                 digest_every_ms: *dice.pick(&[1_000, 5_000]),
                 batch_commands: *dice.pick(&[1, 3, 4_096]),

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 /// What timers can't tell apart is waited for together.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// However many are sent at once, nobody waits longer for his turn: who receives gives up after a minute without a sign.
+/// However many are sent at once, nobody waits longer for his turn, be it faster then than was asked for: who receives gives up
+/// after a minute without a sign.
 const MOST: Duration = Duration::from_secs(5);
 
 /// Shared by all that is sent.
@@ -35,6 +36,9 @@ impl Pace {
 
     /// Resolves when `bytes` may be sent.
     pub async fn turn(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let now = Instant::now();
         let begins = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,6 +33,7 @@ use openraft::{
 };
 use prost::Message;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -41,6 +42,10 @@ const ANSWERS_AHEAD: usize = 256;
 
 /// Bytes of journal in one answer, and the block that crosses the line.
 const JOURNAL_BYTES_MAX: usize = 8 << 20;
+
+/// Journals that are read for peers at the same time: a thread for each shard of a node that comes back would leave callers little of
+/// this machine's processors.
+static READING: Semaphore = Semaphore::const_new(1);
 
 /// How long a replica may take to reach a digest mark.
 const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -405,12 +410,18 @@ impl peer_server::Peer for Service {
         let replica = self.open(request.shard)?;
         let below = (Epoch(request.below_epoch), LogIndex(request.below_index));
         let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
+        // Before it is read, so that what is read does not wait.
+        self.node.links().pace().turn(bytes).await;
         let blocking = replica.core().store().blocks();
         let read = move || journal::blocks_below(replica.core().store(), below, bytes);
         // From disk that takes some ten milliseconds, in which a node with one thread would answer nobody.
-        let blocks = if blocking { tokio::task::spawn_blocking(read).await.map_err(fatal)? } else { read() };
+        let blocks = if blocking {
+            let _turn = READING.acquire().await.map_err(fatal)?;
+            tokio::task::spawn_blocking(read).await.map_err(fatal)?
+        } else {
+            read()
+        };
         let blocks = blocks.map_err(fatal)?;
-        self.node.links().pace().turn(blocks.iter().map(|(_, _, block)| block.len()).sum()).await;
         Ok(Response::new(wire::JournalReply { blocks: blocks.into_iter().map(|(_, _, block)| block).collect() }))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// It is known every so many bytes.
-const STEP: u64 = 1 << 20;
+const STEP: u64 = 64 << 10;
 
 /// Bytes appended since the log was opened. What was on disk before counts as nothing.
 #[derive(Default)]
@@ -25,6 +25,8 @@ impl Sizes {
     /// Entries from that index on were removed. Others will come in their place.
     pub fn truncate(&mut self, from: u64) {
         self.marks.truncate(self.marks.partition_point(|(index, _)| *index < from));
+        // Less than a step too few.
+        self.total = self.marks.back().map_or(0, |(_, then)| *then);
     }
 
     /// Entries up to that index were removed.
@@ -47,15 +49,17 @@ mod tests {
     fn the_newest_entry_with_so_much_behind_it_is_known_to_a_step() {
         let mut sizes = Sizes::default();
         assert_eq!(sizes.before(0), None);
-        (1..=40).for_each(|index| sizes.add(index, 1 << 19));
+        (1..=40).for_each(|index| sizes.add(index, 32 << 10));
         // Of 1, 3, 5 ... is known what lies behind.
         assert_eq!(sizes.before(0), Some(39));
-        assert_eq!(sizes.before(4 << 20), Some(31), "eight entries and one");
+        assert_eq!(sizes.before(256 << 10), Some(31), "eight entries and one");
         assert_eq!(sizes.before(100 << 20), None);
         sizes.purge(31);
-        assert_eq!((sizes.before(4 << 20), sizes.before(3 << 20)), (None, Some(33)));
+        assert_eq!((sizes.before(256 << 10), sizes.before(192 << 10)), (None, Some(33)));
         sizes.truncate(35);
-        sizes.add(35, 1 << 19);
-        assert_eq!(sizes.before(1 << 20), Some(33));
+        assert_eq!((sizes.before(0), sizes.before(1)), (Some(33), None), "what was removed lies behind nothing");
+        sizes.add(35, 32 << 10);
+        sizes.add(36, 32 << 10);
+        assert_eq!(sizes.before(64 << 10), Some(33));
     }
 }

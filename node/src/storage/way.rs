@@ -21,7 +21,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// `blocks`: whether the work has a thread of its own.
+    /// `blocks`: whether the work blocks its thread.
     pub fn new(blocks: bool) -> Self {
         Self { blocks, row: 0 }
     }
