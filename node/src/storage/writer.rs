@@ -34,8 +34,9 @@ use tokio::{
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// What was sent and may wait for the next batch waits no longer than this; so does the mark of the last sync.
 const LINGER: Duration = Duration::from_millis(200);
-/// So many times others are given the processor before a sync, in case they are about to send more: on a busy machine they mostly
-/// are, and a sync less is worth more than what they are given; on an idle one it takes a microsecond.
+/// So many times others are given the processor before a sync that is for one operation only, in case they are about to send more: on
+/// a busy machine they mostly are, and a sync less is worth more than what they are given; on an idle one it takes a microsecond. Where
+/// several operations are there already the writer was late as it is.
 const WAYS_GIVEN: u32 = 2;
 /// How often an idle writer looks after the engine and writes what peers said.
 const ROUND: Duration = Duration::from_secs(1);
@@ -191,7 +192,8 @@ impl Writer {
                 return None;
             }
             next = self.queue.try_recv().ok();
-            while next.is_none() && self.urgency == Urgency::Synced && given < WAYS_GIVEN {
+            let alone = self.urgency == Urgency::Synced && self.completions.len() == 1;
+            while next.is_none() && alone && given < WAYS_GIVEN {
                 given += 1;
                 way::give(self.engine.blocks());
                 next = self.queue.try_recv().ok();
