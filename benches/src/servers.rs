@@ -231,6 +231,16 @@ impl Servers {
         self.setting.folder.join(format!("node-{node}.{end}"))
     }
 
+    /// How often a node said that in its log, over all its starts.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn said(&self, node: u32, what: &str) -> Result<usize, Failed> {
+        let log = self.file(node, "log");
+        let text = fs::read(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        Ok(String::from_utf8_lossy(&text).lines().filter(|line| line.contains(what)).count())
+    }
+
     fn data(&self, node: u32) -> PathBuf {
         self.setting.folder.join(format!("node-{node}"))
     }

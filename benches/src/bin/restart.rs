@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 /// entries would fit into what is kept otherwise, and a node that comes back empty would be sent those and no snapshot.
 const LOG_KEPT_BYTES: u64 = 4 << 20;
 
+/// What a node says when it has taken a snapshot.
+const INSTALLED: &str = "a snapshot was installed";
+
+/// Logs are purged soon after they are too large.
+const PURGE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Restarts a node that has millions of reservations, then takes its disk, and says how long it takes to come back.
 #[derive(Parser)]
 struct Arguments {
@@ -79,6 +85,8 @@ struct Return {
     p99_ms: f64,
     /// The same, from the start of the process: without the wait for other leaders.
     coming_back_p99_ms: f64,
+    /// That it took meanwhile.
+    snapshots: usize,
     not_done: u64,
 }
 
@@ -135,11 +143,15 @@ async fn measure(arguments: &Arguments) -> Result<Report, Failed> {
 /// Kills the last node, takes its disk if it is to come back empty, and waits until it is as far as the others.
 async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, empty: bool) -> Result<Return, Failed> {
     let node = *servers.nodes().end();
+    if empty {
+        let purged = |status: &_| was_purged(status).then_some(());
+        let what = "logs that no longer reach back to their beginning: ask for more reservations";
+        wait(client, PURGE_PATIENCE, what, purged).await?;
+    }
+    let before = servers.said(node, INSTALLED)?;
     let failing = Going::begin(crew, 100);
     servers.kill(node)?;
     if empty {
-        let purged = |status: &_| was_purged(status).then_some(());
-        wait(client, PATIENCE, "the logs of all stock shards no longer reach back to their beginning", purged).await?;
         servers.empty(node)?;
     }
     // Others lead what it led before it is started again.
@@ -171,6 +183,7 @@ async fn come_back(servers: &mut Servers, client: &Client, crew: &Arc<Crew>, emp
         level_after_s,
         p99_ms: all.quantile_ms(0.99),
         coming_back_p99_ms,
+        snapshots: servers.said(node, INSTALLED)?.saturating_sub(before),
         not_done: all.counts.all() - all.counts.done,
     })
 }
@@ -183,6 +196,7 @@ fn table(report: &Report) -> String {
         "p99 ms before",
         "p99 ms from the kill on",
         "p99 ms from its start on",
+        "snapshots",
         "not done",
     ]);
     for (what, back) in [("is started again", &report.restart), ("comes back empty", &report.snapshot)] {
@@ -193,6 +207,7 @@ fn table(report: &Report) -> String {
             format!("{:.1}", report.calm_p99_ms),
             format!("{:.1}", back.p99_ms),
             format!("{:.1}", back.coming_back_p99_ms),
+            back.snapshots.to_string(),
             back.not_done.to_string(),
         ]);
     }
