@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     environment::Environment,
     formation::Formation,
-    peer::{links::Links, pace::Pace},
+    peer::{bulk::Bulk, links::Links},
     shard::{Replica, raft::ReplicaId},
     stamp::Clocks,
     storage::{Store, StoreError},
@@ -77,8 +77,8 @@ impl Node {
     /// A node that has not looked at its store yet.
     pub fn new(config: Config, environment: Environment) -> Arc<Self> {
         let endpoints = config.nodes.iter().map(|(node, peer)| (*node, peer.peer.clone())).collect();
-        let pace = Pace::new(config.limits.snapshot_chunk_bytes, config.limits.snapshot_bytes_per_second);
-        let links = Links::new(config.node, environment.network.clone(), endpoints, pace);
+        let bulk = Bulk::new(config.limits.snapshot_chunk_bytes, config.limits.snapshot_bytes_per_second);
+        let links = Links::new(config.node, environment.network.clone(), endpoints, bulk);
         let clocks = Clocks::new(environment.clock.clone(), config.nodes.len(), config.limits.clock_bound);
         Arc::new(Self {
             links,

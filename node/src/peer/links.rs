@@ -1,6 +1,6 @@
 //! One HTTP/2 connection to each peer, shared by all shards.
 
-use super::{pace::Pace, pulse::Pulse, wire::peer_client::PeerClient};
+use super::{bulk::Bulk, pulse::Pulse, wire::peer_client::PeerClient};
 use crate::environment::Network;
 use std::{
     collections::BTreeMap,
@@ -62,12 +62,12 @@ pub struct Links {
     endpoints: Arc<BTreeMap<u32, String>>,
     open: Arc<Mutex<BTreeMap<u32, Link>>>,
     pulses: Arc<Mutex<BTreeMap<u32, Pulse>>>,
-    pace: Pace,
+    bulk: Bulk,
 }
 
 impl Links {
-    /// Connections of `node` to the peers named, opened when first used. Whole states and journals are sent at that pace.
-    pub fn new(node: u32, network: Arc<dyn Network>, endpoints: BTreeMap<u32, String>, pace: Pace) -> Self {
+    /// Connections of `node` to the peers named, opened when first used. States and journals go as `bulk` says.
+    pub fn new(node: u32, network: Arc<dyn Network>, endpoints: BTreeMap<u32, String>, bulk: Bulk) -> Self {
         Self {
             node,
             cluster: Arc::default(),
@@ -75,7 +75,7 @@ impl Links {
             endpoints: Arc::new(endpoints),
             open: Arc::default(),
             pulses: Arc::default(),
-            pace,
+            bulk,
         }
     }
 
@@ -95,8 +95,8 @@ impl Links {
     }
 
     /// How fast whole states and journals are sent.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    pub fn bulk(&self) -> &Bulk {
+        &self.bulk
     }
 
     /// Numbers of the other nodes.

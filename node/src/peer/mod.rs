@@ -1,9 +1,9 @@
-//! What nodes say to each other: the client side (`links`, `raft_network`, `turns`, `pulse`, `snapshot`, `pace`) and the server
+//! What nodes say to each other: the client side (`links`, `raft_network`, `turns`, `pulse`, `snapshot`, `bulk`) and the server
 //! side (`service`, `pulse_service`).
 
+pub mod bulk;
 pub mod convert;
 pub mod links;
-pub mod pace;
 pub mod pulse;
 mod pulse_service;
 pub mod raft_network;

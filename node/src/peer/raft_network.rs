@@ -430,9 +430,9 @@ impl NetSnapshot<TypeConfig> for Peer {
             return Err(Unreachable::<TypeConfig>::from_string("this snapshot has no records to send").into());
         };
         let link = self.link()?;
-        let pace = self.links.pace();
+        let bulk = self.links.bulk();
         tokio::select! {
-            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view, pace) => {
+            sent = snapshot::send(link, self.shard, self.target, vote, snapshot.meta, view, bulk) => {
                 // "Unreachable" brings a pause: a whole state is not sent again at once to who did not take it.
                 let vote = sent.map_err(|error| {
                     tracing::info!(shard = %self.shard, target = self.target, error, "a snapshot was not taken");

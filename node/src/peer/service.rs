@@ -411,7 +411,7 @@ impl peer_server::Peer for Service {
         let below = (Epoch(request.below_epoch), LogIndex(request.below_index));
         let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
         // Before it is read, so that what is read does not wait.
-        self.node.links().pace().turn(bytes).await;
+        self.node.links().bulk().turn(bytes).await;
         let blocking = replica.core().store().blocks();
         let read = move || journal::blocks_below(replica.core().store(), below, bytes);
         // From disk that takes some ten milliseconds, in which a node with one thread would answer nobody.

@@ -5,9 +5,9 @@
 //! and loads it. Nothing becomes live unless the digest is the one the state itself carries and the ledger can use it.
 
 use super::{
+    bulk::Bulk,
     convert,
     links::Link,
-    pace::Pace,
     wire::{self, snapshot_part::Part},
 };
 use crate::{
@@ -44,7 +44,7 @@ fn checksum(records: &[wire::SnapshotRecord]) -> u32 {
     })
 }
 
-/// Streams a view to the replica `target` at that pace; gives its vote.
+/// Streams a view to the replica `target`, as `bulk` says; gives its vote.
 ///
 /// # Errors
 /// For people: what broke.
@@ -55,7 +55,7 @@ pub async fn send(
     vote: Vote,
     meta: SnapshotMeta,
     mut view: StateView,
-    pace: &Pace,
+    bulk: &Bulk,
 ) -> Result<Vote, String> {
     let (parts, queue) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
     let header = wire::SnapshotHeader {
@@ -73,8 +73,8 @@ pub async fn send(
         let send = |part| tokio::time::timeout(PATIENCE, parts.send(part));
         send(part(Part::Header(header))).await.map_err(stands_still)?.map_err(gone)?;
         let (mut chunks, mut total) = (0, 0);
-        while let Some(records) = view.next_chunk(pace.part_bytes()).await.map_err(|error| error.to_string())? {
-            pace.turn(records.iter().map(|(key, value)| key.len() + value.len()).sum()).await;
+        while let Some(records) = view.next_chunk(bulk.part_bytes()).await.map_err(|error| error.to_string())? {
+            bulk.turn(records.iter().map(|(key, value)| key.len() + value.len()).sum()).await;
             let records: Vec<_> = records.into_iter().map(|(key, value)| wire::SnapshotRecord { key, value }).collect();
             total += records.len() as u64;
             let checksum = checksum(&records);

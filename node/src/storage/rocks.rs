@@ -11,8 +11,8 @@ use super::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
-    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{
     fs::File,
@@ -126,6 +126,21 @@ pub fn range_options(range: &KeyRange) -> ReadOptions {
     options
 }
 
+/// Shows what a cursor stands on and comes to by that step, until told to stop.
+fn show<'a>(
+    mut cursor: DBRawIterator<'a>,
+    step: impl Fn(&mut DBRawIterator<'a>),
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    while let Some((key, value)) = cursor.item() {
+        if let ControlFlow::Break(()) = visit(key, value) {
+            return Ok(());
+        }
+        step(&mut cursor);
+    }
+    cursor.status().map_err(store_error)
+}
+
 /// RocksDB's error on an open store.
 pub fn store_error(error: rocksdb::Error) -> StoreError {
     if error.kind() == ErrorKind::Corruption { StoreError::corrupt("store", error) } else { StoreError::io(error) }
@@ -202,25 +217,13 @@ impl Engine for Rocks {
     fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let mut cursor = self.held.db.raw_iterator_cf_opt(handle(&self.held.db, family)?, range_options(range));
         cursor.seek(&range.start);
-        while let Some((key, value)) = cursor.item() {
-            if let ControlFlow::Break(()) = visit(key, value) {
-                return Ok(());
-            }
-            cursor.next();
-        }
-        cursor.status().map_err(store_error)
+        show(cursor, DBRawIterator::next, visit)
     }
 
     fn scan_back(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let mut cursor = self.held.db.raw_iterator_cf_opt(handle(&self.held.db, family)?, range_options(range));
         cursor.seek_to_last();
-        while let Some((key, value)) = cursor.item() {
-            if let ControlFlow::Break(()) = visit(key, value) {
-                return Ok(());
-            }
-            cursor.prev();
-        }
-        cursor.status().map_err(store_error)
+        show(cursor, DBRawIterator::prev, visit)
     }
 
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {

@@ -82,8 +82,9 @@ impl Tail {
             if self.entries.is_empty() {
                 self.first = entry.log_id.index;
             }
-            self.bytes += size(entry);
-            self.sizes.add(entry.log_id.index, size(entry));
+            let bytes = size(entry);
+            self.bytes += bytes;
+            self.sizes.add(entry.log_id.index, bytes);
             self.last = Some(entry.log_id);
             self.entries.push_back(entry.clone());
         }

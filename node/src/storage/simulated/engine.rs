@@ -45,6 +45,22 @@ impl SimulatedEngine {
         Ok((state, failure))
     }
 
+    /// Shows records until told to stop.
+    fn show<'a>(
+        &self,
+        family: Family,
+        records: impl Iterator<Item = (&'a Vec<u8>, &'a Bytes)>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        for (key, value) in records {
+            self.disk.state().content.current.check(family, key)?;
+            if let ControlFlow::Break(()) = visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Syncs whatever was written.
     fn sync(&self) -> Result<(), StoreError> {
         let mut state = self.disk.state();
@@ -108,24 +124,12 @@ impl Engine for SimulatedEngine {
 
     fn scan(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let records = Arc::clone(self.state(Call::Read(family))?.content.current.of(family));
-        for (key, value) in records.range::<[u8], _>(bounds(range)) {
-            self.disk.state().content.current.check(family, key)?;
-            if let ControlFlow::Break(()) = visit(key, value) {
-                break;
-            }
-        }
-        Ok(())
+        self.show(family, records.range::<[u8], _>(bounds(range)), visit)
     }
 
     fn scan_back(&self, family: Family, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let records = Arc::clone(self.state(Call::Read(family))?.content.current.of(family));
-        for (key, value) in records.range::<[u8], _>(bounds(range)).rev() {
-            self.disk.state().content.current.check(family, key)?;
-            if let ControlFlow::Break(()) = visit(key, value) {
-                break;
-            }
-        }
-        Ok(())
+        self.show(family, records.range::<[u8], _>(bounds(range)).rev(), visit)
     }
 
     fn view(&self) -> BoxFuture<'static, Result<Box<dyn View>, StoreError>> {

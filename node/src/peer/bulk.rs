@@ -1,5 +1,5 @@
-//! How fast and in what parts a node sends whole states and journals. Whoever sends one as fast as it can has time for little else, and neither has
-//! who receives it: callers would wait tens of milliseconds.
+//! How fast and in what parts a node sends what it sends in bulk: whole states and journals. Whoever sends one as fast as it
+//! can has time for little else, and neither has who receives it: callers would wait tens of milliseconds.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,14 +16,14 @@ const MOST: Duration = Duration::from_secs(5);
 
 /// Shared by all that is sent.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct Bulk {
     part_bytes: usize,
     bytes_per_second: u64,
     /// When the next may be sent.
     free: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Pace {
+impl Bulk {
     /// About so many bytes in a part, and so many a second, of all together.
     pub fn new(part_bytes: usize, bytes_per_second: u64) -> Self {
         Self { part_bytes, bytes_per_second: bytes_per_second.max(1), free: Arc::default() }
@@ -59,11 +59,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_together_send_no_more_than_that() {
-        let pace = Pace::new(1, 1_000_000);
+        let bulk = Bulk::new(1, 1_000_000);
         let begun = Instant::now();
         let sent = (0..4).map(|_| async {
             for _ in 0..5 {
-                pace.turn(100_000).await;
+                bulk.turn(100_000).await;
             }
         });
         futures::future::join_all(sent).await;
@@ -71,8 +71,8 @@ mod tests {
         assert!((Duration::from_millis(1_900)..=Duration::from_millis(1_930)).contains(&took), "{took:?}");
         tokio::time::sleep(Duration::from_secs(60)).await;
         let begun = Instant::now();
-        pace.turn(100_000).await;
-        pace.turn(1).await;
+        bulk.turn(100_000).await;
+        bulk.turn(1).await;
         let took = begun.elapsed();
         assert!(
             took >= Duration::from_millis(100) && took < Duration::from_millis(110),
@@ -82,10 +82,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn small_parts_are_waited_for_together() {
-        let pace = Pace::new(1, 1_000_000);
+        let bulk = Bulk::new(1, 1_000_000);
         let begun = Instant::now();
         for _ in 0..10_000 {
-            pace.turn(100).await;
+            bulk.turn(100).await;
         }
         let took = begun.elapsed();
         assert!((Duration::from_millis(990)..=Duration::from_millis(1_010)).contains(&took), "{took:?}");
@@ -93,9 +93,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_too_long() {
-        let pace = Pace::new(1, 1);
+        let bulk = Bulk::new(1, 1);
         let begun = Instant::now();
-        futures::future::join_all((0..10).map(|_| pace.turn(1 << 20))).await;
+        futures::future::join_all((0..10).map(|_| bulk.turn(1 << 20))).await;
         assert!(begun.elapsed() <= MOST + LEAST);
     }
 }
