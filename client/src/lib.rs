@@ -54,6 +54,7 @@ mod cluster;
 mod config;
 mod environment;
 mod error;
+mod in_flight;
 mod link;
 mod model;
 pub mod outcomes;

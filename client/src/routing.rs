@@ -120,9 +120,8 @@ impl Routing {
     pub(crate) fn leader(&self, bucket: Bucket, hint: Option<&str>, random: u64) -> Target {
         let (leader, map_version) = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            (hint.or_else(|| map.leader_endpoint(bucket)).map(str::to_owned), map.version)
+            (hint.or_else(|| map.leader_endpoint(bucket)).map(|endpoint| self.link(endpoint)), map.version)
         };
-        let leader = leader.map(|endpoint| self.link(&endpoint));
         if let Some(link) = &leader
             && !link.is_down()
         {

@@ -7,6 +7,7 @@
 //! Whoever waited there for a good part of its time gives up (`link`): it would mostly be answered too late, and so would
 //! everything behind it.
 
+use crate::in_flight::{InFlight, InFlights};
 use crate::retry::TryEnd;
 use crate::window::Window;
 use crate::wire::{
@@ -14,7 +15,6 @@ use crate::wire::{
     v1::{SessionRequest, SessionResponse},
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU8, Ordering},
@@ -84,12 +84,6 @@ pub(crate) struct Ticket {
     pub(crate) reply: oneshot::Sender<Answer>,
 }
 
-#[derive(Debug)]
-struct InFlight {
-    since: Instant,
-    reply: oneshot::Sender<Answer>,
-}
-
 /// One session stream.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -100,26 +94,15 @@ pub(crate) struct Session {
     gone: usize,
     counted: Instant,
     credit: usize,
-    tag_next: u64,
     pending: Vec<Ticket>,
-    /// By tag: ordered, so that a break fails them in the order they were sent, in every run of one seed alike.
-    in_flight: BTreeMap<u64, InFlight>,
+    in_flight: InFlights,
 }
 
 impl Session {
     /// A session that opens at that moment.
     pub(crate) fn new(opened: Instant) -> Self {
         let window = Window::new(opened);
-        Self {
-            name: 0,
-            window,
-            gone: 0,
-            counted: opened,
-            credit: 1,
-            tag_next: 1,
-            pending: Vec::new(),
-            in_flight: BTreeMap::new(),
-        }
+        Self { name: 0, window, gone: 0, counted: opened, credit: 1, pending: Vec::new(), in_flight: InFlights::new() }
     }
 
     /// How many more tickets it can take now.
@@ -136,7 +119,7 @@ impl Session {
         // for the others of its node.
         if now.saturating_duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
-            self.gone = self.in_flight.values().filter(|waiting| waiting.reply.is_closed()).count();
+            self.gone = self.in_flight.iter().filter(|waiting| waiting.reply.is_closed()).count();
         }
     }
 
@@ -166,9 +149,7 @@ impl Session {
             if ticket.reply.is_closed() || !ticket.stage.send(now) {
                 continue;
             }
-            let tag = self.tag_next;
-            self.tag_next += 1;
-            self.in_flight.insert(tag, InFlight { since: now, reply: ticket.reply });
+            let tag = self.in_flight.insert(InFlight { since: now, reply: ticket.reply });
             operations.push(Tagged { tag, body: ticket.operation });
         }
         (!operations.is_empty()).then_some(SessionRequest { operations, session: self.name })
@@ -186,7 +167,7 @@ impl Session {
         }
         let (mut answered, mut taken) = (0, 0);
         for tagged in frame.results {
-            let Some(waiting) = self.in_flight.remove(&tagged.tag) else { continue };
+            let Some(waiting) = self.in_flight.remove(tagged.tag) else { continue };
             answered += 1;
             let told = !is_turned_away(&tagged.body);
             // A caller that stopped waiting is no reason for anything.
@@ -200,12 +181,12 @@ impl Session {
 
     /// Since when the oldest operation in flight waits for its answer.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.in_flight.first_key_value().map(|(_, waiting)| waiting.since)
+        self.in_flight.iter().map(|waiting| waiting.since).min()
     }
 
     /// The stream is gone: what was in flight may have been done, what was pending surely was not.
     pub(crate) fn broke(self, why: &str) {
-        for (_, waiting) in self.in_flight {
+        for waiting in self.in_flight.into_ordered() {
             let _ = waiting.reply.send(Err(TryEnd::Lost(why.to_owned())));
         }
         for ticket in self.pending {

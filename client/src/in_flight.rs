@@ -1,0 +1,132 @@
+//! What was sent on a session stream and is not answered yet, by tag.
+//!
+//! A ring: a tag's place is its lowest bits, and a tag whose place is still taken is left out. So neither sending nor an
+//! answer searches, and what is never answered costs its own place only.
+
+use crate::session::Answer;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Who waits for the answer to one tag.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) since: Instant,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+pub(crate) struct InFlights {
+    /// A power of two, and more than are in flight. Each with its tag.
+    places: Vec<Option<(u64, InFlight)>>,
+    len: usize,
+    tag_next: u64,
+}
+
+impl InFlights {
+    pub(crate) fn new() -> Self {
+        Self { places: std::iter::repeat_with(|| None).take(64).collect(), len: 0, tag_next: 1 }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// One more, under a new tag, above all before.
+    pub(crate) fn insert(&mut self, waiting: InFlight) -> u64 {
+        if self.len * 2 >= self.places.len() {
+            self.grow();
+        }
+        while self.places[self.place(self.tag_next)].is_some() {
+            self.tag_next += 1;
+        }
+        let tag = self.tag_next;
+        self.tag_next += 1;
+        let place = self.place(tag);
+        self.places[place] = Some((tag, waiting));
+        self.len += 1;
+        tag
+    }
+
+    /// The one of that tag, which is none then.
+    pub(crate) fn remove(&mut self, tag: u64) -> Option<InFlight> {
+        let place = self.place(tag);
+        let (_, waiting) = self.places[place].take_if(|(taken, _)| *taken == tag)?;
+        self.len -= 1;
+        Some(waiting)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &InFlight> {
+        self.places.iter().flatten().map(|(_, waiting)| waiting)
+    }
+
+    /// All of them in the order they were sent: so that a break fails them alike in every run of one seed.
+    pub(crate) fn into_ordered(self) -> impl Iterator<Item = InFlight> {
+        let mut all: Vec<_> = self.places.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|(tag, _)| *tag);
+        all.into_iter().map(|(_, waiting)| waiting)
+    }
+
+    fn place(&self, tag: u64) -> usize {
+        // The length is a power of two, so the lowest bits of a tag are all that counts.
+        usize::try_from(tag & (self.places.len() as u64 - 1)).expect("below a length")
+    }
+
+    /// Tags that differ in their lowest bits also do with one bit more.
+    fn grow(&mut self) {
+        let twice = self.places.len() * 2;
+        let before = std::mem::replace(&mut self.places, std::iter::repeat_with(|| None).take(twice).collect());
+        for (tag, waiting) in before.into_iter().flatten() {
+            let place = self.place(tag);
+            self.places[place] = Some((tag, waiting));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting() -> (InFlight, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        (InFlight { since: Instant::now(), reply }, answer)
+    }
+
+    #[test]
+    fn one_that_is_never_answered_keeps_its_place_and_no_other() {
+        let mut in_flight = InFlights::new();
+        let stuck = in_flight.insert(waiting().0);
+        for _ in 0..10_000 {
+            let tag = in_flight.insert(waiting().0);
+            assert!(tag > stuck);
+            assert!(in_flight.remove(tag).is_some() && in_flight.remove(tag).is_none());
+        }
+        assert_eq!((in_flight.len(), in_flight.places.len()), (1, 64));
+        assert!(in_flight.remove(stuck + 64).is_none(), "another tag of the same place");
+        assert!(in_flight.remove(stuck).is_some());
+    }
+
+    #[test]
+    fn many_are_found_again_and_told_in_their_order() {
+        let mut in_flight = InFlights::new();
+        let mut answers: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (waiting, answer) = waiting();
+                (in_flight.insert(waiting), answer)
+            })
+            .collect();
+        for (tag, _) in answers.iter().step_by(3) {
+            assert!(in_flight.remove(*tag).is_some());
+        }
+        let mut number = 0;
+        answers.retain(|_| {
+            number += 1;
+            (number - 1) % 3 != 0
+        });
+        assert_eq!((in_flight.len(), in_flight.iter().count()), (answers.len(), answers.len()));
+        for (told, (waiting, (_, answer))) in in_flight.into_ordered().zip(&mut answers).enumerate() {
+            let _ = waiting.reply.send(Ok(told.to_string().into()));
+            assert_eq!(answer.try_recv(), Ok(Ok(told.to_string().into())));
+        }
+    }
+}
