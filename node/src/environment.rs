@@ -4,7 +4,7 @@
 //! tokio's, which a simulation steps by itself; what is here is what tokio does not own.
 
 use crate::{shard::raft::ReplicaId, storage::Disk};
-use earmark_ledger::{Ledger, outcome::Outcome, types::ShardId};
+use earmark_ledger::{Ledger, types::ShardId};
 use futures::stream::BoxStream;
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -62,8 +62,6 @@ pub struct Seen<'a> {
     pub index: u64,
     /// The encoded batch; none if the entry is one of Raft's own.
     pub batch: Option<&'a [u8]>,
-    /// What its commands were answered, in their order.
-    pub outcomes: &'a [Outcome],
     /// The state after it.
     pub ledger: &'a mut Ledger,
 }

@@ -74,6 +74,9 @@ impl Entry<'_> {
 
     /// The reservation as it stands now.
     pub(super) fn told(&self, id: ReservationId) -> Done {
+        if !self.awaited && !self.kept {
+            return Done::Noted;
+        }
         let reservation = &self.ledger.reservations[&id];
         Done::Reservation(Box::new(reservation.view(id, &self.ledger.stock, self.clock())))
     }

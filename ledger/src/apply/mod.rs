@@ -41,7 +41,7 @@ use crate::{
     outcome::{Done, Missing, Outcome, Pending, Refusal, Verdict},
     planted::{self, Bug},
     records::{may_be_forgotten, reservation_too_old},
-    state::{AHEAD, Intent, Ledger, stop_unless_supported},
+    state::{AHEAD, Intent, Ledger, PoolRef, stop_unless_supported},
     types::{DurationMs, LogIndex, OperationId, ReservationId, ShardId, TimeMs},
     validate::validate,
 };
@@ -50,7 +50,7 @@ use bytes::Bytes;
 /// What came of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// One per command, in their order.
+    /// One per command, in their order; none where nobody waits for them.
     pub outcomes: Vec<Outcome>,
     /// The journal block of the entry; none if nothing moved.
     pub journal: Option<Bytes>,
@@ -79,6 +79,15 @@ impl Ledger {
     /// this build [supports](Self::supports) the entry's rules, and that cold records are
     /// [given back](Self::cold_keys) first.
     pub fn apply(&mut self, index: LogIndex, batch: &Batch) -> Applied {
+        self.apply_for(index, batch, true)
+    }
+
+    /// The same where nobody waits for the answers, as on a follower: what would be told and is not kept is not made.
+    pub fn follow(&mut self, index: LogIndex, batch: &Batch) -> Applied {
+        self.apply_for(index, batch, false)
+    }
+
+    fn apply_for(&mut self, index: LogIndex, batch: &Batch, awaited: bool) -> Applied {
         stop_unless_supported(batch);
         // An entry says itself what it is applied under. What a shard was raised to stays, whoever stamps the next.
         self.header.rules = self.header.rules.max(batch.rules);
@@ -89,7 +98,17 @@ impl Ledger {
         let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
         let news = News::default();
         let (sweeps_left, reached_before) = (EXPIRY_PER_ENTRY, false);
-        let mut entry = Entry { index, block, sweeps_left, news, reached_before, ledger: self };
+        let mut entry = Entry {
+            index,
+            block,
+            sweeps_left,
+            news,
+            reached_before,
+            awaited,
+            kept: true,
+            looked_up: None,
+            ledger: self,
+        };
         entry.ledger.drop_refusals(REFUSALS_DROPPED_PER_ENTRY);
         entry.ledger.drop_uses(USES_DROPPED_PER_ENTRY);
         entry.give_up_overdue();
@@ -98,10 +117,16 @@ impl Ledger {
         }
         entry.sweep_oldest();
         entry.sweeps_left = EXPIRY_ON_DEMAND;
-        let mut outcomes = Vec::with_capacity(batch.commands.len());
+        let mut outcomes = Vec::with_capacity(if awaited { batch.commands.len() } else { 0 });
         for commands in batch.commands.chunks(AHEAD) {
-            std::hint::black_box(entry.ledger.look_ahead(commands));
-            outcomes.extend(commands.iter().map(|command| entry.command(command)));
+            let pools = entry.ledger.look_ahead(commands);
+            for (command, pool) in commands.iter().zip(pools) {
+                entry.looked_up = pool;
+                let outcome = entry.command(command);
+                if awaited {
+                    outcomes.push(outcome);
+                }
+            }
         }
         let Entry { block, news, .. } = entry;
         let journal = block.finish(self.header.journal);
@@ -122,6 +147,12 @@ struct Entry<'a> {
     news: News,
     /// The command found its end reached by another before.
     reached_before: bool,
+    /// Somebody waits for the answers.
+    awaited: bool,
+    /// The answer that is being made is remembered, too.
+    kept: bool,
+    /// The pool of the command's first line, if it was there before this entry's last few commands.
+    looked_up: Option<PoolRef>,
     ledger: &'a mut Ledger,
 }
 
@@ -219,6 +250,12 @@ impl Entry<'_> {
         command: &Command,
         run: impl FnOnce(&mut Self) -> Result<Effect, Refusal>,
     ) -> Outcome {
+        let run = |entry: &mut Self| {
+            let kept = std::mem::replace(&mut entry.kept, false);
+            let result = run(entry);
+            entry.kept = kept;
+            result
+        };
         let Some(id) = id else {
             let result = run(self);
             return self.outcome(result);

@@ -70,6 +70,7 @@ impl Entry<'_> {
             of: Some(id),
             mine: &mine,
             heard: command.heard,
+            first: None,
         };
         let wants = self.grant_lines(&granting, own_lines(&replace.lines, &replace.shards, home))?;
         self.answers(&replace.shards)?;

@@ -54,13 +54,25 @@ pub(crate) struct Granting<'a> {
     pub(crate) mine: &'a [(PoolRef, u32)],
     /// What other homes decided was heard: see [`Command::heard`].
     pub(crate) heard: bool,
+    /// The pool of the request's first line, where it was found before.
+    pub(crate) first: Option<PoolRef>,
 }
 
 impl<'a> Granting<'a> {
     /// For a reserve.
     pub(crate) fn of(reserve: &'a Reserve, whole: bool, heard: bool) -> Self {
         let Reserve { namespace, owner, best_effort, zone, .. } = reserve;
-        Self { namespace, owner, best_effort: *best_effort, whole, zone: *zone, of: None, mine: &[], heard }
+        Self {
+            namespace,
+            owner,
+            best_effort: *best_effort,
+            whole,
+            zone: *zone,
+            of: None,
+            mine: &[],
+            heard,
+            first: None,
+        }
     }
 
     /// As [`loose_by`].
@@ -138,7 +150,8 @@ fn find<'a>(
             allocate::note(stock, namespace, &mut open, (at, line), (asked, required))?;
             continue;
         };
-        let Some(pool) = stock.find(namespace, &line.sku, location, line.kind, &line.lot) else {
+        let found = granting.first.filter(|_| at == 0);
+        let Some(pool) = found.or_else(|| stock.find(namespace, &line.sku, location, line.kind, &line.lot)) else {
             return Err(if stock.find_sku(namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
@@ -271,7 +284,8 @@ impl Entry<'_> {
     fn judge(&mut self, command: &Command, reserve: &Reserve, wants: &mut Vec<Want>) -> Result<(), Refusal> {
         self.admit(command)?;
         let lines = own_lines(&reserve.lines, &reserve.shards, self.ledger.shard);
-        self.grant_into(&Granting::of(reserve, true, command.heard), lines, wants)
+        let granting = Granting { first: self.looked_up, ..Granting::of(reserve, true, command.heard) };
+        self.grant_into(&granting, lines, wants)
     }
 
     /// What each line is granted, those of one pool summed. Overdue holds in the way are ended.
@@ -310,7 +324,8 @@ impl Entry<'_> {
         let due = Due::new(deadline, reserve.id);
         let ledger = &mut *self.ledger;
         let late = if planted::on(Bug::DeadlineToldLate) { DurationMs::seconds(2) } else { DurationMs(0) };
-        let reserved = told(&ledger.stock, reserve, wants, deadline.plus(late));
+        // Nothing of it is kept: the reservation tells it again.
+        let reserved = self.awaited.then(|| told(&ledger.stock, reserve, wants, deadline.plus(late)));
         let mut last: Option<Spot> = None;
         for want in wants {
             if want.grant > 0 {
@@ -358,6 +373,6 @@ impl Entry<'_> {
         ledger.deadlines.insert(due);
         ledger.owners.add(reserve.owner.as_bytes(), reserve.id);
         ledger.reservations.insert(reserve.id, reservation);
-        (Done::Reserved(reserved), Some(last))
+        (reserved.map_or(Done::Noted, Done::Reserved), Some(last))
     }
 }

@@ -45,6 +45,7 @@ impl Entry<'_> {
             of: Some(id),
             mine: &[],
             heard: command.heard,
+            first: None,
         };
         let wants = self.grant_lines(&granting, own.iter().copied()).map_err(|refusal| match refusal {
             Refusal::Contended => Refusal::Contended,

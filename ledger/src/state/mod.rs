@@ -43,7 +43,7 @@ pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
 pub(crate) use part::{Holding, Part, PartGranted, PartLine};
 pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Rares, Reservation, ReservationLook, line_view};
-pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock};
+pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock, hash_of, write_pool_key};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};
 

@@ -14,9 +14,11 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A pool's place in this process. Never told or stored: another replica may have another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +45,7 @@ impl SkuRef {
 }
 
 /// How a SKU is sold. What every reserve needs stands here; the rest is apart, and there is none for most SKUs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SkuSettings {
     pub(crate) deduct: Deduct,
     /// A reserve has to ask `rest`.
@@ -56,7 +58,18 @@ pub(crate) struct SkuSettings {
     pub(crate) rest: Option<Box<Settings>>,
 }
 
+/// Those of a SKU of which nothing was ever set.
+static UNSET: SkuSettings = SkuSettings::UNSET;
+
+impl Default for SkuSettings {
+    fn default() -> Self {
+        Self::UNSET
+    }
+}
+
 impl SkuSettings {
+    const UNSET: Self = Self { deduct: Deduct::OnCommit, gated: false, safety_stock: 0, version: 0, rest: None };
+
     pub(crate) fn new(version: u64, settings: Settings) -> Self {
         let (deduct, safety_stock) = (settings.deduct, settings.safety_stock.units());
         let plain = Settings { deduct, safety_stock: settings.safety_stock, ..Settings::default() } == settings;
@@ -99,24 +112,31 @@ pub(crate) struct SkuEntry {
     pub(crate) mark: Mark,
 }
 
+/// What a reserve needs stands first, in as few of the processor's cache lines as it fits: with many pools each of them is
+/// waited for.
+#[repr(C)]
 pub(crate) struct Pool {
-    pub(crate) key: Arc<PoolKey>,
+    pub(crate) sku: SkuRef,
+    /// Nothing was ever set of its SKU.
+    unset: bool,
     /// Its record's key, without the kind. The texts of `key` are views of it.
     pub(crate) bytes: Bytes,
-    pub(crate) sku: SkuRef,
     pub(crate) books: Books,
-    pub(crate) totals: Totaled,
     /// Its last movement.
     pub(crate) last: Option<Spot>,
     /// Its live holds.
     pub(crate) dues: Dues,
+    /// Place in the pool dictionary of the journal block with that serial.
+    pub(crate) place: (u64, u32),
+    pub(crate) mark: Mark,
+    pub(crate) key: Arc<PoolKey>,
     /// Units held for carts that are still being prepared, here or elsewhere.
     pub(crate) undecided: u64,
     /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
     pub(crate) told: Dues,
-    pub(crate) mark: Mark,
-    /// Place in the pool dictionary of the journal block with that serial.
-    pub(crate) place: (u64, u32),
+    pub(crate) totals: Totaled,
+    /// Another pool whose key has the same hash.
+    same_hash: Option<PoolRef>,
     /// What most pools never have.
     pub(crate) aside: Option<Box<Aside>>,
 }
@@ -162,13 +182,59 @@ impl Pool {
     }
 }
 
+/// Bits that count of a hash by which pools are found: few in this crate's own tests, so that many pools have the same.
+const HASH_BITS: u64 = if cfg!(test) { 0b11 } else { u64::MAX };
+
+/// The hash by which a pool is found. Of several with the same one each leads to the next.
+pub(crate) fn hash_of(key: &[u8]) -> u64 {
+    xxh3_64(key) & HASH_BITS
+}
+
+/// The key of that pool's record, without the kind; gives its length.
+pub(crate) fn write_pool_key(
+    out: &mut [u8; POOL_KEY_BYTES_MAX],
+    namespace: &Namespace,
+    sku: &Sku,
+    location: &Location,
+    kind: PoolKind,
+    lot: &Lot,
+) -> usize {
+    let mut rest = out.as_mut_slice();
+    put_sku_key(&mut rest, namespace, sku);
+    put_pool_rest(&mut rest, location, kind, lot);
+    let unused = rest.len();
+    POOL_KEY_BYTES_MAX - unused
+}
+
+/// Pools by the hash of their keys, which is hash enough for a table, too. A pool's key is looked at in the pool, which is
+/// needed anyway: in the table it would be one more place in memory to wait for.
+type PoolsByHash = HashMap<u64, PoolRef, BuildHasherDefault<AsItIs>>;
+
+/// Takes a hash for what it is.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash_of(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// All SKUs and pools of a shard.
 #[derive(Default)]
 pub(crate) struct Stock {
     pub(crate) skus: Vec<SkuEntry>,
     sku_refs: Map<Bytes, SkuRef>,
     pub(crate) pools: Vec<Pool>,
-    pool_refs: Map<Bytes, PoolRef>,
+    by_hash: PoolsByHash,
     pub(crate) dirty_skus: DirtyList<SkuRef>,
     pub(crate) dirty_pools: DirtyList<PoolRef>,
     pub(crate) dirty_transit: DirtyList<(SkuRef, OperationId)>,
@@ -232,17 +298,24 @@ impl Stock {
         if units == 0 { 0 } else { units + self.settings(self.pool(at)).safety_stock }
     }
 
-    /// Something made of what a reserve and a commit look at in a pool.
+    /// Something made of what a reserve and a commit look at in a pool itself.
     pub(crate) fn look(&self, at: PoolRef) -> u64 {
         let pool = self.pool(at);
         let last = pool.last.map_or(0, |last| last.index);
         let marks = u64::from(pool.mark.dirty) + u64::from(pool.place.1);
-        let settings = u64::from(self.settings(pool).gated);
-        pool.books.available + pool.undecided + last + marks + settings + pool.dues.look()
+        pool.bytes.len() as u64 + pool.books.available + pool.undecided + last + marks
+    }
+
+    /// The same of what a pool points to.
+    pub(crate) fn look_behind(&self, at: PoolRef) -> u64 {
+        let pool = self.pool(at);
+        let key = pool.bytes.last().copied().map_or(0, u64::from) + Arc::strong_count(&pool.key) as u64;
+        key + u64::from(self.settings(pool).gated) + pool.dues.look()
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
-        &self.skus[pool.sku.index()].settings
+        // Of most SKUs nothing is set: then it need not be looked at.
+        if pool.unset { &UNSET } else { &self.skus[pool.sku.index()].settings }
     }
 
     /// The pool with that key, if it was ever stocked.
@@ -255,11 +328,8 @@ impl Stock {
         lot: &Lot,
     ) -> Option<PoolRef> {
         let mut key = [0; POOL_KEY_BYTES_MAX];
-        let mut rest = key.as_mut_slice();
-        put_sku_key(&mut rest, namespace, sku);
-        put_pool_rest(&mut rest, location, kind, lot);
-        let unused = rest.len();
-        self.find_bytes(&key[..POOL_KEY_BYTES_MAX - unused])
+        let len = write_pool_key(&mut key, namespace, sku, location, kind, lot);
+        self.find_bytes(&key[..len])
     }
 
     pub(crate) fn find_key(&self, key: &PoolKey) -> Option<PoolRef> {
@@ -267,7 +337,24 @@ impl Stock {
     }
 
     pub(crate) fn find_bytes(&self, key: &[u8]) -> Option<PoolRef> {
-        self.pool_refs.get(key).copied()
+        self.find_from(self.first_of(hash_of(key)), key)
+    }
+
+    /// The first pool of that hash of a key.
+    pub(crate) fn first_of(&self, hash: u64) -> Option<PoolRef> {
+        self.by_hash.get(&hash).copied()
+    }
+
+    /// The pool with that key among those of its hash, `first` being the first.
+    pub(crate) fn find_from(&self, mut first: Option<PoolRef>, key: &[u8]) -> Option<PoolRef> {
+        while let Some(at) = first {
+            let pool = self.pool(at);
+            if pool.bytes == key {
+                return Some(at);
+            }
+            first = pool.same_hash;
+        }
+        None
     }
 
     pub(crate) fn find_sku(&self, namespace: &Namespace, sku: &Sku) -> Option<&SkuEntry> {
@@ -296,6 +383,9 @@ impl Stock {
         self.limited -= u64::from(sku.settings.limits_owners());
         self.limited += u64::from(settings.limits_owners());
         sku.settings = settings;
+        for pool in &sku.pools {
+            self.pools[pool.index()].unset = false;
+        }
         let bytes = SKU_RECORD_BYTES + sku.bytes.len();
         self.dirty_skus.note(&mut sku.mark, at, bytes);
     }
@@ -388,19 +478,21 @@ impl Stock {
         let sku_len = 2 + key.namespace.as_bytes().len() + key.sku.as_bytes().len();
         let sku = self.sku_or_make(&bytes[..sku_len]);
         let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
-        self.pool_refs.insert(bytes.clone(), at);
+        let same_hash = self.by_hash.insert(hash_of(&bytes), at);
         self.pools.push(Pool {
-            key: Arc::new(key),
-            bytes,
             sku,
+            unset: self.skus[sku.index()].settings == UNSET,
+            bytes,
             books,
-            totals,
             last,
             dues: Dues::default(),
+            place: (0, 0),
+            mark,
+            key: Arc::new(key),
             undecided: 0,
             told: Dues::default(),
-            mark,
-            place: (0, 0),
+            totals,
+            same_hash,
             aside,
         });
         if books.short > 0 {
@@ -440,4 +532,29 @@ impl Stock {
 /// Checks the key of a SKU's record.
 pub(crate) fn check_sku_key(bytes: &Bytes) -> Result<(), crate::codec::Corrupt> {
     read_sku_key(bytes.clone()).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_of_one_hash_are_told_apart() {
+        let mut stock = Stock::default();
+        let key = |number: u32| PoolKey {
+            namespace: Namespace::default(),
+            sku: format!("sku-{number}").parse().expect("a sku"),
+            location: "berlin".parse().expect("a location"),
+            kind: PoolKind::Now,
+            lot: Lot::default(),
+        };
+        let made: Vec<PoolRef> = (0..100).map(|number| stock.find_or_make(&key(number))).collect();
+        assert!(stock.by_hash.len() <= 4, "so few hashes are used here");
+        for (number, at) in (0..100).zip(made) {
+            let key = key(number);
+            assert_eq!(stock.find_or_make(&key), at);
+            assert_eq!(stock.find(&key.namespace, &key.sku, &key.location, key.kind, &key.lot), Some(at));
+        }
+        assert_eq!(stock.find_key(&key(100)), None);
+    }
 }

@@ -264,12 +264,12 @@ impl Stock {
         pool: PoolRef,
         units: u64,
     ) {
-        let sku = self.pool(pool).sku;
-        let settings = &self.sku(sku).settings;
+        let pool = self.pool(pool);
+        let settings = self.settings(pool);
         if !settings.gated || owner.is_empty() || !settings.limits_owners() {
             return;
         }
-        let key = self.owner_key(sku, owner);
+        let key = self.owner_key(pool.sku, owner);
         self.uses.change(dirty, &key, id, clock, |part| part.held += units);
     }
 

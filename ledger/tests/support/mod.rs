@@ -200,11 +200,21 @@ impl Store {
 
     /// Applies a batch as a node does: cold records first.
     pub fn apply(&self, ledger: &mut Ledger, index: u64, batch: &Batch) -> Applied {
+        self.warm(ledger, batch);
+        ledger.apply(LogIndex(index), batch)
+    }
+
+    /// The same as a follower.
+    pub fn follow(&self, ledger: &mut Ledger, index: u64, batch: &Batch) -> Applied {
+        self.warm(ledger, batch);
+        ledger.follow(LogIndex(index), batch)
+    }
+
+    fn warm(&self, ledger: &mut Ledger, batch: &Batch) {
         for key in ledger.cold_keys(batch) {
             let value = self.0.get(key.as_bytes()).map(Vec::as_slice);
             ledger.warm(&key, value).expect("was written here");
         }
-        ledger.apply(LogIndex(index), batch)
     }
 }
 

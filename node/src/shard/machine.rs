@@ -404,7 +404,8 @@ impl Core {
         Ok(true)
     }
 
-    fn apply_entry(&self, entry: &Entry) -> io::Result<Reply> {
+    /// Whether its answers are `awaited` is nothing to the state: a follower does not make them.
+    fn apply_entry(&self, entry: &Entry, awaited: bool) -> io::Result<Reply> {
         let mut hot = self.hot();
         let index = entry.log_id.index;
         let mut reply = Reply::default();
@@ -420,7 +421,10 @@ impl Core {
                 let value = self.store.read_state(key.as_bytes()).map_err(io::Error::other)?;
                 hot.ledger.warm(&key, value.as_deref()).map_err(io::Error::other)?;
             }
-            let applied = hot.ledger.apply(LogIndex(index), &batch);
+            let applied = match awaited {
+                true => hot.ledger.apply(LogIndex(index), &batch),
+                false => hot.ledger.follow(LogIndex(index), &batch),
+            };
             if let Some(block) = applied.journal {
                 hot.journal_bytes += block.len();
                 hot.journal.push((LogIndex(index), block));
@@ -441,8 +445,7 @@ impl Core {
         if let Some((replica, witness)) = &self.witness {
             let (shard, replica, term) = (self.shard, *replica, entry.log_id.leader_id.term);
             let batch = batch_of(entry).map(|payload| payload.0.as_ref());
-            let (outcomes, ledger) = (reply.0.as_slice(), &mut hot.ledger);
-            witness.applied(Seen { shard, replica, term, index, batch, outcomes, ledger });
+            witness.applied(Seen { shard, replica, term, index, batch, ledger: &mut hot.ledger });
         }
         if hot.ledger.dirty_bytes() + hot.journal_bytes >= self.checkpoint_bytes {
             self.checkpoint_wanted.notify_one();
@@ -506,7 +509,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let reply = self.core.apply_entry(&entry).inspect_err(|error| {
+            let reply = self.core.apply_entry(&entry, responder.is_some()).inspect_err(|error| {
                 self.core.mark_damaged(&format!("entry {} can't be applied: {error}", entry.log_id.index));
             })?;
             self.core.applied.send_replace(entry.log_id.index);

@@ -58,7 +58,8 @@ impl Entry<'_> {
         let Prepare { namespace, owner, best_effort, zone, .. } = prepare;
         let mine: Vec<(PoolRef, u32)> = part.lines.iter().map(|line| (line.pool, line.truth.held)).collect();
         let (best_effort, of, heard) = (*best_effort, Some(prepare.from.id), command.heard);
-        let granting = Granting { namespace, owner, best_effort, whole: false, zone: *zone, of, mine: &mine, heard };
+        let granting =
+            Granting { namespace, owner, best_effort, whole: false, zone: *zone, of, mine: &mine, heard, first: None };
         let lines = prepare.wanted.iter().map(|wanted| (wanted.at, &wanted.line));
         let wants = self.grant_lines(&granting, lines)?;
         let loose_by = granting.loose_by(self.clock());
