@@ -8,8 +8,14 @@ CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-# Builds a program of benches/src/bin, and the server that it starts.
-MEASURE = $(CARGO) build --locked --release --package earmark-node --bin earmark --package earmark-benches --bin
+# What users run is compiled by what a server was seen to do most (deploy/profile), where the compiler can read that.
+PROFILE = $(shell deploy/profile/path)
+PROFILED = $(if $(PROFILE),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Cprofile-use=$(PROFILE) -Cllvm-args=-no-pgo-warn-mismatch")
+RELEASE = $(PROFILED) $(CARGO) build --locked --release
+
+# Builds the server, and a program of benches/src/bin that starts it. One after the other: together they would share the features
+# of what both depend on, and the server would be compiled once more than for `make build`.
+MEASURE = $(RELEASE) --package earmark-node --bin earmark && $(RELEASE) --package earmark-benches --bin
 
 .DEFAULT_GOAL := help
 
@@ -21,7 +27,7 @@ help:
 # Starts a three-node cluster in one process, sells a real Saturday's orders on it, and says what happened.
 .PHONY: demo
 demo: tools
-	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+	@$(RELEASE) --package earmark-node --bin earmark
 	@deploy/demo "$(TARGET)/release/earmark"
 
 # Runs all tests.
@@ -32,7 +38,12 @@ test: tools
 # Builds the release binary: target/release/earmark.
 .PHONY: build
 build: tools
-	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+	@$(RELEASE) --package earmark-node --bin earmark
+
+# Learns anew what a server does most (half an hour), into deploy/profile: before a release.
+.PHONY: profile
+profile: tools
+	@deploy/profile/train
 
 # Formats-checks, lints with warnings denied, tests, builds the docs. Writes nothing into the tree.
 .PHONY: check
@@ -84,7 +95,7 @@ bench: tools
 .PHONY: bench-peers
 bench-peers: tools
 	@deploy/install-peers
-	@$(CARGO) build --locked --release --package earmark-node --bin earmark
+	@$(RELEASE) --package earmark-node --bin earmark
 	@cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
 	@target/peers/release/earmark-peers --earmark "$(TARGET)/release/earmark" $(SHAPES) --shards $(SHARDS) --length $(LENGTH)
 

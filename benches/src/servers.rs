@@ -272,6 +272,22 @@ impl Servers {
         Ok(fs::remove_dir_all(&self.setting.folder)?)
     }
 
+    /// Stops every process as an operator would, so that it can tidy up; then whoever is still there is killed.
+    ///
+    /// # Errors
+    /// One can't be signalled.
+    pub async fn end_tidily(mut self) -> Result<(), Failed> {
+        for node in self.nodes().filter(|node| self.running[slot(*node)].is_some()) {
+            self.signal(node, "TERM")?;
+        }
+        let deadline = Instant::now() + TIDYING;
+        let ended = |child: &mut Child| child.try_wait().is_ok_and(|ended| ended.is_some());
+        while !self.running.iter_mut().flatten().all(ended) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.end()
+    }
+
     fn stop(&mut self) {
         for child in self.running.iter_mut().flatten() {
             // It may have ended by itself; either way it is gone.
@@ -280,6 +296,9 @@ impl Servers {
         }
     }
 }
+
+/// How long servers may take to stop.
+const TIDYING: Duration = Duration::from_secs(20);
 
 impl Drop for Servers {
     fn drop(&mut self) {

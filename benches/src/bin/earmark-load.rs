@@ -62,6 +62,10 @@ struct Bench {
     /// Processors of the servers, as `taskset` names them (0, 0-3); all if absent.
     #[arg(long, default_value = "")]
     server_cpus: String,
+    /// Stops the servers with SIGTERM after each shape and waits for them: they may have something to write at their end, as one
+    /// that is built to count what it does.
+    #[arg(long)]
+    tidily: bool,
     #[command(flatten)]
     load: Load,
 }
@@ -152,7 +156,10 @@ async fn bench(arguments: &Bench) -> Result<Vec<Report>, Failed> {
             report.shape, report.rate, report.p99_ms, report.server_cpu_s_per_million
         );
         reports.push(report);
-        servers.end()?;
+        match arguments.tidily {
+            true => servers.end_tidily().await?,
+            false => servers.end()?,
+        }
     }
     Ok(reports)
 }
