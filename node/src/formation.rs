@@ -15,12 +15,16 @@ use earmark_ledger::{
 };
 use prost::Message;
 use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Most stock shards a cluster can have.
 pub const SHARDS_MAX: u32 = 1_024;
 
 /// How long a peer may take to answer while a cluster is being formed.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Nodes that are just starting are looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The first membership of a cluster, as each node keeps it beside its store's identity.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -165,6 +169,10 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
     if !(1..=SHARDS_MAX).contains(&shards) {
         return Err(FormError::Shards(shards));
     }
+    let deadline = Instant::now() + PATIENCE;
+    while node.health() == Health::Starting && Instant::now() < deadline {
+        sleep(LOOK_AGAIN).await;
+    }
     match node.health() {
         Health::Unformed => {}
         Health::Serving => {
@@ -176,29 +184,44 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
     let others: Vec<u32> = node.links().others().collect();
     let unfit = |node: u32, what: String| FormError::Peer { node, what };
     for other in &others {
-        let mut link = node.links().to(*other).ok_or_else(|| unfit(*other, "it is not known".to_owned()))?;
-        let hello = link.hello(wire::HelloRequest { node: node.config().node });
-        let reply = tokio::time::timeout(PATIENCE, hello)
-            .await
-            .map_err(|_| unfit(*other, "it does not answer".to_owned()))?
-            .map_err(|status| unfit(*other, format!("it is not reached: {}", status.message())))?
-            .into_inner();
-        if !reply.cluster.is_empty() {
-            let advice =
-                "it belongs to a cluster already; stop the nodes and empty the data folders of all to begin anew";
-            return Err(unfit(*other, advice.to_owned()));
-        }
+        fit(node, *other, deadline).await.map_err(|what| unfit(*other, what))?;
     }
     let formation = Formation::new(node.config(), shards, &*node.environment().random);
     let half_way = |node: u32, what: String| FormError::HalfWay { node, what };
     for other in &others {
         let mut link = node.links().to(*other).ok_or_else(|| half_way(*other, "it is not known".to_owned()))?;
         let request = wire::FormRequest { formation: formation.encode_to_vec().into() };
-        tokio::time::timeout(PATIENCE, link.form(request))
+        timeout(PATIENCE, link.form(request))
             .await
             .map_err(|_| half_way(*other, "it did not answer in time".to_owned()))?
             .map_err(|status| half_way(*other, status.message().to_owned()))?;
     }
     node.take_part(formation.clone()).await.map_err(|what| half_way(node.config().node, what))?;
     Ok(formation)
+}
+
+/// Waits until a peer can take part. One that is still asking the others what they know of it must not learn of a cluster that is
+/// just being formed: it would take itself for a member that lost its folder.
+async fn fit(node: &Arc<Node>, other: u32, deadline: Instant) -> Result<(), String> {
+    let mut link = node.links().to(other).ok_or("it is not known")?;
+    loop {
+        let hello = link.hello(wire::HelloRequest { node: node.config().node });
+        let reply = timeout(PATIENCE, hello)
+            .await
+            .map_err(|_| "it does not answer".to_owned())?
+            .map_err(|status| format!("it is not reached: {}", status.message()))?
+            .into_inner();
+        if !reply.cluster.is_empty() {
+            let advice =
+                "it belongs to a cluster already; stop the nodes and empty the data folders of all to begin anew";
+            return Err(advice.to_owned());
+        }
+        if reply.unformed {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err("it is still starting, or its own status says what is wrong; try again".to_owned());
+        }
+        sleep(LOOK_AGAIN).await;
+    }
 }

@@ -300,6 +300,7 @@ impl peer_server::Peer for Service {
             },
             remembered: remembered.iter().map(|(shard, mark)| convert::mark_frame(*shard, mark)).collect(),
             members: members.collect(),
+            unformed: self.node.health() == Health::Unformed,
         }))
     }
 

@@ -4,6 +4,7 @@ mod bad;
 mod carts;
 mod clock;
 mod damage;
+mod forming;
 mod handover;
 mod import;
 mod journal;
