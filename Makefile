@@ -8,8 +8,8 @@ CARGO = ROCKSDB_LIB_DIR="$(ROCKSDB)" ROCKSDB_STATIC=1 cargo
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-# What users run is compiled by what a server was seen to do most (deploy/profile), where the compiler can read that.
-PROFILE = $(shell deploy/profile/path)
+# What users run is compiled by what a server was seen to do most (deploy/profile), where the compiler is the one that saw it.
+PROFILE = $(eval PROFILE := $(shell deploy/profile/path))$(PROFILE)
 PROFILED = $(if $(PROFILE),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Cprofile-use=$(PROFILE) -Cllvm-args=-no-pgo-warn-mismatch")
 RELEASE = $(PROFILED) $(CARGO) build --locked --release
 
