@@ -183,8 +183,11 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
     }
     let others: Vec<u32> = node.links().others().collect();
     let unfit = |node: u32, what: String| FormError::Peer { node, what };
-    for other in &others {
-        fit(node, *other, deadline).await.map_err(|what| unfit(*other, what))?;
+    // The second time nobody is waited for: all of them are fit at the same moment.
+    for _ in 0..2 {
+        for other in &others {
+            fit(node, *other, deadline).await.map_err(|what| unfit(*other, what))?;
+        }
     }
     let formation = Formation::new(node.config(), shards, &*node.environment().random);
     let half_way = |node: u32, what: String| FormError::HalfWay { node, what };
@@ -206,21 +209,24 @@ async fn fit(node: &Arc<Node>, other: u32, deadline: Instant) -> Result<(), Stri
     let mut link = node.links().to(other).ok_or("it is not known")?;
     loop {
         let hello = link.hello(wire::HelloRequest { node: node.config().node });
-        let reply = timeout(PATIENCE, hello)
-            .await
-            .map_err(|_| "it does not answer".to_owned())?
-            .map_err(|status| format!("it is not reached: {}", status.message()))?
-            .into_inner();
-        if !reply.cluster.is_empty() {
-            let advice =
-                "it belongs to a cluster already; stop the nodes and empty the data folders of all to begin anew";
-            return Err(advice.to_owned());
-        }
-        if reply.unformed {
-            return Ok(());
-        }
+        let why = match timeout(PATIENCE, hello).await {
+            Err(_) => return Err("it does not answer".to_owned()),
+            Ok(Err(status)) => format!("it is not reached: {}", status.message()),
+            Ok(Ok(reply)) => {
+                let reply = reply.into_inner();
+                if !reply.cluster.is_empty() {
+                    let advice = "it belongs to a cluster already; stop the nodes and empty the data folders of all to \
+                                  begin anew";
+                    return Err(advice.to_owned());
+                }
+                if reply.unformed {
+                    return Ok(());
+                }
+                "it is still starting, or its own status says what is wrong; try again".to_owned()
+            }
+        };
         if Instant::now() >= deadline {
-            return Err("it is still starting, or its own status says what is wrong; try again".to_owned());
+            return Err(why);
         }
         sleep(LOOK_AGAIN).await;
     }
