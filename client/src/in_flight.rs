@@ -24,7 +24,7 @@ pub(crate) struct InFlights {
 
 impl InFlights {
     pub(crate) fn new() -> Self {
-        Self { places: std::iter::repeat_with(|| None).take(64).collect(), len: 0, tag_next: 1 }
+        Self { places: free(64), len: 0, tag_next: 1 }
     }
 
     /// How many there are.
@@ -75,12 +75,16 @@ impl InFlights {
     /// Tags that differ in their lowest bits also do with one bit more.
     fn grow(&mut self) {
         let twice = self.places.len() * 2;
-        let before = std::mem::replace(&mut self.places, std::iter::repeat_with(|| None).take(twice).collect());
+        let before = std::mem::replace(&mut self.places, free(twice));
         for (tag, waiting) in before.into_iter().flatten() {
             let place = self.place(tag);
             self.places[place] = Some((tag, waiting));
         }
     }
+}
+
+fn free<T>(places: usize) -> Vec<Option<T>> {
+    std::iter::repeat_with(|| None).take(places).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use earmark_ledger::{
 };
 use prost::Message;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Most stock shards a cluster can have.
 pub const SHARDS_MAX: u32 = 1_024;
@@ -23,7 +23,7 @@ pub const SHARDS_MAX: u32 = 1_024;
 /// How long a peer may take to answer while a cluster is being formed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Nodes that are just starting are looked at so often.
+/// A peer that is just starting is asked again so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The first membership of a cluster, as each node keeps it beside its store's identity.
@@ -170,9 +170,9 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
         return Err(FormError::Shards(shards));
     }
     let deadline = Instant::now() + PATIENCE;
-    while node.health() == Health::Starting && Instant::now() < deadline {
-        sleep(LOOK_AGAIN).await;
-    }
+    let mut health = node.watch_health();
+    // Whether it is still starting then, its health says.
+    timeout_at(deadline, health.wait_for(|health| *health != Health::Starting)).await.ok();
     match node.health() {
         Health::Unformed => {}
         Health::Serving => {
@@ -183,7 +183,7 @@ pub async fn form(node: &Arc<Node>, shards: u32) -> Result<Formation, FormError>
     }
     let others: Vec<u32> = node.links().others().collect();
     let unfit = |node: u32, what: String| FormError::Peer { node, what };
-    // The second time nobody is waited for: all of them are fit at the same moment.
+    // Once more after the last was waited for: so all of them are fit at about the same moment.
     for _ in 0..2 {
         for other in &others {
             fit(node, *other, deadline).await.map_err(|what| unfit(*other, what))?;

@@ -6,7 +6,7 @@
 //! together.
 
 use crate::{
-    command::{Body, Command, Reserve},
+    command::{Body, Command, Commit, Release, Reserve},
     records::POOL_KEY_BYTES_MAX,
     state::{AHEAD, Ledger, PoolRef, Reservation, hash_of, write_pool_key},
 };
@@ -31,11 +31,8 @@ impl Ledger {
         for ((command, key), way) in commands.iter().zip(&mut keys).zip(&mut ways) {
             *way = match &command.body {
                 Body::Reserve(reserve) => key_of(reserve, key),
-                Body::Commit(commit) => {
-                    self.reservations.get(&commit.id).map_or(Way::Nothing, |found| Way::Held(found))
-                }
-                Body::Release(release) => {
-                    self.reservations.get(&release.id).map_or(Way::Nothing, |found| Way::Held(found))
+                Body::Commit(Commit { id, .. }) | Body::Release(Release { id, .. }) => {
+                    self.reservations.get(id).map_or(Way::Nothing, |found| Way::Held(found))
                 }
                 _ => Way::Nothing,
             };

@@ -52,14 +52,13 @@ pub(crate) fn check(
     now: TimeMs,
 ) -> Result<(), Refusal> {
     let stock = &ledger.stock;
-    let of_wants = wants.iter().map(|want| (stock.pool(want.pool), want));
-    let of_wants = of_wants.filter(|(pool, _)| stock.settings(pool).gated);
-    let of_wants = of_wants.map(|(pool, want)| (pool.sku, want.line, want.asked));
-    let of_open = open.iter().filter(|open| stock.sku(open.sku).settings.gated);
-    let of_open = of_open.map(|open| (open.sku, open.line, open.asked));
+    let gated_wants = wants.iter().filter(|want| stock.settings(stock.pool(want.pool)).gated);
+    let of_wants = gated_wants.map(|want| (stock.pool(want.pool).sku, want.line, want.asked));
+    let gated_open = open.iter().filter(|open| stock.sku(open.sku).settings.gated);
+    let of_open = gated_open.map(|open| (open.sku, open.line, open.asked));
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for (sku, line, units) in of_wants.chain(of_open) {
-        let Some(settings) = ledger.stock.sku(sku).settings.rest.as_deref() else { continue };
+        let Some(settings) = stock.sku(sku).settings.rest.as_deref() else { continue };
         match asked.iter_mut().find(|asked| asked.sku == sku) {
             Some(asked) => {
                 asked.units += u64::from(units);

@@ -59,17 +59,16 @@ pub(crate) struct SkuSettings {
 }
 
 /// Those of a SKU of which nothing was ever set.
-static UNSET: SkuSettings = SkuSettings::UNSET;
+static UNSET: SkuSettings =
+    SkuSettings { deduct: Deduct::OnCommit, gated: false, safety_stock: 0, version: 0, rest: None };
 
 impl Default for SkuSettings {
     fn default() -> Self {
-        Self::UNSET
+        UNSET.clone()
     }
 }
 
 impl SkuSettings {
-    const UNSET: Self = Self { deduct: Deduct::OnCommit, gated: false, safety_stock: 0, version: 0, rest: None };
-
     pub(crate) fn new(version: u64, settings: Settings) -> Self {
         let (deduct, safety_stock) = (settings.deduct, settings.safety_stock.units());
         let plain = Settings { deduct, safety_stock: settings.safety_stock, ..Settings::default() } == settings;
