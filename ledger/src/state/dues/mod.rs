@@ -1,11 +1,13 @@
 //! The holds of one pool by deadline, and how many units are due by any moment.
 //!
-//! The sum is what makes a million overdue holds harmless: it is kept in steps of 1 ms, 4 s and 70 min, so that it is
-//! read in some thousand steps at worst, and in one where nothing is overdue, and not hold by hold.
+//! The sum is what makes a million overdue holds harmless: it is read in some thousand steps at worst ([`Runs`]), and in one
+//! where nothing is overdue, and not hold by hold.
+
+mod runs;
 
 use super::stop;
 use crate::types::{ReservationId, TimeMs};
-use std::collections::{BTreeMap, BTreeSet};
+use runs::Runs;
 
 /// A hold by its deadline. Ordered by deadline, then id. (24 bytes: an id is aligned to 8 here, not to 16.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +17,9 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    /// Before all others.
+    const MIN: Self = Self { deadline: 0, id: (0, 0) };
+
     pub(crate) fn new(deadline: TimeMs, id: ReservationId) -> Self {
         Self { deadline: deadline.0, id: id.halves() }
     }
@@ -50,16 +55,19 @@ pub(crate) struct Dues {
 enum Holds {
     /// In the order of their deadlines, each with its units.
     Few(Vec<(Due, u64)>),
-    Many(Box<Many>),
+    Many(Box<Runs>),
 }
 
 impl Default for Dues {
     fn default() -> Self {
-        Self { first: u64::MAX, holds: Holds::Few(Vec::new()) }
+        Self::NONE
     }
 }
 
 impl Dues {
+    /// Without holds.
+    pub(crate) const NONE: Self = Self { first: u64::MAX, holds: Holds::Few(Vec::new()) };
+
     /// A new hold of `units`.
     pub(crate) fn add(&mut self, due: Due, units: u64) {
         let known = match &mut self.holds {
@@ -84,11 +92,7 @@ impl Dues {
         if let Holds::Few(list) = &mut self.holds
             && list.len() > FEW
         {
-            let mut many = Box::<Many>::default();
-            list.drain(..).for_each(|(due, units)| {
-                many.add(due, units);
-            });
-            self.holds = Holds::Many(many);
+            self.holds = Holds::Many(Box::new(Runs::of(std::mem::take(list))));
         }
     }
 
@@ -120,7 +124,7 @@ impl Dues {
     pub(crate) fn look(&self) -> u64 {
         match &self.holds {
             Holds::Few(list) => list.last().map_or(0, |(_, units)| *units),
-            Holds::Many(many) => many.holds.len() as u64,
+            Holds::Many(many) => many.last_units(),
         }
     }
 
@@ -128,7 +132,7 @@ impl Dues {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.holds {
             Holds::Few(list) => list.is_empty(),
-            Holds::Many(many) => many.holds.is_empty(),
+            Holds::Many(many) => many.first().is_none(),
         }
     }
 
@@ -136,7 +140,7 @@ impl Dues {
     pub(crate) fn first(&self) -> Option<Due> {
         match &self.holds {
             Holds::Few(list) => list.first().map(|(due, _)| *due),
-            Holds::Many(many) => many.holds.first().copied(),
+            Holds::Many(many) => many.first(),
         }
     }
 
@@ -144,9 +148,9 @@ impl Dues {
     pub(crate) fn latest(&self) -> impl Iterator<Item = Due> + '_ {
         let (few, many) = match &self.holds {
             Holds::Few(list) => (list.as_slice(), None),
-            Holds::Many(many) => (&[][..], Some(&many.holds)),
+            Holds::Many(many) => (&[][..], Some(many)),
         };
-        few.iter().rev().map(|(due, _)| *due).chain(many.into_iter().flat_map(|holds| holds.iter().rev().copied()))
+        few.iter().rev().map(|(due, _)| *due).chain(many.into_iter().flat_map(|many| many.latest()))
     }
 
     /// Whether a hold has a deadline at or before `now`.
@@ -160,8 +164,8 @@ impl Dues {
             return 0;
         }
         match &self.holds {
-            Holds::Few(list) => list.iter().take_while(|(due, _)| due.deadline <= now.0).map(|(_, units)| units).sum(),
-            Holds::Many(many) => many.units_by(now),
+            Holds::Few(list) => units_by(list, now.0),
+            Holds::Many(many) => many.units_by(now.0),
         }
     }
 
@@ -169,60 +173,14 @@ impl Dues {
     pub(crate) fn total(&self) -> u64 {
         match &self.holds {
             Holds::Few(list) => list.iter().map(|(_, units)| units).sum(),
-            Holds::Many(many) => many.units[2].values().sum(),
+            Holds::Many(many) => many.units_by(u64::MAX),
         }
     }
 }
 
-/// Bits that a step of each level is wide.
-const LEVELS: [u32; 3] = [0, 12, 22];
-
-/// Any number of holds.
-#[derive(Debug, Default)]
-pub(crate) struct Many {
-    holds: BTreeSet<Due>,
-    /// Per level: step -> units due within it.
-    units: [BTreeMap<u64, u64>; 3],
-}
-
-impl Many {
-    /// Whether the hold is new.
-    fn add(&mut self, due: Due, units: u64) -> bool {
-        for (steps, bits) in self.units.iter_mut().zip(LEVELS) {
-            *steps.entry(due.deadline >> bits).or_default() += units;
-        }
-        self.holds.insert(due)
-    }
-
-    /// Whether there was such a hold.
-    fn take(&mut self, due: Due, units: u64, rest: u64) -> bool {
-        for (steps, bits) in self.units.iter_mut().zip(LEVELS) {
-            let step = due.deadline >> bits;
-            match steps.get_mut(&step) {
-                Some(sum) if *sum > units => *sum -= units,
-                Some(sum) if *sum == units => {
-                    steps.remove(&step);
-                }
-                _ => return false,
-            }
-        }
-        if rest == 0 { self.holds.remove(&due) } else { self.holds.contains(&due) }
-    }
-
-    fn units_by(&self, now: TimeMs) -> u64 {
-        // Everything before `end` is due. Coarse steps that lie wholly before it, then finer ones for what is left.
-        let Some(end) = now.0.checked_add(1) else {
-            return self.units[2].values().sum();
-        };
-        let mut from = 0;
-        let mut sum = 0;
-        for (steps, bits) in self.units.iter().zip(LEVELS).rev() {
-            let until = end >> bits;
-            sum += steps.range(from >> bits..until).map(|(_, units)| units).sum::<u64>();
-            from = until << bits;
-        }
-        sum
-    }
+/// Units of all with a deadline at or before `now`, of holds in order.
+fn units_by(holds: &[(Due, u64)], now: u64) -> u64 {
+    holds.iter().take_while(|(due, _)| due.deadline <= now).map(|(_, units)| units).sum()
 }
 
 #[cfg(test)]
