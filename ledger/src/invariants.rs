@@ -62,19 +62,20 @@ impl Ledger {
         for (at, pool) in self.stock.pools.iter().enumerate() {
             let books = &pool.books;
             if books.held + books.committed + books.unavailable > books.on_hand + books.short {
-                let what = format!("{:?} is oversold: {books:?}", pool.key);
+                let what = format!("{:?} is oversold: {books:?}", pool.key());
                 found.push(Violation { promise: "P1", found: what });
             }
             if let Some(problem) = books.problem(&pool.totals) {
-                let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key, pool.totals);
+                let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key(), pool.totals);
                 found.push(Violation { promise: "P2", found: what });
             }
-            let due = pool.dues.total() + pool.told.total() + pool.undecided;
+            let due = pool.dues.total() + pool.told().total() + pool.undecided;
             let of_lines = held.get(&at).copied().unwrap_or(0);
             if books.held != of_lines || due != of_lines {
                 let what = format!(
                     "{:?} has {} units held, its reservations {of_lines}, its deadlines {due}",
-                    pool.key, books.held
+                    pool.key(),
+                    books.held
                 );
                 found.push(Violation { promise: "P7", found: what });
             }
@@ -146,7 +147,7 @@ impl Ledger {
             let listed = self.stock.shorts.contains(&pool.bytes);
             if (pool.books.short > 0, pool.books.short > 0) != (opened, listed) {
                 let what =
-                    format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.key, pool.books.short);
+                    format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.key(), pool.books.short);
                 found.push(Violation { promise: "P1", found: what });
             }
             short += usize::from(listed);

@@ -86,7 +86,7 @@ impl Ledger {
         location: Option<&Location>,
     ) -> Result<Vec<PoolView>, Missing> {
         let entry = self.stock.find_sku(namespace, sku).ok_or_else(|| Missing::Sku(sku.clone()))?;
-        let there = |at: &&PoolRef| location.is_none_or(|location| self.stock.pool(**at).key.location == *location);
+        let there = |at: &&PoolRef| location.is_none_or(|location| self.stock.pool(**at).key().location == *location);
         let views: Vec<PoolView> =
             entry.pools.iter().filter(there).map(|at| self.stock.view(*at, self.header.clock)).collect();
         match (views.is_empty(), location) {
@@ -188,7 +188,7 @@ impl Ledger {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
         let carts = self.parts.len() + self.floors.len();
         let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
-        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit.len()).sum();
+        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit().len()).sum();
         let stock = self.stock.skus.len() + self.stock.pools.len() + transits + self.stock.uses.len();
         let mut totals = Totals {
             skus: count(self.stock.skus.len()),
@@ -220,7 +220,7 @@ impl Stock {
         let units = |units: u64| Quantity::new(units).expect("an account is at most 2^53");
         let (expected, expected_date) = self.announced(at);
         PoolView {
-            key: (*pool.key).clone(),
+            key: pool.named(),
             on_hand: units(pool.books.on_hand),
             available: units(pool.available_at(clock)),
             held: units(pool.books.held - overdue),
@@ -230,7 +230,7 @@ impl Stock {
             sellable: units(self.sellable_at(at, clock)),
             received_total: units(pool.totals.received),
             sold_total: Quantity::most(pool.totals.sold),
-            returned_total: Quantity::most(pool.totals.returned),
+            returned_total: Quantity::most(pool.totals.rare().returned),
             in_transit: units(pool.books.in_transit),
             expected,
             expected_date,

@@ -234,6 +234,12 @@ pub(crate) fn put_sku_key(out: &mut impl BufMut, namespace: &Namespace, sku: &Sk
     put_text(out, sku.as_bytes());
 }
 
+/// The key of its SKU within the key of a pool, which was read before.
+pub(crate) fn sku_part(pool: &[u8]) -> &[u8] {
+    let text = |start: usize| start + 1 + usize::from(pool[start]);
+    &pool[..text(text(0))]
+}
+
 /// Writes the rest of the key of a pool, after its SKU's.
 pub(crate) fn put_pool_rest(out: &mut impl BufMut, location: &Location, kind: PoolKind, lot: &Lot) {
     put_text(out, location.as_bytes());

@@ -23,7 +23,7 @@ impl Entry<'_> {
         let on_hand = Quantity::new(stock.pool(pool).books.on_hand).expect("an account is at most 2^53");
         let units = adjust.delta.unsigned_abs();
         if adjust.delta > 0 {
-            room(&stock.pool(pool).totals, units, "delta")?;
+            room(stock.pool(pool).totals.came_in(), units, "delta")?;
         }
         if let Some(expected) = adjust.expected_on_hand {
             self.unless_leaving(pool)?;

@@ -25,7 +25,7 @@ pub(crate) struct Open {
 impl Open {
     fn pools<'a>(&'a self, stock: &'a Stock) -> impl Iterator<Item = PoolRef> + 'a {
         let same = |at: &PoolRef| {
-            let key = &stock.pool(*at).key;
+            let key = stock.pool(*at).key();
             key.kind == self.kind && key.lot == self.lot
         };
         stock.sku(self.sku).pools.iter().copied().filter(same)
@@ -93,7 +93,7 @@ pub(crate) fn place(
         let taken = |pool: &PoolRef| named.get(pool).map_or(0, |at| u64::from(wants[*at].asked));
         let candidates = |sellable: &dyn Fn(PoolRef) -> u64| -> Vec<Candidate<'_>> {
             let candidate = |pool: &PoolRef| Candidate {
-                location: &stock.pool(*pool).key.location,
+                location: &stock.pool(*pool).key().location,
                 free: sellable(*pool).saturating_add(u64::from(granting.mine(*pool))).saturating_sub(taken(pool)),
             };
             pools.iter().map(candidate).collect()

@@ -37,7 +37,7 @@ impl Entry<'_> {
             }
             false => (0, 0),
         };
-        room(&found.totals, up, "counted")?;
+        room(found.totals.came_in(), up, "counted")?;
         // Nothing can fail from here on.
         let down = missing.min(on_hand);
         if let Some(Seen { moment, .. }) = seen.filter(|_| newest) {

@@ -111,7 +111,7 @@ impl Entry<'_> {
 
     fn position(&self, reservation: &Reservation, pool: &PoolKey) -> Option<usize> {
         let own = reservation.lines.as_slice();
-        if let Some(at) = own.iter().position(|line| *self.ledger.stock.pool(line.pool).key == *pool) {
+        if let Some(at) = own.iter().position(|line| **self.ledger.stock.pool(line.pool).key() == *pool) {
             return Some(at);
         }
         let cart = reservation.cart.as_ref()?;

@@ -7,7 +7,7 @@ use crate::{
     movement::MovementKind,
     outcome::{Done, Refusal},
     planted::{self, Bug},
-    state::{PoolRef, Totaled},
+    state::PoolRef,
     types::{POOL_QUANTITY_MAX, Quantity},
     validate::bad_field,
 };
@@ -17,8 +17,8 @@ impl Entry<'_> {
     pub(super) fn receive(&mut self, command: &Command, receive: &Receive) -> Result<Effect, Refusal> {
         self.admit(command)?;
         let known = self.ledger.stock.find_key(&receive.pool);
-        let totals = known.map(|pool| self.ledger.stock.pool(pool).totals).unwrap_or_default();
-        room(&totals, receive.quantity.units(), "quantity")?;
+        let came_in = known.map_or(0, |pool| self.ledger.stock.pool(pool).totals.came_in());
+        room(came_in, receive.quantity.units(), "quantity")?;
         // Nothing can fail from here on.
         let pool = known.unwrap_or_else(|| self.ledger.stock.find_or_make(&receive.pool));
         let units = receive.quantity.units();
@@ -45,8 +45,8 @@ impl Entry<'_> {
 }
 
 /// Refuses units that would bring what ever came into the pool beyond 2^53: then no account and no sum can be.
-pub(super) fn room(totals: &Totaled, units: u64, field: &str) -> Result<(), Refusal> {
-    let left = POOL_QUANTITY_MAX - totals.came_in();
+pub(super) fn room(came_in: u64, units: u64, field: &str) -> Result<(), Refusal> {
+    let left = POOL_QUANTITY_MAX - came_in;
     if units <= left {
         return Ok(());
     }

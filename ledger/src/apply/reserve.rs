@@ -119,7 +119,7 @@ pub(crate) fn plan<'a>(
 /// The first answer to a reserve that got what `wants` says.
 pub(crate) fn told(stock: &Stock, reserve: &Reserve, wants: &[Want], deadline: TimeMs) -> Reserved {
     let line = |want: &Want| LineGot {
-        pool: Arc::clone(&stock.pool(want.pool).key),
+        pool: Arc::clone(stock.pool(want.pool).key()),
         asked: quantity(want.asked),
         got: quantity(want.grant),
         policy: want.policy.checked_sub(1),

@@ -83,7 +83,7 @@ impl Entry<'_> {
     /// The lines of which units are named, own ones first: for each how many.
     fn late_lines(&self, id: ReservationId, picked: &[Pick]) -> Vec<Late> {
         let reservation = &self.ledger.reservations[&id];
-        let own = reservation.lines.iter().map(|line| (None, 0, (*self.ledger.stock.pool(line.pool).key).clone()));
+        let own = reservation.lines.iter().map(|line| (None, 0, self.ledger.stock.pool(line.pool).named()));
         let remote = reservation.cart.iter().flat_map(|cart| &cart.remote).map(|line| {
             let pool = read_pool_key(line.pool.clone()).expect("a key that was checked before");
             (Some(line.shard), line.place, pool)

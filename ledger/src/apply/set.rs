@@ -16,7 +16,7 @@ impl Entry<'_> {
         let on_hand = found.books.on_hand;
         let up = set.on_hand.units().saturating_sub(on_hand);
         let down = on_hand.saturating_sub(set.on_hand.units());
-        room(&found.totals, up, "on_hand")?;
+        room(found.totals.came_in(), up, "on_hand")?;
         if set.expected_on_hand.is_some_and(|expected| expected.units() != on_hand) {
             return Err(Refusal::VersionStale { on_hand: Quantity::most(on_hand) });
         }

@@ -34,7 +34,7 @@ impl Entry<'_> {
         let promised = |at: &crate::state::PoolRef| {
             let pool = self.ledger.stock.pool(*at);
             let held = pool.books.held > pool.overdue(self.clock());
-            held || pool.books.committed > 0 || pool.totals.sold > 0 || pool.totals.sold_short > 0
+            held || pool.books.committed > 0 || pool.totals.sold > 0 || pool.totals.rare().sold_short > 0
         };
         if sku.pools.iter().any(promised) {
             let problem = "can't change any more: units of this SKU are held, committed or sold";

@@ -54,9 +54,9 @@ impl Entry<'_> {
     fn may_send(&self, transfer: &Transfer, from: PoolRef, to: &PoolKey, heard: bool) -> Result<(), Refusal> {
         let stock = &self.ledger.stock;
         let found = stock.pool(from);
-        let totals = stock.find_key(to).map(|to| stock.pool(to).totals).unwrap_or_default();
-        room(&totals, transfer.quantity.units(), "quantity")?;
-        if !transfer.immediate && stock.sku(found.sku).transit.len() >= TRANSFERS_MAX {
+        let came_in = stock.find_key(to).map_or(0, |to| stock.pool(to).totals.came_in());
+        room(came_in, transfer.quantity.units(), "quantity")?;
+        if !transfer.immediate && stock.sku(found.sku).transit().len() >= TRANSFERS_MAX {
             let problem = format_args!("{TRANSFERS_MAX} transfers of this SKU are under way, no more can be");
             return Err(Refusal::InvalidArgument(vec![bad_field("to", problem)]));
         }
@@ -78,7 +78,7 @@ impl Entry<'_> {
         let sku = stock
             .find_sku(&arrive.namespace, &arrive.sku)
             .ok_or_else(|| Refusal::NotFound(Missing::Sku(arrive.sku.detached())))?;
-        let transit = sku.transit.get(&arrive.transfer);
+        let transit = sku.transit().get(&arrive.transfer);
         let mut transit = transit.ok_or(Refusal::NotFound(Missing::Transfer(arrive.transfer)))?.clone();
         let (received, lost) = (arrive.received.units(), arrive.lost.units());
         if received + lost > transit.left() {

@@ -26,8 +26,8 @@ use crate::{
     settings::Settings,
     state::{
         Announced, Aside, Books, BucketRange, Counted, EndedBy, Header, Line, Mark, MetaState, Opened, Operation,
-        OwnerUses, Pool, PoolRef, Rare, Rares, Refused, Reservation, ReservationLook, SkuSettings, Stock, Totaled,
-        Transit, Use, line_view,
+        OwnerUses, Pool, PoolRef, Rare, RareTotals, Rares, Refused, Reservation, ReservationLook, SkuSettings, Stock,
+        Totaled, Transit, Use, line_view,
     },
     types::{
         Bucket, Document, Epoch, Namespace, OperationId, Owner, POOL_QUANTITY_MAX, ReservationId, ShardId, TimeMs,
@@ -219,8 +219,9 @@ struct PoolMsg {
 
 pub(crate) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     let Books { on_hand, available, held, committed, unavailable, short, in_transit } = pool.books;
-    let Totaled { received, adjusted_up, adjusted_down, sold, sold_short, .. } = pool.totals;
-    let Totaled { sent_here, moved_in, lost, moved_out, returned, returned_short, .. } = pool.totals;
+    let Totaled { received, sold, .. } = pool.totals;
+    let RareTotals { adjusted_up, adjusted_down, sold_short, sent_here, .. } = *pool.totals.rare();
+    let RareTotals { moved_in, lost, moved_out, returned, returned_short, .. } = *pool.totals.rare();
     let shortage = pool.aside.as_ref().and_then(|aside| aside.shortage);
     let counted = pool.aside.as_ref().and_then(|aside| aside.counted);
     put_frame(
@@ -264,11 +265,9 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
     let PoolMsg { returned, returned_short, counted_at, counts, .. } = message;
     let PoolMsg { sent_here, moved_in, lost, moved_out, short_since, short_by, .. } = message;
     let books = Books { on_hand, available, held, committed, unavailable, short, in_transit };
-    let totals = Totaled {
-        received,
+    let rare = RareTotals {
         adjusted_up,
         adjusted_down,
-        sold,
         sold_short,
         sent_here,
         moved_in,
@@ -277,6 +276,7 @@ pub(crate) fn decode_pool(value: &[u8]) -> Result<PoolRecord, Corrupt> {
         returned,
         returned_short,
     };
+    let totals = Totaled::new(received, sold, rare);
     if let Some(problem) = books.problem(&totals) {
         return Err(Corrupt::new("pool record", problem));
     }

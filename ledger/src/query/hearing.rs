@@ -96,7 +96,7 @@ impl Ledger {
                     && self.lacks(pool, sum(&|other| other.sku == line.sku))
             };
             let Some(location) = &line.location else {
-                let chosen = |pool: &Pool| pool.key.kind == line.kind && pool.key.lot == line.lot;
+                let chosen = |pool: &Pool| pool.key().kind == line.kind && pool.key().lot == line.lot;
                 let pools = || sku.pools.iter().copied().filter(|pool| chosen(self.stock.pool(*pool)));
                 return pools().any(|pool| self.told_in(pool)) && pools().any(lacks);
             };
@@ -107,7 +107,7 @@ impl Ledger {
 
     /// Whether a pool holds units for carts of other homes, as far as their homes have told so.
     fn told_in(&self, pool: PoolRef) -> bool {
-        !self.stock.pool(pool).told.is_empty()
+        !self.stock.pool(pool).told().is_empty()
     }
 
     fn lacks(&self, pool: PoolRef, units: u64) -> bool {

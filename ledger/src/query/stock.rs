@@ -39,7 +39,7 @@ impl Ledger {
         let opened = pool.aside.as_ref().and_then(|aside| aside.shortage).filter(|_| units > 0)?;
         let promised = (pool.books.held - overdue).saturating_add(pool.books.committed);
         Some(ShortageView {
-            pool: (*pool.key).clone(),
+            pool: pool.named(),
             units: Quantity::most(units),
             since: opened.since,
             by: opened.by.at(self.shard),
@@ -56,7 +56,7 @@ impl Ledger {
             Some((Reverse(found.reserved_at), due.id(), u64::from(held)))
         });
         // Of carts whose home is elsewhere the last movement here tells which is newer.
-        let others = self.stock.pool(at).told.latest().take(AT_RISK_SEEN).take_while(live).filter_map(|due| {
+        let others = self.stock.pool(at).told().latest().take(AT_RISK_SEEN).take_while(live).filter_map(|due| {
             let part = self.parts.get(&due.id())?;
             let held = part.lines.iter().find(|line| line.pool == at)?.truth.held;
             Some((Reverse(part.last.unwrap_or_default()), due.id(), u64::from(held)))
@@ -90,7 +90,7 @@ impl Ledger {
     ) -> Result<Vec<TransferView>, Missing> {
         let entry = self.stock.find_sku(namespace, sku).ok_or_else(|| Missing::Sku(sku.clone()))?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let transits = entry.transit.range((from, Bound::Unbounded)).take(at_most);
+        let transits = entry.transit().range((from, Bound::Unbounded)).take(at_most);
         Ok(transits.map(|(id, transit)| transit.view(*id, &self.stock)).collect())
     }
 
@@ -103,7 +103,7 @@ impl Ledger {
         let of_pool = |at: &PoolRef| {
             let pool = self.stock.pool(*at);
             self.stock.expected(*at).iter().map(|to_come| ExpectedView {
-                pool: (*pool.key).clone(),
+                pool: pool.named(),
                 document: to_come.document.clone(),
                 date: to_come.date,
                 quantity: to_come.quantity,
@@ -194,7 +194,7 @@ impl Ledger {
             page.upto = Some((due.deadline(), due.id()));
             let Some(found) = self.reservations.get(&due.id()) else { continue };
             let of_cart = found.cart.as_ref().map(|cart| &cart.namespace);
-            let of_line = || found.lines.iter().next().map(|line| &self.stock.pool(line.pool).key.namespace);
+            let of_line = || found.lines.iter().next().map(|line| &self.stock.pool(line.pool).key().namespace);
             if of_cart.or_else(of_line) == Some(namespace) {
                 let owner = Owner::new(Bytes::copy_from_slice(&found.owner)).unwrap_or_default();
                 page.holds.push(ExpiringView { id: due.id(), owner, deadline: due.deadline() });

@@ -25,13 +25,20 @@ pub(crate) struct Books {
 /// people set, counted or wrote off; in_transit = sent_here - moved_in - lost. What comes in in all is bounded by
 /// [`POOL_QUANTITY_MAX`], and every unit that goes out came in before. The same unit may be sold and returned again and
 /// again: what goes out and what comes back are bounded by nothing, and are taken modulo 2^64.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totaled {
     pub(crate) received: u64,
-    pub(crate) adjusted_up: u64,
-    pub(crate) adjusted_down: u64,
     /// Sold off on hand.
     pub(crate) sold: u64,
+    /// Apart: most pools have none of it.
+    rare: Option<Box<RareTotals>>,
+}
+
+/// Sums of movements that most pools never have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RareTotals {
+    pub(crate) adjusted_up: u64,
+    pub(crate) adjusted_down: u64,
     /// Sold beyond on hand.
     pub(crate) sold_short: u64,
     /// Sent here from other locations.
@@ -147,32 +154,39 @@ impl Books {
         match kind {
             MovementKind::Receive => totals.received += delta.on_hand.unsigned_abs(),
             MovementKind::Adjust | MovementKind::Set | MovementKind::Count if delta.on_hand >= 0 => {
-                totals.adjusted_up += delta.on_hand.unsigned_abs();
+                totals.rare_mut().adjusted_up += delta.on_hand.unsigned_abs();
             }
             MovementKind::Adjust | MovementKind::Set | MovementKind::Count | MovementKind::WriteOff => {
-                totals.adjusted_down = totals.adjusted_down.wrapping_add(delta.on_hand.unsigned_abs());
+                let rare = totals.rare_mut();
+                rare.adjusted_down = rare.adjusted_down.wrapping_add(delta.on_hand.unsigned_abs());
             }
             MovementKind::Commit | MovementKind::Revive | MovementKind::Ship => {
                 totals.sold = totals.sold.wrapping_add(delta.on_hand.unsigned_abs());
-                totals.sold_short = totals.sold_short.wrapping_add(sold_short);
+                if sold_short > 0 {
+                    let rare = totals.rare_mut();
+                    rare.sold_short = rare.sold_short.wrapping_add(sold_short);
+                }
             }
             // Nothing on hand moves unless it is to be shipped.
             MovementKind::Prepare => totals.sold = totals.sold.wrapping_add(delta.on_hand.unsigned_abs()),
             MovementKind::Withdraw => totals.sold = totals.sold.wrapping_sub(delta.on_hand.unsigned_abs()),
             MovementKind::Cancel | MovementKind::Return => {
-                totals.returned = totals.returned.wrapping_add(delta.on_hand.unsigned_abs());
-                totals.returned_short = totals.returned_short.wrapping_add(sold_short);
+                let rare = totals.rare_mut();
+                rare.returned = rare.returned.wrapping_add(delta.on_hand.unsigned_abs());
+                rare.returned_short = rare.returned_short.wrapping_add(sold_short);
             }
             MovementKind::TransferOut => {
-                totals.moved_out = totals.moved_out.wrapping_add(delta.on_hand.unsigned_abs());
+                let rare = totals.rare_mut();
+                rare.moved_out = rare.moved_out.wrapping_add(delta.on_hand.unsigned_abs());
             }
-            MovementKind::TransferSent => totals.sent_here += delta.in_transit.unsigned_abs(),
+            MovementKind::TransferSent => totals.rare_mut().sent_here += delta.in_transit.unsigned_abs(),
             MovementKind::TransferIn => {
-                totals.moved_in += delta.on_hand.unsigned_abs();
+                let rare = totals.rare_mut();
+                rare.moved_in += delta.on_hand.unsigned_abs();
                 // What was never in transit was sent at the same moment.
-                totals.sent_here += delta.on_hand.unsigned_abs() - delta.in_transit.unsigned_abs();
+                rare.sent_here += delta.on_hand.unsigned_abs() - delta.in_transit.unsigned_abs();
             }
-            MovementKind::TransferLost => totals.lost += delta.in_transit.unsigned_abs(),
+            MovementKind::TransferLost => totals.rare_mut().lost += delta.in_transit.unsigned_abs(),
             // Nothing is counted of these.
             MovementKind::Reserve
             | MovementKind::Release
@@ -216,34 +230,59 @@ impl Books {
 
     /// Which equation between the accounts and what came in and went out is.
     fn unaccounted(&self, totals: &Totaled) -> Option<&'static str> {
-        let sums = [totals.received, totals.adjusted_up, totals.sent_here, totals.moved_in, totals.lost];
+        let rare = totals.rare();
+        let sums = [totals.received, rare.adjusted_up, rare.sent_here, rare.moved_in, rare.lost];
         if sums.iter().any(|sum| *sum > POOL_QUANTITY_MAX) || totals.came_in() > POOL_QUANTITY_MAX {
             return Some("a sum of movements is beyond 2^53");
         }
-        let there = totals.received + totals.adjusted_up + totals.moved_in;
-        let left = [totals.adjusted_down, totals.sold, totals.moved_out];
+        let there = totals.received + rare.adjusted_up + rare.moved_in;
+        let left = [rare.adjusted_down, totals.sold, rare.moved_out];
         let left = left.iter().fold(self.on_hand, |sum, out| sum.wrapping_add(*out));
-        if left != there.wrapping_add(totals.returned) {
+        if left != there.wrapping_add(rare.returned) {
             return Some("on_hand is not the sum of its movements");
         }
-        if self.in_transit + totals.moved_in + totals.lost != totals.sent_here {
+        if self.in_transit + rare.moved_in + rare.lost != rare.sent_here {
             return Some("in_transit is not the sum of its movements");
         }
         None
     }
 }
 
+static NONE_RARE: RareTotals = RareTotals {
+    adjusted_up: 0,
+    adjusted_down: 0,
+    sold_short: 0,
+    sent_here: 0,
+    moved_in: 0,
+    lost: 0,
+    moved_out: 0,
+    returned: 0,
+    returned_short: 0,
+};
+
 impl Totaled {
+    pub(crate) fn new(received: u64, sold: u64, rare: RareTotals) -> Self {
+        Self { received, sold, rare: (rare != NONE_RARE).then(|| Box::new(rare)) }
+    }
+
+    pub(crate) fn rare(&self) -> &RareTotals {
+        self.rare.as_deref().unwrap_or(&NONE_RARE)
+    }
+
+    fn rare_mut(&mut self) -> &mut RareTotals {
+        self.rare.get_or_insert_default()
+    }
+
     /// Of `units` sold that are the shop's again, those that are on hand again, and those that were sold beyond on
     /// hand: as long as there are any, they come first. So no more is ever back on hand than was sold off it.
     pub(crate) fn back(&self, units: u64) -> (u64, u64) {
-        let beyond = self.sold_short.wrapping_sub(self.returned_short).min(units);
+        let beyond = self.rare().sold_short.wrapping_sub(self.rare().returned_short).min(units);
         (units - beyond, beyond)
     }
 
     /// Units that ever came in, or were sent here.
     pub(crate) fn came_in(&self) -> u64 {
-        self.received + self.adjusted_up + self.sent_here
+        self.received + self.rare().adjusted_up + self.rare().sent_here
     }
 }
 

@@ -280,10 +280,10 @@ impl Ledger {
         }
         for (sku, id) in &stock.dirty_transit.list {
             let entry = &stock.skus[sku.index()];
-            let Some(transit) = entry.transit.get(id).filter(|found| found.mark.dirty) else { continue };
+            let Some(transit) = entry.transit().get(id).filter(|found| found.mark.dirty) else { continue };
             let (mut mark, key) = (transit.mark, id.to_bytes());
             out.put(&mut dirty.sum, &mut mark, TRANSFER, &key, |bytes| record::put_transit(bytes, *id, transit, stock));
-            if let Some(transit) = stock.skus[sku.index()].transit.get_mut(id) {
+            if let Some(transit) = stock.skus[sku.index()].transit_mut().get_mut(id) {
                 transit.mark = mark;
             }
         }

@@ -7,7 +7,7 @@ use crate::{
     planted::{self, Bug},
     records::{
         self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
-        REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key,
+        REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key, sku_part,
     },
     state::{EndedBy, Intent, RoundKind},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -80,9 +80,9 @@ impl Loader {
             }
         }
         for pool in &self.ledger.stock.pools {
-            let held = pool.dues.total() + pool.told.total() + pool.undecided;
+            let held = pool.dues.total() + pool.told().total() + pool.undecided;
             if held != pool.books.held {
-                let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key, pool.books.held);
+                let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key(), pool.books.held);
                 return Err(Corrupt::new("state", problem));
             }
         }
@@ -140,11 +140,12 @@ impl Loader {
             return self.ledger.insert_reservation(id, message, Mark::stored(key, value)).map(|()| true);
         }
         let bytes = Bytes::copy_from_slice(&key[1..]);
-        let name = read_pool_key(bytes.clone())?;
+        // Read of a copy: what is kept stays alone.
+        read_pool_key(Bytes::copy_from_slice(&bytes))?;
         if self.ledger.stock.find_bytes(&bytes).is_some() {
             return Err(twice());
         }
-        if self.ledger.stock.find_sku(&name.namespace, &name.sku).is_none() {
+        if !self.ledger.stock.knows_sku(sku_part(&bytes)) {
             return Ok(false);
         }
         let (books, totals, last, aside) = record::decode_pool(value)?;
@@ -164,7 +165,7 @@ impl Loader {
             return Err(Corrupt::new("transfer record", "is of two SKUs, or stands under the key of another"));
         }
         let transit = message.transit(from, to, Mark::stored(key, value))?;
-        match stock.skus[sku.index()].transit.insert(id, transit) {
+        match stock.skus[sku.index()].transit_mut().insert(id, transit) {
             None => Ok(true),
             Some(_) => Err(twice()),
         }

@@ -30,7 +30,7 @@ use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(crate) use aside::{Announced, Aside, Counted, Opened};
-pub(crate) use books::{Books, Totaled};
+pub(crate) use books::{Books, RareTotals, Totaled};
 pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, RoundOwn, Row, units};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};

@@ -129,7 +129,7 @@ impl Ledger {
             let pool = self.stock.pool_mut(line.pool);
             pool.undecided += u64::from(line.extra);
             if line.truth.held > 0 {
-                pool.told.add(due, u64::from(line.truth.held));
+                pool.add_told(due, u64::from(line.truth.held));
             }
         }
         if !part.idle() {

@@ -198,7 +198,7 @@ impl Reservation {
     pub(crate) fn namespace(&self, stock: &Stock) -> Namespace {
         match &self.cart {
             Some(cart) => cart.namespace.clone(),
-            None => stock.pool(self.lines.as_slice()[0].pool).key.namespace.clone(),
+            None => stock.pool(self.lines.as_slice()[0].pool).key().namespace.clone(),
         }
     }
 
@@ -280,7 +280,7 @@ impl Reservation {
     /// The first answer to its reserve.
     pub(crate) fn reserved(&self, id: ReservationId, stock: &Stock) -> Reserved {
         let line = |(at, line): (usize, &Line)| LineGot {
-            pool: Arc::clone(&stock.pool(line.pool).key),
+            pool: Arc::clone(stock.pool(line.pool).key()),
             asked: units(line.asked),
             got: units(line.got()),
             policy: self.rare(at).policy.checked_sub(1),
@@ -299,9 +299,8 @@ impl Reservation {
     /// As it is told at `clock`: a hold that is over is expired, swept or not.
     pub(crate) fn view(&self, id: ReservationId, stock: &Stock, clock: TimeMs) -> ReservationView {
         let overdue = self.overdue(clock);
-        let line = |(at, line): (usize, &Line)| {
-            line_view((*stock.pool(line.pool).key).clone(), line.asked, self.truth(at), overdue)
-        };
+        let line =
+            |(at, line): (usize, &Line)| line_view(stock.pool(line.pool).named(), line.asked, self.truth(at), overdue);
         let remote = |line: &RemoteLine| line_view(pool_key(line), line.asked, line.now, overdue);
         let lines = self.in_order(line, remote);
         let namespace = match &self.cart {

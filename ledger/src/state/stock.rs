@@ -1,14 +1,14 @@
 //! SKUs and pools, and how they are found.
 
 use super::{
-    Books, Due, Dues, Map, Mark, Totaled, aside::Aside, books::signed, changes::DirtyList, transit::Transit, uses::Uses,
+    Books, Due, Dues, Mark, Totaled, aside::Aside, books::signed, changes::DirtyList, transit::Transit, uses::Uses,
 };
 use crate::{
     apply::reserve::Want,
     journal::{Posting, Writer},
     movement::{Delta, Spot},
     planted::{self, Bug},
-    records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key},
+    records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key, sku_part},
     settings::{Deduct, Settings, Terms},
     types::{DurationMs, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
 };
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -106,9 +106,35 @@ pub(crate) struct SkuEntry {
     pub(crate) settings: SkuSettings,
     /// In the order of their keys.
     pub(crate) pools: Vec<PoolRef>,
-    /// Transfers between its locations that are under way.
-    pub(crate) transit: BTreeMap<OperationId, Transit>,
+    /// Another SKU whose key has the same hash.
+    same_hash: Option<SkuRef>,
+    /// Transfers between its locations that are under way; none for most SKUs.
+    transit: Option<Box<Transits>>,
     pub(crate) mark: Mark,
+}
+
+/// Transfers by the operation that began them.
+pub(crate) type Transits = BTreeMap<OperationId, Transit>;
+
+static NO_TRANSITS: Transits = Transits::new();
+
+impl SkuEntry {
+    pub(crate) fn transit(&self) -> &Transits {
+        self.transit.as_deref().unwrap_or(&NO_TRANSITS)
+    }
+
+    pub(crate) fn transit_mut(&mut self) -> &mut Transits {
+        self.transit.get_or_insert_default()
+    }
+
+    /// Whether there was one.
+    pub(crate) fn end_transit(&mut self, id: OperationId) -> bool {
+        let known = self.transit_mut().remove(&id).is_some();
+        if self.transit().is_empty() {
+            self.transit = None;
+        }
+        known
+    }
 }
 
 /// What a reserve needs stands first, in as few of the processor's cache lines as it fits: with many pools each of them is
@@ -118,7 +144,7 @@ pub(crate) struct Pool {
     pub(crate) sku: SkuRef,
     /// Nothing was ever set of its SKU.
     unset: bool,
-    /// Its record's key, without the kind. The texts of `key` are views of it.
+    /// Its record's key, without the kind.
     pub(crate) bytes: Bytes,
     pub(crate) books: Books,
     /// Its last movement.
@@ -128,11 +154,12 @@ pub(crate) struct Pool {
     /// Place in the pool dictionary of the journal block with that serial.
     pub(crate) place: (u64, u32),
     pub(crate) mark: Mark,
-    pub(crate) key: Arc<PoolKey>,
+    /// Made of `bytes` once it is asked for: of most pools of a large shop nobody asks for days.
+    key: OnceLock<Arc<PoolKey>>,
     /// Units held for carts that are still being prepared, here or elsewhere.
     pub(crate) undecided: u64,
     /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
-    pub(crate) told: Dues,
+    told: Option<Box<Dues>>,
     pub(crate) totals: Totaled,
     /// Another pool whose key has the same hash.
     same_hash: Option<PoolRef>,
@@ -140,7 +167,39 @@ pub(crate) struct Pool {
     pub(crate) aside: Option<Box<Aside>>,
 }
 
+static NOTHING_TOLD: Dues = Dues::NONE;
+
+fn read(key: Bytes) -> PoolKey {
+    read_pool_key(key).expect("was checked before the pool was made")
+}
+
 impl Pool {
+    pub(crate) fn key(&self) -> &Arc<PoolKey> {
+        self.key.get_or_init(|| Arc::new(read(self.bytes.clone())))
+    }
+
+    /// A copy of the key. Nothing of it is kept: who lists pools asks for all of them.
+    pub(crate) fn named(&self) -> PoolKey {
+        self.key.get().map_or_else(|| read(Bytes::copy_from_slice(&self.bytes)), |key| PoolKey::clone(key))
+    }
+
+    pub(crate) fn told(&self) -> &Dues {
+        self.told.as_deref().unwrap_or(&NOTHING_TOLD)
+    }
+
+    pub(crate) fn add_told(&mut self, due: Due, units: u64) {
+        self.told.get_or_insert_default().add(due, units);
+    }
+
+    /// All of the hold's units.
+    pub(crate) fn take_told(&mut self, due: Due, units: u64) {
+        let told = self.told.get_or_insert_default();
+        told.take(due, units, 0);
+        if told.is_empty() {
+            self.told = None;
+        }
+    }
+
     /// Units held by holds that are over at `now` and not swept back yet.
     pub(crate) fn overdue(&self, now: TimeMs) -> u64 {
         self.dues.units_by(now)
@@ -155,7 +214,7 @@ impl Pool {
     /// Units that another shard may give back any moment: undecided, or of holds that may be over since `by`, as their
     /// homes told their deadlines.
     pub(crate) fn loose(&self, by: TimeMs) -> u64 {
-        self.undecided + self.told.units_by(by)
+        self.undecided + self.told().units_by(by)
     }
 
     /// Units free at `now` if all that is loose were given back as well: a shortage is paid off first.
@@ -205,9 +264,9 @@ pub(crate) fn write_pool_key(
     POOL_KEY_BYTES_MAX - unused
 }
 
-/// Pools by the hash of their keys, which is hash enough for a table, too. A pool's key is looked at in the pool, which is
-/// needed anyway: in the table it would be one more place in memory to wait for.
-type PoolsByHash = HashMap<u64, PoolRef, BuildHasherDefault<AsItIs>>;
+/// Pools or SKUs by the hash of their keys, which is hash enough for a table, too. The key is looked at where the pool is, which
+/// is needed anyway: in the table it would be one more place in memory to wait for.
+type ByHash<R> = HashMap<u64, R, BuildHasherDefault<AsItIs>>;
 
 /// Takes a hash for what it is.
 #[derive(Default)]
@@ -231,9 +290,9 @@ impl Hasher for AsItIs {
 #[derive(Default)]
 pub(crate) struct Stock {
     pub(crate) skus: Vec<SkuEntry>,
-    sku_refs: Map<Bytes, SkuRef>,
+    skus_by_hash: ByHash<SkuRef>,
     pub(crate) pools: Vec<Pool>,
-    by_hash: PoolsByHash,
+    by_hash: ByHash<PoolRef>,
     pub(crate) dirty_skus: DirtyList<SkuRef>,
     pub(crate) dirty_pools: DirtyList<PoolRef>,
     pub(crate) dirty_transit: DirtyList<(SkuRef, OperationId)>,
@@ -278,7 +337,7 @@ impl Stock {
         wants
             .iter()
             .map(|want| self.pool(want.pool))
-            .all(|pool| !pool.dues.any_by(until) && !pool.told.any_by(until) && !self.settings(pool).gated)
+            .all(|pool| !pool.dues.any_by(until) && !pool.told().any_by(until) && !self.settings(pool).gated)
     }
 
     /// Whether another shard may give back units of that pool any moment; or, if a policy chose it, of any it chose from.
@@ -287,7 +346,7 @@ impl Stock {
         if !chosen {
             return pool.loose(by) > 0;
         }
-        let of = |other: &Pool| other.key.kind == pool.key.kind && other.key.lot == pool.key.lot;
+        let of = |other: &Pool| other.key().kind == pool.key().kind && other.key().lot == pool.key().lot;
         let others = self.sku(pool.sku).pools.iter().map(|other| self.pool(*other));
         others.filter(|other| of(other)).any(|other| other.loose(by) > 0)
     }
@@ -308,8 +367,8 @@ impl Stock {
     /// The same of what a pool points to.
     pub(crate) fn look_behind(&self, at: PoolRef) -> u64 {
         let pool = self.pool(at);
-        let key = pool.bytes.last().copied().map_or(0, u64::from) + Arc::strong_count(&pool.key) as u64;
-        key + u64::from(self.settings(pool).gated) + pool.dues.look()
+        let key = pool.key.get().map_or(0, |key| Arc::strong_count(key) as u64);
+        key + pool.bytes.last().copied().map_or(0, u64::from) + u64::from(self.settings(pool).gated) + pool.dues.look()
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
@@ -363,7 +422,19 @@ impl Stock {
     pub(crate) fn find_sku_ref(&self, namespace: &Namespace, sku: &Sku) -> Option<SkuRef> {
         let mut key = Vec::with_capacity(64);
         put_sku_key(&mut key, namespace, sku);
-        self.sku_refs.get(key.as_slice()).copied()
+        self.find_sku_bytes(&key)
+    }
+
+    fn find_sku_bytes(&self, key: &[u8]) -> Option<SkuRef> {
+        let mut first = self.skus_by_hash.get(&hash_of(key)).copied();
+        while let Some(at) = first {
+            let sku = self.sku(at);
+            if sku.bytes == key {
+                return Some(at);
+            }
+            first = sku.same_hash;
+        }
+        None
     }
 
     pub(crate) fn sku(&self, at: SkuRef) -> &SkuEntry {
@@ -439,6 +510,8 @@ impl Stock {
         if let Some(found) = self.find_bytes(&bytes) {
             return found;
         }
+        // A copy as long as it is: there may be millions.
+        let bytes = Bytes::copy_from_slice(&bytes);
         let at = self.insert_pool(bytes, Books::default(), Totaled::default(), None, Mark::default(), None);
         self.touch_pool(at);
         at
@@ -446,8 +519,8 @@ impl Stock {
 
     /// The SKU with that key; made with the defaults if it is new, and then dirty.
     fn sku_or_make(&mut self, bytes: &[u8]) -> SkuRef {
-        if let Some(found) = self.sku_refs.get(bytes) {
-            return *found;
+        if let Some(found) = self.find_sku_bytes(bytes) {
+            return found;
         }
         let at = self.insert_sku(Bytes::copy_from_slice(bytes), SkuSettings::default(), Mark::default());
         let bytes = self.skus[at.index()].bytes.len();
@@ -457,9 +530,9 @@ impl Stock {
 
     pub(crate) fn insert_sku(&mut self, bytes: Bytes, settings: SkuSettings, mark: Mark) -> SkuRef {
         let at = SkuRef(u32::try_from(self.skus.len()).expect("fewer than 2^32 SKUs fit in memory"));
-        self.sku_refs.insert(bytes.clone(), at);
+        let same_hash = self.skus_by_hash.insert(hash_of(&bytes), at);
         self.limited += u64::from(settings.limits_owners());
-        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), transit: BTreeMap::new(), mark });
+        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), same_hash, transit: None, mark });
         at
     }
 
@@ -473,9 +546,7 @@ impl Stock {
         mark: Mark,
         aside: Option<Box<Aside>>,
     ) -> PoolRef {
-        let key = read_pool_key(bytes.clone()).expect("a key that was checked before");
-        let sku_len = 2 + key.namespace.as_bytes().len() + key.sku.as_bytes().len();
-        let sku = self.sku_or_make(&bytes[..sku_len]);
+        let sku = self.sku_or_make(sku_part(&bytes));
         let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
         let same_hash = self.by_hash.insert(hash_of(&bytes), at);
         self.pools.push(Pool {
@@ -487,9 +558,9 @@ impl Stock {
             dues: Dues::default(),
             place: (0, 0),
             mark,
-            key: Arc::new(key),
+            key: OnceLock::new(),
             undecided: 0,
-            told: Dues::default(),
+            told: None,
             totals,
             same_hash,
             aside,
@@ -505,7 +576,7 @@ impl Stock {
 
     /// Whether a SKU of that key is known.
     pub(crate) fn knows_sku(&self, bytes: &[u8]) -> bool {
-        self.sku_refs.contains_key(bytes)
+        self.find_sku_bytes(bytes).is_some()
     }
 
     pub(crate) fn touch_pool(&mut self, at: PoolRef) {

@@ -31,8 +31,8 @@ impl Transit {
     pub(crate) fn view(&self, id: OperationId, stock: &Stock) -> TransferView {
         TransferView {
             id,
-            from: (*stock.pool(self.from).key).clone(),
-            to: (*stock.pool(self.to).key).clone(),
+            from: stock.pool(self.from).named(),
+            to: stock.pool(self.to).named(),
             sent: Quantity::most(self.sent),
             received: Quantity::most(self.received),
             lost: Quantity::most(self.lost),
@@ -46,7 +46,7 @@ impl Stock {
     /// A pool whose units in transit are not those of its transfers, if there is one.
     pub(crate) fn transit_problem(&self) -> Option<String> {
         let mut under_way = Map::<PoolRef, u64>::default();
-        for transit in self.skus.iter().flat_map(|sku| sku.transit.values()) {
+        for transit in self.skus.iter().flat_map(|sku| sku.transit().values()) {
             *under_way.entry(transit.to).or_default() += transit.left();
         }
         let all = self.pools.iter().enumerate().map(|(at, pool)| (PoolRef::at(at), pool));
@@ -54,7 +54,7 @@ impl Stock {
             let of_transfers = under_way.get(&at).copied().unwrap_or(0);
             if pool.books.in_transit != of_transfers {
                 let in_books = pool.books.in_transit;
-                return Some(format!("{:?} has {in_books} units in transit, its transfers {of_transfers}", pool.key));
+                return Some(format!("{:?} has {in_books} units in transit, its transfers {of_transfers}", pool.key()));
             }
         }
         None
@@ -62,11 +62,11 @@ impl Stock {
 
     /// Keeps a transfer as it stands now, or drops it if nothing of it is under way any more.
     pub(crate) fn keep_transit(&mut self, dirty: &mut Dirty, sku: SkuRef, id: OperationId, mut transit: Transit) {
-        let transits = &mut self.skus[sku.index()].transit;
+        let of_sku = &mut self.skus[sku.index()];
         if transit.left() > 0 {
             self.dirty_transit.note(&mut transit.mark, (sku, id), RECORD_BYTES);
-            transits.insert(id, transit);
-        } else if transits.remove(&id).is_some() {
+            of_sku.transit_mut().insert(id, transit);
+        } else if of_sku.end_transit(id) {
             dirty.dropped(&transit.mark, id.to_bytes());
         }
     }

@@ -197,7 +197,7 @@ impl Entry<'_> {
             let pool = self.ledger.stock.pool_mut(line.pool);
             pool.undecided -= u64::from(line.extra);
             if line.truth.held > 0 {
-                pool.told.take(due, u64::from(line.truth.held), 0);
+                pool.take_told(due, u64::from(line.truth.held));
             }
         }
         if !part.idle() {
@@ -271,7 +271,7 @@ impl Entry<'_> {
         let part = &self.ledger.parts[&id];
         let granted = part.lines.iter().filter_map(|line| {
             let PartGranted { at, units, contended, chosen, terms } = line.granted?;
-            let pool = (*self.ledger.stock.pool(line.pool).key).clone();
+            let pool = self.ledger.stock.pool(line.pool).named();
             Some(Granted { at, pool, units, contended, chosen, terms })
         });
         let result = match &part.refused {
