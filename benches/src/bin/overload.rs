@@ -162,6 +162,8 @@ async fn back_to(normal: &Arc<Crew>, p99_ms: f64) -> Result<Option<f64>, Failed>
     let mut seed = 4;
     while over.elapsed() < AFTER_MAX {
         let (window, _) = drive(normal, WINDOW, seed).await?;
+        let (counts, at) = (window.counts, over.elapsed().as_millis());
+        eprintln!("{at} ms after: {} of {} done, p99 {:.1} ms", counts.done, counts.all(), window.quantile_ms(0.99));
         if window.counts.done == window.counts.all() && window.quantile_ms(0.99) <= p99_ms * NORMAL_TIMES {
             return Ok(Some(over.elapsed().as_secs_f64() * 1_000.0));
         }
