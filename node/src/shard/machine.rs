@@ -159,7 +159,7 @@ fn load(shard: ShardId, source: &impl Source, waits: impl Fn() -> bool) -> Resul
 ///
 /// # Errors
 /// [`LoadError`] if it could not be used: it must not become live.
-pub async fn load_received(shard: ShardId, install: Install) -> Result<(Ledger, Install), LoadError> {
+pub async fn load_received(shard: ShardId, mut install: Install) -> Result<(Ledger, Install), LoadError> {
     install.written().await?;
     if !install.blocks() {
         return Ok((load(shard, &install, || true)?, install));

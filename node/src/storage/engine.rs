@@ -95,6 +95,15 @@ pub trait Engine: Send + Sync + 'static {
     /// ended. Until it has ended, reads may find some of its changes and not others.
     fn write_aside(&self, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
 
+    /// Writes puts of one family, in ascending order of keys, into a range where nothing is and nobody else writes: as a table
+    /// of its own, not by way of the log and what is merged later, so that each byte is written once. Reads find it once this has
+    /// ended, and it is on stable storage after the next `write` with `sync` that begins then, if not before. It goes on if nobody
+    /// waits for it any more.
+    fn write_table(&self, family: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Bytes that are worth a table of their own.
+    fn table_bytes(&self) -> usize;
+
     /// Fails once the engine has stopped working in the background.
     ///
     /// # Errors

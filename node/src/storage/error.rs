@@ -45,6 +45,8 @@ pub enum Refusal {
     NotEmpty,
     /// A node keeps the identity it was given.
     OtherIdentity,
+    /// Records of a snapshot come in the order of their keys.
+    Disorder,
     /// A log has no hole.
     Hole {
         /// The only index that can follow.
@@ -60,6 +62,7 @@ impl fmt::Display for Refusal {
             Self::IncarnationFalls { present, asked } => write!(f, "incarnation {asked} after {present}"),
             Self::NotEmpty => f.write_str("the replica still holds data of its last incarnation"),
             Self::OtherIdentity => f.write_str("the node has another identity"),
+            Self::Disorder => f.write_str("the records of a snapshot are not in order"),
             Self::Hole { expected, found } => write!(f, "log entry {found} where {expected} must follow"),
         }
     }

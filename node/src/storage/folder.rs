@@ -1,6 +1,7 @@
 //! A node's data folder on a real disk:
 //!
 //! - `store/` RocksDB's files
+//! - `incoming/` tables of a snapshot on their way into `store/`
 //! - `marks` the file of high-water marks
 //! - `lock` held while open
 //! - `damaged-N/` what was set aside
@@ -8,7 +9,7 @@
 use super::{
     engine::{Disk, Engine},
     error::OpenError,
-    rocks::{Rocks, RocksOptions},
+    rocks::{Paths, Rocks, RocksOptions},
 };
 use std::{
     fs::{self, File, TryLockError},
@@ -51,7 +52,8 @@ impl Disk for Folder {
         let lock = self.lock()?;
         let store = self.path.join("store");
         check_manifest(&store)?;
-        Ok(Arc::new(Rocks::open(&store, self.path.join("marks"), lock, &self.options)?))
+        let paths = Paths { incoming: self.path.join("incoming"), marks: self.path.join("marks"), store };
+        Ok(Arc::new(Rocks::open(paths, lock, &self.options)?))
     }
 
     fn set_aside(&self) -> Result<String, OpenError> {

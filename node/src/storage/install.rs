@@ -1,10 +1,13 @@
-//! Installing a snapshot: its records go into a generation of their own, piece by piece and un-synced, and one batch
-//! at the end makes it the live one. Until then nothing of it can be seen; dropped half-way, it leaves nothing that
+//! Installing a snapshot: its records go into a generation of their own, table by table and beside the writer, and one
+//! batch at the end makes it the live one. Until then nothing of it can be seen; dropped half-way, it leaves nothing that
 //! counts.
+//!
+//! Tables, and not batches by way of the log: those would be written to the log, to a table and once or twice more when tables are
+//! merged, and everyone whose sync waits for the same disk would wait for all of that.
 
 use super::{
     engine::{Batch, Family, Records},
-    error::StoreError,
+    error::{Refusal, StoreError},
     format::encode_record,
     inner::Inner,
     keys::{self, ShardTag},
@@ -18,7 +21,7 @@ use earmark_ledger::{
     planted::{self, Bug},
     types::{Epoch, LogIndex},
 };
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// A snapshot on its way into the store.
 pub struct Install {
@@ -26,6 +29,10 @@ pub struct Install {
     queue: Queue,
     replica: Arc<Replica>,
     generation: u32,
+    /// For the next table.
+    gathered: Batch,
+    /// The last key that was added.
+    last: Bytes,
 }
 
 impl Install {
@@ -39,12 +46,12 @@ impl Install {
             let generation = if planted::on(Bug::SnapshotIntoLive) { core.sent_generation } else { generation };
             core.last_generation = generation;
             core.installing = Some(generation);
-            let mut batch = Batch::default();
-            clear_others(&mut batch, &replica, core.sent_generation);
+            let batch = clear_others(&inner, &replica, core.sent_generation)?;
             let changes = Changes::new(batch, Urgency::Written).after(After::Of(replica.shard));
             (generation, queue.submit(changes, room)?)
         };
-        let install = Self { inner, queue, replica, generation };
+        let (gathered, last) = (Batch::default(), Bytes::new());
+        let install = Self { inner, queue, replica, generation, gathered, last };
         pending.wait().await?;
         Ok(install)
     }
@@ -54,36 +61,50 @@ impl Install {
         self.inner.blocks()
     }
 
-    /// Adds records. Returns when there is room for more, not when they are written.
+    /// Adds records, whose keys come after all that were added before. Returns when there is room for more, not when they are
+    /// written.
     ///
     /// # Errors
-    /// [`StoreError::Superseded`] if another installation began; else as the store fails.
+    /// [`StoreError::Superseded`] if another installation began; [`StoreError::Refused`] if the records are not in order; else as
+    /// the store fails.
     pub async fn write_chunk(&mut self, records: &Records) -> Result<(), StoreError> {
-        self.inner.sound()?;
+        self.in_force()?;
         let start = keys::state_start(self.replica.shard, self.generation);
-        let bytes: usize = records.iter().map(|(key, value)| start.len() + key.len() + value.len()).sum();
-        let mut batch = Batch::with_capacity(records.len(), bytes);
+        let table_bytes = self.inner.engine()?.table_bytes();
         for (key, value) in records {
-            batch.put_under(Family::State, &start, key, value);
+            if *key <= self.last {
+                return Err(StoreError::Refused(Refusal::Disorder));
+            }
+            self.last = key.clone();
+            self.gathered.put_under(Family::State, &start, key, value);
+            if self.gathered.bytes() >= table_bytes {
+                self.written().await?;
+            }
         }
-        let room = self.queue.reserve(batch.bytes()).await?;
-        let core = self.replica.lock();
-        if core.installing != Some(self.generation) {
-            return Err(StoreError::Superseded);
-        }
-        // Of a generation that no checkpoint is of.
-        self.queue.submit(Changes::new(batch, Urgency::Written).after(After::None), room)?;
         Ok(())
     }
 
     /// Waits until everything that was added can be read back.
     ///
     /// # Errors
-    /// As the write fails.
-    pub async fn written(&self) -> Result<(), StoreError> {
-        let room = self.queue.reserve(0).await?;
-        let nothing = Changes::new(Batch::default(), Urgency::Written).after(After::None);
-        self.queue.submit(nothing, room)?.wait().await
+    /// [`StoreError::Superseded`] if another installation began; else as the write fails.
+    pub async fn written(&mut self) -> Result<(), StoreError> {
+        if self.gathered.is_empty() {
+            return self.in_force();
+        }
+        // One at a time on a node: the disk has others to serve, and what is gathered meanwhile waits for its turn.
+        let _turn = self.inner.tables.acquire().await.map_err(StoreError::io)?;
+        self.in_force()?;
+        let (engine, puts) = (self.inner.engine()?, std::mem::take(&mut self.gathered));
+        self.inner.counters.count(0, puts.bytes(), None);
+        let written = engine.write_table(Family::State, puts).await;
+        self.inner.check(written)
+    }
+
+    /// No other installation began.
+    fn in_force(&self) -> Result<(), StoreError> {
+        let mine = self.replica.lock().installing == Some(self.generation);
+        if mine { Ok(()) } else { Err(StoreError::Superseded) }
     }
 
     /// One of the records that were added and [written](Self::written).
@@ -110,14 +131,20 @@ impl Install {
         self.inner.scan(Family::State, &range, |key, value| visit(keys::state_key(key), value))
     }
 
-    /// Makes the snapshot the live state, in one batch with its position, its membership, the log's new beginning and
+    /// Makes the snapshot, all that was added, the live state, in one batch with its position, its membership, the log's new beginning and
     /// the removal of the log up to there, never beyond; waits for the sync. The journal is whole from the next entry on.
     ///
     /// # Errors
     /// [`StoreError::Superseded`], without effect, if another installation began or the replica is already beyond the
     /// snapshot; else as the write fails.
-    pub async fn finish(self, applied: LogId, membership: StoredMembership, epoch: Epoch) -> Result<(), StoreError> {
+    pub async fn finish(
+        mut self,
+        applied: LogId,
+        membership: StoredMembership,
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
         self.inner.sound()?;
+        self.written().await?;
         let room = self.queue.reserve(0).await?;
         let pending = {
             let mut core = self.replica.lock();
@@ -144,8 +171,7 @@ impl Install {
         };
         pending.wait().await?;
         // Only now: until the new generation is live on disk the old one is the state.
-        let mut batch = Batch::default();
-        clear_others(&mut batch, &self.replica, self.generation);
+        let batch = clear_others(&self.inner, &self.replica, self.generation)?;
         let room = self.queue.reserve(0).await?;
         let core = self.replica.lock();
         if core.installing.is_none() && core.sent_generation == self.generation {
@@ -189,9 +215,22 @@ impl Drop for Install {
     }
 }
 
-fn clear_others(batch: &mut Batch, replica: &Replica, live: u32) {
-    batch.delete_range(Family::State, &keys::generations(replica.shard, 0, Some(live)));
-    if let Some(next) = live.checked_add(1) {
-        batch.delete_range(Family::State, &keys::generations(replica.shard, next, None));
+/// The removal of all generations but the live one, as far as there are any: a table that goes where something was removed of
+/// late would have to be merged with that.
+fn clear_others(inner: &Inner, replica: &Replica, live: u32) -> Result<Batch, StoreError> {
+    let mut batch = Batch::default();
+    let below = Some(keys::generations(replica.shard, 0, Some(live)));
+    let above = live.checked_add(1).map(|next| keys::generations(replica.shard, next, None));
+    for range in [below, above].into_iter().flatten() {
+        let mut any = false;
+        let look = |_: &[u8], _: &[u8]| {
+            any = true;
+            ControlFlow::Break(())
+        };
+        inner.check(inner.engine()?.scan(Family::State, &range, &mut { look }))?;
+        if any {
+            batch.delete_range(Family::State, &range);
+        }
     }
+    Ok(batch)
 }

@@ -12,15 +12,19 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRecoveryMode, ErrorKind, IngestExternalFileOptions, LogLevel, Options, ReadOptions, SstFileWriter, WriteBatch,
+    WriteOptions,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     ops::ControlFlow,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What one RocksDB may take. The defaults fit three nodes in one process of a small machine.
@@ -48,6 +52,26 @@ impl Default for RocksOptions {
 pub struct Rocks {
     held: Arc<Held>,
     marks: Marks,
+    incoming: Arc<Incoming>,
+}
+
+/// Where it lies, all on one file system.
+pub struct Paths {
+    /// RocksDB's own folder.
+    pub store: PathBuf,
+    /// Tables on their way into it.
+    pub incoming: PathBuf,
+    /// The file of marks.
+    pub marks: PathBuf,
+}
+
+/// Tables on their way into the database.
+struct Incoming {
+    /// Empty whenever nothing is on its way.
+    folder: PathBuf,
+    /// How many there were since the store was opened.
+    count: AtomicU64,
+    limits: RocksOptions,
 }
 
 /// The database and the folder's lock, let go in this order. Shared with the threads of views.
@@ -63,16 +87,18 @@ struct Marks {
 }
 
 impl Rocks {
-    /// Opens or makes the store. Families of a newer format are opened too, so that the format version can be read.
+    /// Opens or makes the store. Families of a newer format are opened too, so that the format version can be read. What was on
+    /// its way in when the store was left is removed: nothing counts on it.
     ///
     /// # Errors
     /// [`OpenError::Damaged`], [`OpenError::Io`].
-    pub fn open(store: &Path, marks: PathBuf, lock: File, options: &RocksOptions) -> Result<Self, OpenError> {
+    pub fn open(paths: Paths, lock: File, options: &RocksOptions) -> Result<Self, OpenError> {
+        let Paths { store, incoming, marks } = paths;
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let known = Family::ALL.map(|family| (family.name().to_owned(), Some(family)));
         let mut families: Vec<_> = known.into_iter().chain([("default".to_owned(), None)]).collect();
         if store.join("CURRENT").exists() {
-            for name in DB::list_cf(&Options::default(), store).map_err(open_error)? {
+            for name in DB::list_cf(&Options::default(), &store).map_err(open_error)? {
                 if families.iter().all(|(known, _)| *known != name) {
                     families.push((name, None));
                 }
@@ -83,14 +109,20 @@ impl Rocks {
             let options = family_options(family, &cache, options);
             descriptors.push(ColumnFamilyDescriptor::new(name, options));
         }
-        let db = DB::open_cf_descriptors(&db_options(options), store, descriptors).map_err(open_error)?;
+        let db = DB::open_cf_descriptors(&db_options(options), &store, descriptors).map_err(open_error)?;
+        match fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => fs::create_dir(&incoming)?,
+        }
+        let incoming = Incoming { folder: incoming, count: AtomicU64::new(0), limits: options.clone() };
         let file = match File::options().read(true).write(true).open(&marks) {
             Ok(file) => Some(Arc::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
         let held = Arc::new(Held { db, _lock: lock });
-        Ok(Self { held, marks: Marks { path: marks, file: Mutex::new(file) } })
+        let marks = Marks { path: marks, file: Mutex::new(file) };
+        Ok(Self { held, marks, incoming: Arc::new(incoming) })
     }
 }
 
@@ -115,6 +147,35 @@ fn write(db: &DB, batch: &Batch, options: &WriteOptions) -> Result<(), StoreErro
         }
     }
     db.write_opt(changes, options).map_err(store_error)
+}
+
+impl Incoming {
+    /// Makes a table of these puts and gives it to the database.
+    fn write(&self, db: &DB, family: Family, puts: &Batch) -> Result<(), StoreError> {
+        let path = self.folder.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        let taken = self.make(&path, family, puts).and_then(|()| {
+            let mut options = IngestExternalFileOptions::default();
+            options.set_move_files(true);
+            db.ingest_external_file_cf_opts(handle(db, family)?, &options, vec![&path]).map_err(store_error)
+        });
+        if taken.is_err() {
+            // It goes with the next opening at the latest.
+            fs::remove_file(&path).ok();
+        }
+        taken
+    }
+
+    fn make(&self, path: &Path, family: Family, puts: &Batch) -> Result<(), StoreError> {
+        let unused = Cache::new_lru_cache(0);
+        let options = family_options(Some(family), &unused, &self.limits);
+        let mut table = SstFileWriter::create(&options);
+        table.open(path).map_err(store_error)?;
+        for change in puts.changes() {
+            let Change::Put(_, key, value) = change else { return Err(StoreError::io("a table has puts only")) };
+            table.put(key, value).map_err(store_error)?;
+        }
+        table.finish().map_err(store_error)
+    }
 }
 
 /// A read of one range, at its end without a result; checked, and without filling the cache from long scans.
@@ -250,6 +311,16 @@ impl Engine for Rocks {
         async move { written.await.map_err(StoreError::io)? }.boxed()
     }
 
+    fn write_table(&self, family: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (held, incoming) = (Arc::clone(&self.held), Arc::clone(&self.incoming));
+        let written = tokio::task::spawn_blocking(move || incoming.write(&held.db, family, &puts));
+        async move { written.await.map_err(StoreError::io)? }.boxed()
+    }
+
+    fn table_bytes(&self) -> usize {
+        8 << 20
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         let errors = self.held.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS).map_err(store_error)?;
         match errors {
@@ -259,7 +330,7 @@ impl Engine for Rocks {
     }
 
     fn read_marks(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        match std::fs::read(&self.marks.path) {
+        match fs::read(&self.marks.path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(error)),

@@ -44,7 +44,9 @@ async fn a_node_with_one_thread_goes_on_while_a_snapshot_is_read() {
     let (_store, replica) = begin(&bed).await;
     let mut install = replica.begin_install().await.unwrap();
     let mut ledger = stocked();
-    for records in ledger.take_changes().puts.chunks(1_000) {
+    let mut puts = ledger.take_changes().puts;
+    puts.sort();
+    for records in puts.chunks(1_000) {
         install.write_chunk(&records.to_vec()).await.unwrap();
     }
     install.written().await.unwrap();
@@ -56,8 +58,8 @@ async fn a_node_with_one_thread_goes_on_while_a_snapshot_is_read() {
             tokio::task::yield_now().await;
         }
     });
-    install.written().await.unwrap();
-    // As often as while a word goes to the disk's thread and back.
+    // As often as while a word goes to another thread and back.
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
     let waiting = turns.swap(0, Ordering::Relaxed);
     let (mut loaded, _install) = load_received(SHARD, install).await.unwrap();
     let reading = turns.load(Ordering::Relaxed);

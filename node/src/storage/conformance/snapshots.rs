@@ -1,7 +1,7 @@
 //! Checkpoints, views and installed snapshots on both disks.
 
 use super::{
-    super::{Family, JournalFloor, StoreError},
+    super::{Family, JournalFloor, StoreError, error::Refusal},
     Bed, SHARD, append, begin, checkpoint, entries, id, membership, on_both, reopen, state,
 };
 use crate::storage::Restored;
@@ -17,6 +17,7 @@ on_both!(
     a_view_stands_still,
     a_snapshot_replaces_the_state,
     half_a_snapshot_is_nothing,
+    a_large_snapshot_comes_in_several_tables_and_in_order,
     a_newer_installation_supersedes,
     a_snapshot_keeps_the_log_beyond_it,
     the_journal_is_filled_from_below_and_trimmed,
@@ -191,6 +192,7 @@ async fn half_a_snapshot_is_nothing(mut bed: impl Bed) {
     replica.checkpoint(checkpoint(id(1, 4), &[("old", "1".into())])).await.unwrap();
     let mut install = replica.begin_install().await.unwrap();
     install.write_chunk(&records(500)).await.unwrap();
+    install.written().await.unwrap();
     // A sync of something else brings the half to stable storage too.
     append(&mut replica.log(), entries(1, 1..=5)).await;
     bed.crash();
@@ -203,10 +205,45 @@ async fn half_a_snapshot_is_nothing(mut bed: impl Bed) {
     assert_eq!(state(&replica).len(), 3, "nothing of the half that was there");
     let mut dropped = replica.begin_install().await.unwrap();
     dropped.write_chunk(&records(7)).await.unwrap();
+    dropped.written().await.unwrap();
     drop(dropped);
     assert_eq!(state(&replica).len(), 3);
     store.close().await;
     assert_eq!(generations(&bed).len(), 1, "what was dropped is cleared");
+}
+
+async fn a_large_snapshot_comes_in_several_tables_and_in_order(mut bed: impl Bed) {
+    let (_store, replica) = begin(&bed).await;
+    let large: Vec<_> = (0..40_u8).map(|n| (Bytes::from(vec![b'k', n]), Bytes::from(vec![n; 1 << 19]))).collect();
+    let mut install = replica.begin_install().await.unwrap();
+    for chunk in large.chunks(7) {
+        install.write_chunk(&chunk.to_vec()).await.unwrap();
+    }
+    for unordered in [&large[39..], &large[3..5]] {
+        let refused = install.write_chunk(&unordered.to_vec()).await;
+        assert_eq!(refused, Err(StoreError::Refused(Refusal::Disorder)));
+    }
+    install.finish(id(1, 9), membership(id(1, 1)), Epoch(7)).await.unwrap();
+    let whole = |replica: &super::ReplicaStore| {
+        let mut found = Vec::new();
+        let note = |key: &[u8], value: &[u8]| {
+            found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            Ok::<_, StoreError>(())
+        };
+        replica.scan_state(b"", b"", note).unwrap();
+        assert!(found == large, "{} records", found.len());
+    };
+    whole(&replica);
+    // What comes after goes on from there.
+    replica.checkpoint(checkpoint(id(1, 10), &[("kz", "1".into())])).await.unwrap();
+    bed.crash();
+    let replica = reopen(&bed).replica(SHARD);
+    assert_eq!(replica.read_state(b"kz").unwrap(), Some(Bytes::from("1")));
+    replica
+        .checkpoint(super::Checkpoint { deletes: vec![Bytes::from("kz")], ..checkpoint(id(1, 11), &[]) })
+        .await
+        .unwrap();
+    whole(&replica);
 }
 
 async fn a_newer_installation_supersedes(bed: impl Bed) {

@@ -175,6 +175,24 @@ impl Engine for SimulatedEngine {
         .boxed()
     }
 
+    fn write_table(&self, _: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (disk, session) = (self.disk.clone(), self.session);
+        let written = tokio::spawn(async move {
+            let effect = disk.effect(Call::Write { bytes: puts.bytes(), sync: false });
+            sleep(effect.delay).await;
+            if effect.failure != Some(Failure::Undone) {
+                put(&disk, session, puts)?;
+            }
+            told(effect.failure)
+        });
+        async move { written.await.map_err(StoreError::io)? }.boxed()
+    }
+
+    fn table_bytes(&self) -> usize {
+        // Small enough that a simulated state takes several.
+        4 << 10
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.disk.state().check(self.session)
     }
