@@ -2,6 +2,7 @@
 //!
 //! - `store/` RocksDB's files
 //! - `incoming/` tables of a snapshot on their way into `store/`
+//! - `leaving/` second names of the files in `store/`, so that those that are removed leave bit by bit
 //! - `marks` the file of high-water marks
 //! - `lock` held while open
 //! - `damaged-N/` what was set aside
@@ -52,7 +53,12 @@ impl Disk for Folder {
         let lock = self.lock()?;
         let store = self.path.join("store");
         check_manifest(&store)?;
-        let paths = Paths { incoming: self.path.join("incoming"), marks: self.path.join("marks"), store };
+        let paths = Paths {
+            incoming: self.path.join("incoming"),
+            leaving: self.path.join("leaving"),
+            marks: self.path.join("marks"),
+            store,
+        };
         Ok(Arc::new(Rocks::open(paths, lock, &self.options)?))
     }
 

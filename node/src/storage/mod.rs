@@ -14,7 +14,7 @@
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
-//! | `folder`, `rocks`, `rocks_view` | the real disk |
+//! | `folder`, `rocks`, `rocks_view`, `leaving` | the real disk |
 //! | `simulated` | the simulated one |
 //! | `conformance` | one suite for both |
 //!
@@ -30,6 +30,7 @@ pub mod format;
 mod inner;
 mod install;
 pub mod keys;
+mod leaving;
 mod load;
 mod log;
 mod mark;

@@ -6,6 +6,7 @@ use super::{
     error::{OpenError, StoreError},
     folder::sync_folder,
     keys::KeyRange,
+    leaving::Leaving,
     rocks_view::RocksView,
 };
 use bytes::Bytes;
@@ -53,6 +54,7 @@ pub struct Rocks {
     held: Arc<Held>,
     marks: Marks,
     incoming: Arc<Incoming>,
+    _leaving: Leaving,
 }
 
 /// Where it lies, all on one file system.
@@ -61,6 +63,8 @@ pub struct Paths {
     pub store: PathBuf,
     /// Tables on their way into it.
     pub incoming: PathBuf,
+    /// Second names of its files.
+    pub leaving: PathBuf,
     /// The file of marks.
     pub marks: PathBuf,
 }
@@ -93,7 +97,7 @@ impl Rocks {
     /// # Errors
     /// [`OpenError::Damaged`], [`OpenError::Io`].
     pub fn open(paths: Paths, lock: File, options: &RocksOptions) -> Result<Self, OpenError> {
-        let Paths { store, incoming, marks } = paths;
+        let Paths { store, incoming, leaving, marks } = paths;
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let known = Family::ALL.map(|family| (family.name().to_owned(), Some(family)));
         let mut families: Vec<_> = known.into_iter().chain([("default".to_owned(), None)]).collect();
@@ -121,8 +125,9 @@ impl Rocks {
             Err(error) => return Err(error.into()),
         };
         let held = Arc::new(Held { db, _lock: lock });
+        let leaving = Leaving::begin(store, leaving)?;
         let marks = Marks { path: marks, file: Mutex::new(file) };
-        Ok(Self { held, marks, incoming: Arc::new(incoming) })
+        Ok(Self { held, marks, incoming: Arc::new(incoming), _leaving: leaving })
     }
 }
 
