@@ -117,8 +117,8 @@ impl Default for Limits {
 /// Raft's times.
 ///
 /// A follower stands for election once it heard nothing for `election_max` and another time drawn between `election_min` and
-/// `election_max`; two that stand at the same moment split the votes and draw once more. The defaults elect a leader within
-/// `3 * election_max`, three seconds, even so.
+/// `election_max`; two that stand at the same moment split the votes and draw once more. With the defaults that is 1.6 to 2 s, and up
+/// to 3 s if the votes were split once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaftTimes {
     /// Between heartbeats.
@@ -456,8 +456,9 @@ impl WrittenRaft {
     fn check(self) -> Result<RaftTimes, ConfigError> {
         let or = RaftTimes::default();
         let heartbeat = self.heartbeat.unwrap_or(or.heartbeat);
-        let election_min = self.election_min.unwrap_or(or.election_min);
-        let election_max = self.election_max.unwrap_or(or.election_max);
+        // What is not set fits what is.
+        let election_min = self.election_min.unwrap_or(or.election_min.max(heartbeat * 3));
+        let election_max = self.election_max.unwrap_or(or.election_max.max(election_min * 5 / 3));
         within("raft.heartbeat", heartbeat, Duration::from_millis(10), Duration::from_secs(10))?;
         if election_min < heartbeat * 3 {
             return Err(bad("raft.election_min", "must be at least three heartbeats"));

@@ -15,7 +15,7 @@ use crate::{
         machine::{self, LoadError},
         raft::{SnapshotMeta, Vote},
     },
-    storage::{Install, ReplicaStore, StateView},
+    storage::{Install, ReplicaStore, StateView, StoreError},
 };
 use bytes::Bytes;
 use earmark_ledger::{
@@ -174,7 +174,10 @@ pub async fn receive(
                 if planted::on(Bug::HalfInstalled) && chunk.number > 0 {
                     continue;
                 }
-                install.write_chunk(&records).await.map_err(|error| Status::unavailable(error.to_string()))?;
+                install.write_chunk(&records).await.map_err(|error| match error {
+                    StoreError::Refused(refusal) => bad(&refusal.to_string()),
+                    error => Status::unavailable(error.to_string()),
+                })?;
             }
             Some(Part::End(end)) => break end,
             Some(Part::Header(_)) => return Err(bad("a second header")),

@@ -227,7 +227,7 @@ impl Replica {
             limits: config.limits.clone(),
         });
         // A stream whose follower does not answer is given up long before this.
-        let silence_max = 2 * config.raft.election_max;
+        let silence_max = 3 * config.raft.election_max;
         let chores = vec![
             tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone(), silence_max)),
             tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),

@@ -62,7 +62,7 @@ pub trait Disk: Send + Sync + 'static {
     fn set_aside(&self) -> Result<String, OpenError>;
 }
 
-/// An opened data folder. Reads may block for a disk read; writes are made by one writer only, one batch at a time and
+/// An opened data folder. Reads may block for a disk read; batches are written by one writer only, one at a time and
 /// another aside.
 pub trait Engine: Send + Sync + 'static {
     /// The value of a key.
@@ -95,13 +95,13 @@ pub trait Engine: Send + Sync + 'static {
     /// ended. Until it has ended, reads may find some of its changes and not others.
     fn write_aside(&self, batch: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Writes puts of one family, in ascending order of keys, into a range where nothing is and nobody else writes: as a table
-    /// of its own, not by way of the log and what is merged later, so that each byte is written once. Reads find it once this has
-    /// ended, and it is on stable storage after the next `write` with `sync` that begins then, if not before. It goes on if nobody
-    /// waits for it any more.
-    fn write_table(&self, family: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// A table of one family, to be filled beside whatever is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn table(&self, family: Family) -> Result<Box<dyn Table>, StoreError>;
 
-    /// Bytes that are worth a table of their own.
+    /// So large a table should become.
     fn table_bytes(&self) -> usize;
 
     /// Fails once the engine has stopped working in the background.
@@ -130,6 +130,17 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Whether `write` blocks, so that the writer needs a thread of its own.
     fn blocks(&self) -> bool;
+}
+
+/// Puts in ascending order of keys that go into the store all at once, into a range where nothing is and nobody else writes: as
+/// they are, not by way of the log and what is merged later, so that each byte is written once. Dropped, it was never there.
+pub trait Table: Send {
+    /// Adds puts whose keys come after all before.
+    fn put(&mut self, puts: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Reads find it when this has ended, and it is on stable storage after the next `write` with `sync` that begins then, if not
+    /// before.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
 }
 
 /// Everything as it was at one moment.

@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// Shared by handles and writer.
 pub struct Inner {
@@ -29,8 +29,6 @@ pub struct Inner {
     decided: Mutex<BTreeMap<ShardId, Arc<Replica>>>,
     /// Counters since the store was opened.
     pub counters: Counters,
-    /// Whose turn it is to write a table.
-    pub tables: Semaphore,
 }
 
 /// What other nodes said they hold.
@@ -108,7 +106,6 @@ impl Inner {
             peers: Mutex::new(Peers { marks: peers, dirty: BTreeSet::new() }),
             decided: Mutex::default(),
             counters: Counters::default(),
-            tables: Semaphore::new(1),
         }
     }
 

@@ -6,7 +6,7 @@
 //! merged, and everyone whose sync waits for the same disk would wait for all of that.
 
 use super::{
-    engine::{Batch, Family, Records},
+    engine::{Batch, Family, Records, Table},
     error::{Refusal, StoreError},
     format::encode_record,
     inner::Inner,
@@ -29,8 +29,8 @@ pub struct Install {
     queue: Queue,
     replica: Arc<Replica>,
     generation: u32,
-    /// For the next table.
-    gathered: Batch,
+    /// What is being filled, and how many bytes are in it.
+    table: Option<(Box<dyn Table>, usize)>,
     /// The last key that was added.
     last: Bytes,
 }
@@ -40,18 +40,21 @@ impl Install {
     pub(super) async fn begin(inner: Arc<Inner>, queue: Queue, replica: Arc<Replica>) -> Result<Self, StoreError> {
         inner.sound()?;
         let room = queue.reserve(0).await?;
+        let live = replica.lock().sent_generation;
+        let batch = clear_others(&inner, &replica, live)?;
         let (generation, pending) = {
             let mut core = replica.lock();
+            if core.sent_generation != live {
+                return Err(StoreError::Superseded);
+            }
             let generation = core.last_generation.max(core.sent_generation) + 1;
             let generation = if planted::on(Bug::SnapshotIntoLive) { core.sent_generation } else { generation };
             core.last_generation = generation;
             core.installing = Some(generation);
-            let batch = clear_others(&inner, &replica, core.sent_generation)?;
             let changes = Changes::new(batch, Urgency::Written).after(After::Of(replica.shard));
             (generation, queue.submit(changes, room)?)
         };
-        let (gathered, last) = (Batch::default(), Bytes::new());
-        let install = Self { inner, queue, replica, generation, gathered, last };
+        let install = Self { inner, queue, replica, generation, table: None, last: Bytes::new() };
         pending.wait().await?;
         Ok(install)
     }
@@ -70,18 +73,24 @@ impl Install {
     pub async fn write_chunk(&mut self, records: &Records) -> Result<(), StoreError> {
         self.in_force()?;
         let start = keys::state_start(self.replica.shard, self.generation);
-        let table_bytes = self.inner.engine()?.table_bytes();
+        let bytes: usize = records.iter().map(|(key, value)| start.len() + key.len() + value.len()).sum();
+        let mut puts = Batch::with_capacity(records.len(), bytes);
         for (key, value) in records {
             if *key <= self.last {
                 return Err(StoreError::Refused(Refusal::Disorder));
             }
             self.last = key.clone();
-            self.gathered.put_under(Family::State, &start, key, value);
-            if self.gathered.bytes() >= table_bytes {
-                self.written().await?;
-            }
+            puts.put_under(Family::State, &start, key, value);
         }
-        Ok(())
+        let engine = self.inner.engine()?;
+        let (mut table, before) = match self.table.take() {
+            Some(begun) => begun,
+            None => (self.inner.check(engine.table(Family::State))?, 0),
+        };
+        let taken = table.put(puts).await;
+        self.inner.check(taken)?;
+        self.table = Some((table, before + bytes));
+        if before + bytes >= engine.table_bytes() { self.written().await } else { Ok(()) }
     }
 
     /// Waits until everything that was added can be read back.
@@ -89,16 +98,10 @@ impl Install {
     /// # Errors
     /// [`StoreError::Superseded`] if another installation began; else as the write fails.
     pub async fn written(&mut self) -> Result<(), StoreError> {
-        if self.gathered.is_empty() {
-            return self.in_force();
-        }
-        // One at a time on a node: the disk has others to serve, and what is gathered meanwhile waits for its turn.
-        let _turn = self.inner.tables.acquire().await.map_err(StoreError::io)?;
         self.in_force()?;
-        let (engine, puts) = (self.inner.engine()?, std::mem::take(&mut self.gathered));
-        self.inner.counters.count(0, puts.bytes(), None);
-        let written = engine.write_table(Family::State, puts).await;
-        self.inner.check(written)
+        let Some((table, _)) = self.table.take() else { return Ok(()) };
+        let finished = table.finish().await;
+        self.inner.check(finished)
     }
 
     /// No other installation began.

@@ -14,7 +14,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// How often it is looked what RocksDB made and removed.
@@ -25,6 +25,9 @@ const STEP: u64 = 2 << 20;
 
 /// Between two steps: half a GiB a second goes, more than RocksDB writes.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// After a change it is looked so often, changed or not: a folder's time of change may be as coarse as a second.
+const LOOKS: u32 = 10;
 
 /// Who sees to that, until it is dropped. What has not left by then does so at the next opening.
 pub struct Leaving {
@@ -42,13 +45,18 @@ impl Leaving {
         fs::create_dir_all(&names)?;
         let (until, over) = mpsc::channel();
         let thread = Thread::spawn("store-leaving", move || {
-            // Anything else than the end: then files are removed as without it.
-            if let Err(error) = (Watch { store, names, over }).run() {
-                tracing::warn!(%error, "files that are removed from the store leave at once");
-            }
+            Watch { store, names, over }.run();
         })?;
         Ok(Self { _until: until, _thread: thread })
     }
+}
+
+/// The store's folder when it was last looked at.
+#[derive(Default)]
+struct Seen {
+    changed: Option<SystemTime>,
+    looks: u32,
+    present: BTreeSet<OsString>,
 }
 
 struct Watch {
@@ -58,33 +66,52 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(&self) -> io::Result<()> {
+    fn run(&self) {
+        let mut failing = false;
+        let mut seen = Seen::default();
         // Names of another opening: its files may be called otherwise now.
-        for name in all(&self.names)? {
-            if !self.leave(&name) {
-                return Ok(());
+        let mut goes_on = self.all_leave(all(&self.names).unwrap_or_default());
+        while goes_on && self.pause(LOOK_EVERY) {
+            let looked = self.look(&mut seen);
+            if let (Err(error), false) = (&looked, failing) {
+                tracing::warn!(%error, "files that were removed from the store stay until it can be looked which");
+            }
+            failing = looked.is_err();
+            goes_on = looked.unwrap_or(true);
+        }
+        // Second names of what is in use would keep it for ever where nobody looks after them any more.
+        for name in all(&self.names).unwrap_or_default() {
+            let path = self.names.join(name);
+            if fs::metadata(&path).is_ok_and(|found| found.nlink() > 1) {
+                fs::remove_file(&path).ok();
             }
         }
-        let (mut known, mut seen) = (BTreeSet::new(), None);
-        while self.pause(LOOK_EVERY) {
-            let changed = fs::metadata(&self.store)?.modified()?;
-            if seen == Some(changed) {
-                continue;
+    }
+
+    /// False if it is time to end.
+    fn look(&self, seen: &mut Seen) -> io::Result<bool> {
+        let changed = fs::metadata(&self.store)?.modified()?;
+        if seen.changed == Some(changed) {
+            if seen.looks == 0 {
+                return Ok(true);
             }
-            seen = Some(changed);
-            let present = all(&self.store)?;
-            for name in present.difference(&known).filter(|name| is_large(name)) {
-                // It may have gone meanwhile; then there is nothing to do later, either.
-                fs::hard_link(self.store.join(name), self.names.join(name)).ok();
-            }
-            for name in known.difference(&present).filter(|name| is_large(name)) {
-                if !self.leave(name) {
-                    return Ok(());
-                }
-            }
-            known = present;
+            seen.looks -= 1;
+        } else {
+            seen.looks = LOOKS;
         }
-        Ok(())
+        let present = all(&self.store)?;
+        for name in present.difference(&seen.present).filter(|name| is_large(name)) {
+            // It may have gone meanwhile; then there is nothing to do later, either.
+            fs::hard_link(self.store.join(name), self.names.join(name)).ok();
+        }
+        let gone = seen.present.difference(&present).filter(|name| is_large(name)).cloned().collect();
+        (seen.changed, seen.present) = (Some(changed), present);
+        Ok(self.all_leave(gone))
+    }
+
+    /// False if it is time to end.
+    fn all_leave(&self, names: BTreeSet<OsString>) -> bool {
+        names.iter().all(|name| self.leave(name))
     }
 
     /// Lets go of a name, and of what is behind it if it has no other. False if it is time to end.
@@ -168,6 +195,6 @@ mod tests {
         assert!(left.len() as u64 <= STEP, "it was made shorter first");
         assert!(whole(&other) && whole(&store.join("1.sst")) && !names.join("MANIFEST-4").exists());
         drop(leaving);
-        assert!(whole(&names.join("1.sst")), "it is there until the next opening");
+        assert!(whole(&store.join("1.sst")) && !names.join("1.sst").exists(), "it has one name again");
     }
 }

@@ -14,7 +14,7 @@
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
-//! | `folder`, `rocks`, `rocks_view`, `leaving` | the real disk |
+//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `leaving` | the real disk |
 //! | `simulated` | the simulated one |
 //! | `conformance` | one suite for both |
 //!
@@ -41,6 +41,7 @@ pub mod records;
 mod replica;
 mod replica_store;
 mod rocks;
+mod rocks_table;
 mod rocks_view;
 pub mod simulated;
 mod sizes;
@@ -51,7 +52,7 @@ mod view;
 mod way;
 mod writer;
 
-pub use engine::{Batch, Change, Disk, Engine, Family, Records, View, Visit};
+pub use engine::{Batch, Change, Disk, Engine, Family, Records, Table, View, Visit};
 pub use error::{OpenError, Refusal, StoreError};
 pub use folder::Folder;
 pub use inner::Stats;

@@ -2,30 +2,27 @@
 //! compressed; whatever can be checked is checked.
 
 use super::{
-    engine::{Batch, Change, Engine, Family, View, Visit},
+    engine::{Batch, Change, Engine, Family, Table, View, Visit},
     error::{OpenError, StoreError},
     folder::sync_folder,
     keys::KeyRange,
     leaving::Leaving,
+    rocks_table::{Incoming, RocksTable},
     rocks_view::RocksView,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, ErrorKind, IngestExternalFileOptions, LogLevel, Options, ReadOptions, SstFileWriter, WriteBatch,
-    WriteOptions,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{
     fs::{self, File},
     io,
     ops::ControlFlow,
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// What one RocksDB may take. The defaults fit three nodes in one process of a small machine.
@@ -49,12 +46,16 @@ impl Default for RocksOptions {
     }
 }
 
+/// The size of a table.
+const TABLE_BYTES: u64 = 64 << 20;
+
 /// An opened RocksDB with the file of marks beside it.
 pub struct Rocks {
+    // First: whoever opens the folder next begins with one of its own.
+    _leaving: Leaving,
     held: Arc<Held>,
     marks: Marks,
     incoming: Arc<Incoming>,
-    _leaving: Leaving,
 }
 
 /// Where it lies, all on one file system.
@@ -69,16 +70,7 @@ pub struct Paths {
     pub marks: PathBuf,
 }
 
-/// Tables on their way into the database.
-struct Incoming {
-    /// Empty whenever nothing is on its way.
-    folder: PathBuf,
-    /// How many there were since the store was opened.
-    count: AtomicU64,
-    limits: RocksOptions,
-}
-
-/// The database and the folder's lock, let go in this order. Shared with the threads of views.
+/// The database and the folder's lock, let go in this order. Shared with the threads of views and tables.
 pub struct Held {
     /// The database.
     pub db: DB,
@@ -118,7 +110,7 @@ impl Rocks {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => fs::create_dir(&incoming)?,
         }
-        let incoming = Incoming { folder: incoming, count: AtomicU64::new(0), limits: options.clone() };
+        let incoming = Incoming::new(incoming, options.clone());
         let file = match File::options().read(true).write(true).open(&marks) {
             Ok(file) => Some(Arc::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -127,7 +119,7 @@ impl Rocks {
         let held = Arc::new(Held { db, _lock: lock });
         let leaving = Leaving::begin(store, leaving)?;
         let marks = Marks { path: marks, file: Mutex::new(file) };
-        Ok(Self { held, marks, incoming: Arc::new(incoming), _leaving: leaving })
+        Ok(Self { _leaving: leaving, held, marks, incoming: Arc::new(incoming) })
     }
 }
 
@@ -152,35 +144,6 @@ fn write(db: &DB, batch: &Batch, options: &WriteOptions) -> Result<(), StoreErro
         }
     }
     db.write_opt(changes, options).map_err(store_error)
-}
-
-impl Incoming {
-    /// Makes a table of these puts and gives it to the database.
-    fn write(&self, db: &DB, family: Family, puts: &Batch) -> Result<(), StoreError> {
-        let path = self.folder.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
-        let taken = self.make(&path, family, puts).and_then(|()| {
-            let mut options = IngestExternalFileOptions::default();
-            options.set_move_files(true);
-            db.ingest_external_file_cf_opts(handle(db, family)?, &options, vec![&path]).map_err(store_error)
-        });
-        if taken.is_err() {
-            // It goes with the next opening at the latest.
-            fs::remove_file(&path).ok();
-        }
-        taken
-    }
-
-    fn make(&self, path: &Path, family: Family, puts: &Batch) -> Result<(), StoreError> {
-        let unused = Cache::new_lru_cache(0);
-        let options = family_options(Some(family), &unused, &self.limits);
-        let mut table = SstFileWriter::create(&options);
-        table.open(path).map_err(store_error)?;
-        for change in puts.changes() {
-            let Change::Put(_, key, value) = change else { return Err(StoreError::io("a table has puts only")) };
-            table.put(key, value).map_err(store_error)?;
-        }
-        table.finish().map_err(store_error)
-    }
 }
 
 /// A read of one range, at its end without a result; checked, and without filling the cache from long scans.
@@ -247,7 +210,8 @@ fn db_options(limits: &RocksOptions) -> Options {
     options
 }
 
-fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) -> Options {
+/// How a family is kept.
+pub fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
@@ -268,7 +232,7 @@ fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptions) 
     };
     options.set_write_buffer_size(limits.write_bytes_max / share);
     options.set_max_write_buffer_number(3);
-    options.set_target_file_size_base(64 << 20);
+    options.set_target_file_size_base(TABLE_BYTES);
     options.set_max_bytes_for_level_base(256 << 20);
     options.set_level_compaction_dynamic_level_bytes(true);
     options
@@ -316,14 +280,12 @@ impl Engine for Rocks {
         async move { written.await.map_err(StoreError::io)? }.boxed()
     }
 
-    fn write_table(&self, family: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
-        let (held, incoming) = (Arc::clone(&self.held), Arc::clone(&self.incoming));
-        let written = tokio::task::spawn_blocking(move || incoming.write(&held.db, family, &puts));
-        async move { written.await.map_err(StoreError::io)? }.boxed()
+    fn table(&self, family: Family) -> Result<Box<dyn Table>, StoreError> {
+        Ok(Box::new(RocksTable::begin(Arc::clone(&self.held), Arc::clone(&self.incoming), family)?))
     }
 
     fn table_bytes(&self) -> usize {
-        8 << 20
+        TABLE_BYTES as usize
     }
 
     fn health(&self) -> Result<(), StoreError> {

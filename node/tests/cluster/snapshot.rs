@@ -58,8 +58,9 @@ async fn send(target: &Running, leader: &Replica, records: &[(Bytes, Bytes)]) ->
     let standing = leader.standing();
     let vote = Vote { term: standing.term, node: leader.id().raft_id(), committed: true };
     let applied = LogId { term: standing.term, index: standing.last_index + 1_000 };
-    let records: Vec<SnapshotRecord> =
+    let mut records: Vec<SnapshotRecord> =
         records.iter().map(|(key, value)| SnapshotRecord { key: key.clone(), value: value.clone() }).collect();
+    records.sort_by(|one, other| one.key.cmp(&other.key));
     let checksum = records
         .iter()
         .fold(0, |sum, record| crc32c::crc32c_append(crc32c::crc32c_append(sum, &record.key), &record.value));

@@ -214,12 +214,12 @@ async fn half_a_snapshot_is_nothing(mut bed: impl Bed) {
 
 async fn a_large_snapshot_comes_in_several_tables_and_in_order(mut bed: impl Bed) {
     let (_store, replica) = begin(&bed).await;
-    let large: Vec<_> = (0..40_u8).map(|n| (Bytes::from(vec![b'k', n]), Bytes::from(vec![n; 1 << 19]))).collect();
+    let large: Vec<_> = (0..160_u8).map(|n| (Bytes::from(vec![b'k', n]), Bytes::from(vec![n; 1 << 19]))).collect();
     let mut install = replica.begin_install().await.unwrap();
     for chunk in large.chunks(7) {
         install.write_chunk(&chunk.to_vec()).await.unwrap();
     }
-    for unordered in [&large[39..], &large[3..5]] {
+    for unordered in [&large[159..], &large[3..5]] {
         let refused = install.write_chunk(&unordered.to_vec()).await;
         assert_eq!(refused, Err(StoreError::Refused(Refusal::Disorder)));
     }
@@ -235,12 +235,12 @@ async fn a_large_snapshot_comes_in_several_tables_and_in_order(mut bed: impl Bed
     };
     whole(&replica);
     // What comes after goes on from there.
-    replica.checkpoint(checkpoint(id(1, 10), &[("kz", "1".into())])).await.unwrap();
+    replica.checkpoint(checkpoint(id(1, 10), &[("later", "1".into())])).await.unwrap();
     bed.crash();
     let replica = reopen(&bed).replica(SHARD);
-    assert_eq!(replica.read_state(b"kz").unwrap(), Some(Bytes::from("1")));
+    assert_eq!(replica.read_state(b"later").unwrap(), Some(Bytes::from("1")));
     replica
-        .checkpoint(super::Checkpoint { deletes: vec![Bytes::from("kz")], ..checkpoint(id(1, 11), &[]) })
+        .checkpoint(super::Checkpoint { deletes: vec![Bytes::from("later")], ..checkpoint(id(1, 11), &[]) })
         .await
         .unwrap();
     whole(&replica);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        engine::{Batch, Engine, Family, Records, View, Visit},
+        engine::{Batch, Engine, Family, Records, Table, View, Visit},
         error::StoreError,
         keys::KeyRange,
     },
@@ -175,17 +175,9 @@ impl Engine for SimulatedEngine {
         .boxed()
     }
 
-    fn write_table(&self, _: Family, puts: Batch) -> BoxFuture<'static, Result<(), StoreError>> {
-        let (disk, session) = (self.disk.clone(), self.session);
-        let written = tokio::spawn(async move {
-            let effect = disk.effect(Call::Write { bytes: puts.bytes(), sync: false });
-            sleep(effect.delay).await;
-            if effect.failure != Some(Failure::Undone) {
-                put(&disk, session, puts)?;
-            }
-            told(effect.failure)
-        });
-        async move { written.await.map_err(StoreError::io)? }.boxed()
+    fn table(&self, _: Family) -> Result<Box<dyn Table>, StoreError> {
+        self.health()?;
+        Ok(Box::new(SimulatedTable { disk: self.disk.clone(), session: self.session, puts: Batch::default() }))
     }
 
     fn table_bytes(&self) -> usize {
@@ -222,6 +214,38 @@ impl Engine for SimulatedEngine {
 
     fn blocks(&self) -> bool {
         false
+    }
+}
+
+/// A table that is being filled. It is on stable storage once it is finished, and before what was written earlier.
+struct SimulatedTable {
+    disk: SimulatedDisk,
+    session: u64,
+    puts: Batch,
+}
+
+impl Table for SimulatedTable {
+    fn put(&mut self, puts: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.puts.append(&puts);
+        ready(self.disk.state().check(self.session)).boxed()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+        // It goes on if nobody waits for it any more.
+        let written = tokio::spawn(async move {
+            let effect = self.disk.effect(Call::Write { bytes: self.puts.bytes(), sync: false });
+            sleep(effect.delay).await;
+            if effect.failure != Some(Failure::Undone) {
+                let mut state = self.disk.state();
+                state.check(self.session)?;
+                state.content.synced.apply(&self.puts);
+                state.content.current.apply(&self.puts);
+                // And after that, once it is synced as well.
+                state.unsynced.push(self.puts);
+            }
+            told(effect.failure)
+        });
+        async move { written.await.map_err(StoreError::io)? }.boxed()
     }
 }
 
