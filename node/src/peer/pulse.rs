@@ -20,7 +20,7 @@ const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A stream on which nothing was heard for this long though something was asked is given up: a partition swallows answers
 /// for ever.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
