@@ -1,7 +1,7 @@
 //! The holds of one pool by deadline, and how many units are due by any moment.
 //!
-//! The sum is what makes a million overdue holds harmless: it is read in some thousand steps at worst ([`Runs`]), and in one
-//! where nothing is overdue, and not hold by hold.
+//! The sum is what makes a million overdue holds harmless: it is read in two thousand steps at worst ([`Runs`]), and in a
+//! few where nothing or everything is overdue, and not hold by hold.
 
 mod runs;
 

@@ -2,7 +2,7 @@
 //!
 //! They lie in runs of up to [`RUN`]. A new hold, which is mostly due after all others, so needs two places in memory and not a
 //! way down through trees, each step of which is waited for once there are many pools; and each run knows its units, so that
-//! a million overdue holds are summed up in some thousand steps.
+//! of a million holds those that are overdue are summed up in two thousand steps, and in a few where hardly any or nearly all are.
 
 use super::Due;
 use std::collections::VecDeque;
@@ -20,6 +20,8 @@ pub(super) struct Runs {
     earlier: VecDeque<Run>,
     /// Empty only if there is no hold at all.
     latest: Run,
+    /// Sum of all.
+    units: u64,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,8 @@ impl Run {
 impl Runs {
     /// Holds in order, at least one.
     pub(super) fn of(holds: Vec<(Due, u64)>) -> Self {
-        Self { earlier: VecDeque::new(), latest: Run::of(holds) }
+        let latest = Run::of(holds);
+        Self { earlier: VecDeque::new(), units: latest.units, latest }
     }
 
     /// Whether the hold is new.
@@ -64,6 +67,7 @@ impl Runs {
                 self.earlier.push_back(std::mem::replace(&mut self.latest, next));
             }
             self.latest.push(due, units);
+            self.units += units;
             return true;
         }
         let at = self.find(due);
@@ -77,6 +81,7 @@ impl Runs {
             *run = Run { holds: std::mem::take(&mut run.holds), ..later };
             self.earlier.insert(at, sooner);
         }
+        self.units += units;
         true
     }
 
@@ -91,13 +96,14 @@ impl Runs {
         run.units -= units;
         if rest > 0 {
             run.holds[place].1 = rest;
-            return true;
+        } else {
+            run.holds.remove(place);
+            run.last = run.holds.last().map_or(Due::MIN, |(last, _)| *last);
+            if run.holds.len() < THIN {
+                self.thicken(at);
+            }
         }
-        run.holds.remove(place);
-        run.last = run.holds.last().map_or(Due::MIN, |(last, _)| *last);
-        if run.holds.len() < THIN {
-            self.thicken(at);
-        }
+        self.units -= units;
         true
     }
 
@@ -120,14 +126,16 @@ impl Runs {
 
     /// Units of all with a deadline at or before `now`.
     pub(super) fn units_by(&self, now: u64) -> u64 {
-        let mut sum = 0;
-        for run in self.earlier.iter().chain([&self.latest]) {
-            if run.last.deadline > now {
-                return sum + super::units_by(&run.holds, now);
-            }
-            sum += run.units;
-        }
-        sum
+        let sum = |runs: &mut dyn Iterator<Item = &Run>| runs.map(|run| run.units).sum::<u64>();
+        // All of these are due; of the next one some may be.
+        let due = self.earlier.partition_point(|run| run.last.deadline <= now);
+        let of_them = if due <= self.earlier.len() / 2 {
+            sum(&mut self.earlier.range(..due))
+        } else {
+            // After a million ended at once nearly all are.
+            self.units - self.latest.units - sum(&mut self.earlier.range(due..))
+        };
+        of_them + super::units_by(&self.earlier.get(due).unwrap_or(&self.latest).holds, now)
     }
 
     /// The run that has the hold, or that it belongs into.
@@ -181,6 +189,7 @@ mod tests {
             assert_eq!(run.units, run.holds.iter().map(|(_, units)| units).sum::<u64>());
             assert_eq!(run.last, run.holds.last().map_or(Due::MIN, |(last, _)| *last));
         }
+        assert_eq!(runs.units, plain.values().sum::<u64>());
         assert!(runs.earlier.len() * THIN / 2 <= plain.len(), "{} runs of {} holds", runs.earlier.len(), plain.len());
     }
 
@@ -227,6 +236,10 @@ mod tests {
                         let sum: u64 =
                             plain.iter().filter(|(due, _)| due.deadline <= now).map(|(_, units)| units).sum();
                         assert_eq!(runs.units_by(now), sum);
+                        for by in [0, 250, 500, 900, 5_000, u64::MAX] {
+                            let due = plain.iter().filter(|(due, _)| due.deadline <= by);
+                            assert_eq!(runs.units_by(by), due.map(|(_, units)| units).sum::<u64>());
+                        }
                     }
                 }
                 // What is empty takes anything again.
