@@ -404,15 +404,8 @@ impl Stock {
     }
 
     /// The pool with that key among those of its hash, `first` being the first.
-    pub(crate) fn find_from(&self, mut first: Option<PoolRef>, key: &[u8]) -> Option<PoolRef> {
-        while let Some(at) = first {
-            let pool = self.pool(at);
-            if pool.bytes == key {
-                return Some(at);
-            }
-            first = pool.same_hash;
-        }
-        None
+    pub(crate) fn find_from(&self, first: Option<PoolRef>, key: &[u8]) -> Option<PoolRef> {
+        std::iter::successors(first, |at| self.pool(*at).same_hash).find(|at| self.pool(*at).bytes == key)
     }
 
     pub(crate) fn find_sku(&self, namespace: &Namespace, sku: &Sku) -> Option<&SkuEntry> {
@@ -426,15 +419,8 @@ impl Stock {
     }
 
     fn find_sku_bytes(&self, key: &[u8]) -> Option<SkuRef> {
-        let mut first = self.skus_by_hash.get(&hash_of(key)).copied();
-        while let Some(at) = first {
-            let sku = self.sku(at);
-            if sku.bytes == key {
-                return Some(at);
-            }
-            first = sku.same_hash;
-        }
-        None
+        let first = self.skus_by_hash.get(&hash_of(key)).copied();
+        std::iter::successors(first, |at| self.sku(*at).same_hash).find(|at| self.sku(*at).bytes == key)
     }
 
     pub(crate) fn sku(&self, at: SkuRef) -> &SkuEntry {

@@ -132,7 +132,7 @@ impl Dues {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.holds {
             Holds::Few(list) => list.is_empty(),
-            Holds::Many(many) => many.first().is_none(),
+            Holds::Many(many) => many.is_empty(),
         }
     }
 

@@ -35,7 +35,7 @@ struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { last: Due::MIN, units: 0, holds: Vec::new() }
+        Self::of(Vec::new())
     }
 }
 
@@ -63,7 +63,7 @@ impl Runs {
     pub(super) fn add(&mut self, due: Due, units: u64) -> bool {
         if self.latest.last < due {
             if self.latest.holds.len() >= RUN {
-                let next = Run { holds: Vec::with_capacity(THIN), ..Run::default() };
+                let next = Run::of(Vec::with_capacity(THIN));
                 self.earlier.push_back(std::mem::replace(&mut self.latest, next));
             }
             self.latest.push(due, units);
@@ -77,8 +77,7 @@ impl Runs {
         run.units += units;
         if run.holds.len() > RUN {
             let later = Run::of(run.holds.split_off(RUN / 2));
-            let sooner = Run::of(std::mem::replace(&mut run.holds, later.holds));
-            *run = Run { holds: std::mem::take(&mut run.holds), ..later };
+            let sooner = Run::of(std::mem::replace(run, later).holds);
             self.earlier.insert(at, sooner);
         }
         self.units += units;
@@ -105,6 +104,11 @@ impl Runs {
         }
         self.units -= units;
         true
+    }
+
+    /// Whether there is no hold. Nothing but what a new hold looks at is needed to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.latest.holds.is_empty()
     }
 
     /// The hold that is due first.
@@ -150,14 +154,12 @@ impl Runs {
     /// Puts a run together with the one beside it.
     fn thicken(&mut self, at: usize) {
         let len = |at: usize| self.earlier.get(at).map_or(self.latest.holds.len(), |run| run.holds.len());
-        let empty = len(at) == 0;
-        let fits = |sooner: usize| sooner < self.earlier.len() && len(sooner) + len(sooner + 1) <= RUN / 2;
-        let fit = [Some(at), at.checked_sub(1)].into_iter().flatten();
         // An empty one goes in any case.
-        let Some(sooner) = fit.filter(|sooner| *sooner < self.earlier.len()).find(|sooner| empty || fits(*sooner))
-        else {
-            return;
-        };
+        let empty = len(at) == 0;
+        let fit = |sooner: &usize| empty || len(*sooner) + len(sooner + 1) <= RUN / 2;
+        let mut pairs =
+            [Some(at), at.checked_sub(1)].into_iter().flatten().filter(|sooner| *sooner < self.earlier.len());
+        let Some(sooner) = pairs.find(fit) else { return };
         let Some(mut joined) = self.earlier.remove(sooner) else { return };
         let run = self.run(sooner);
         if run.holds.is_empty() {
@@ -184,6 +186,7 @@ mod tests {
         );
         assert!(runs.earlier.iter().all(|run| !run.holds.is_empty()));
         assert!(runs.earlier.is_empty() || !runs.latest.holds.is_empty());
+        assert_eq!(runs.is_empty(), plain.is_empty());
         for run in runs.earlier.iter().chain([&runs.latest]) {
             assert!(run.holds.len() <= RUN);
             assert_eq!(run.units, run.holds.iter().map(|(_, units)| units).sum::<u64>());
