@@ -6,7 +6,7 @@ use super::{
     engine::{Batch, Change, Family, Table},
     error::StoreError,
     rocks::{Held, RocksOptions, family_options, handle, store_error},
-    thread::Thread,
+    thread::{Answer, Asked},
     way::Way,
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -21,7 +21,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
 
 /// Written bytes go to the disk in pieces of this size, so that nobody's sync waits for all of them.
 const SYNC_BYTES: usize = 2 << 20;
@@ -50,18 +49,12 @@ impl Incoming {
 }
 
 /// A table that is being filled.
-pub struct RocksTable {
-    steps: mpsc::SyncSender<Step>,
-    /// Below `steps`, without which it ends.
-    _thread: Thread,
-}
+pub struct RocksTable(Asked<Step>);
 
 enum Step {
-    Put(Batch, Answer),
-    Finish(Answer),
+    Put(Batch, Answer<()>),
+    Finish(Answer<()>),
 }
-
-type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 impl RocksTable {
     /// Begins one.
@@ -69,32 +62,23 @@ impl RocksTable {
     /// # Errors
     /// [`StoreError::Io`] if there is no thread to be had.
     pub fn begin(held: Arc<Held>, incoming: Arc<Incoming>, family: Family) -> Result<Self, StoreError> {
-        // One step at a time.
-        let (steps, asked) = mpsc::sync_channel(1);
-        let fill = move || {
+        let fill = move |steps: mpsc::Receiver<Step>| {
             let path = incoming.folder.join(incoming.count.fetch_add(1, Ordering::Relaxed).to_string());
-            fill(&held.db, &incoming.limits, family, &path, &asked);
+            fill(&held.db, &incoming.limits, family, &path, &steps);
             // Given to RocksDB it has another name; else it is not wanted.
             fs::remove_file(&path).ok();
         };
-        Ok(Self { steps, _thread: Thread::spawn("store-table", fill).map_err(StoreError::io)? })
-    }
-
-    async fn ask(&mut self, step: impl FnOnce(Answer) -> Step) -> Result<(), StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let gone = || StoreError::io("the table's thread ended");
-        self.steps.send(step(answer)).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        Ok(Self(Asked::spawn("store-table", fill)?))
     }
 }
 
 impl Table for RocksTable {
     fn put(&mut self, puts: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.ask(move |answer| Step::Put(puts, answer)).boxed()
+        self.0.ask(move |answer| Step::Put(puts, answer)).boxed()
     }
 
     fn finish(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
-        async move { self.ask(Step::Finish).await }.boxed()
+        async move { self.0.ask(Step::Finish).await }.boxed()
     }
 }
 
@@ -147,7 +131,7 @@ fn put(table: &mut SstFileWriter<'_>, puts: &Batch) -> Result<(), StoreError> {
 }
 
 /// Waits until few tables wait to be merged. An error if nobody waits for that any more.
-fn make_room(db: &DB, family: Family, answer: &Answer) -> Result<(), StoreError> {
+fn make_room(db: &DB, family: Family, answer: &Answer<()>) -> Result<(), StoreError> {
     let begun = Instant::now();
     while !answer.is_closed() {
         let unmerged =

@@ -7,7 +7,7 @@ use super::{
     error::StoreError,
     keys::KeyRange,
     rocks::{Held, handle, range_options, store_error},
-    thread::Thread,
+    thread::{Answer, Asked},
     way::Way,
 };
 use bytes::Bytes;
@@ -17,13 +17,7 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 /// A view of RocksDB.
-pub struct RocksView {
-    questions: mpsc::SyncSender<Question>,
-    /// Below `questions`, without which it ends.
-    _thread: Thread,
-}
-
-type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+pub struct RocksView(Asked<Question>);
 
 enum Question {
     Get { family: Family, key: Vec<u8>, answer: Answer<Option<Bytes>> },
@@ -36,10 +30,8 @@ impl RocksView {
     /// # Errors
     /// [`StoreError::Io`] if there is no thread to be had.
     pub async fn open(held: Arc<Held>) -> Result<Self, StoreError> {
-        // One view is asked by one reader, one question at a time.
-        let (questions, asked) = mpsc::sync_channel(1);
         let (ready, taken) = oneshot::channel();
-        let hold = move || {
+        let hold = move |asked: mpsc::Receiver<Question>| {
             let snapshot = held.db.snapshot();
             // Whoever wanted it may have gone; then no question comes.
             ready.send(()).ok();
@@ -47,28 +39,20 @@ impl RocksView {
                 answer(&held.db, &snapshot, question);
             }
         };
-        let thread = Thread::spawn("store-view", hold).map_err(StoreError::io)?;
         // Made before the wait: whoever gives up here lets go of the questions first, and then waits for the thread.
-        let view = Self { questions, _thread: thread };
+        let view = Self(Asked::spawn("store-view", hold)?);
         taken.await.map_err(|_| StoreError::io("the view's thread ended"))?;
         Ok(view)
-    }
-
-    async fn ask<T>(&mut self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let gone = || StoreError::io("the view's thread ended");
-        self.questions.send(question(answer)).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
     }
 }
 
 impl View for RocksView {
     fn get(&mut self, family: Family, key: Vec<u8>) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        self.ask(move |answer| Question::Get { family, key, answer }).boxed()
+        self.0.ask(move |answer| Question::Get { family, key, answer }).boxed()
     }
 
     fn chunk(&mut self, family: Family, range: KeyRange, bytes: usize) -> BoxFuture<'_, Result<Records, StoreError>> {
-        self.ask(move |answer| Question::Chunk { family, range, bytes, answer }).boxed()
+        self.0.ask(move |answer| Question::Chunk { family, range, bytes, answer }).boxed()
     }
 }
 

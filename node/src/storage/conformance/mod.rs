@@ -11,7 +11,7 @@ mod snapshots;
 mod suite;
 
 use super::{
-    engine::Disk,
+    engine::{Disk, Records},
     folder::Folder,
     load::Continuity,
     log::LogStore,
@@ -182,14 +182,19 @@ async fn append(log: &mut LogStore, entries: Vec<Entry>) {
 }
 
 /// All records of the live generation.
-fn state(replica: &ReplicaStore) -> Vec<(String, String)> {
-    let mut records = Vec::new();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+fn records_of(replica: &ReplicaStore) -> Records {
+    let mut records = Records::new();
     replica
         .scan_state(b"", b"", |key, value| {
-            records.push((text(key), text(value)));
+            records.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
             Ok::<_, super::StoreError>(())
         })
         .unwrap();
     records
+}
+
+/// The same as text.
+fn state(replica: &ReplicaStore) -> Vec<(String, String)> {
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    records_of(replica).into_iter().map(|(key, value)| (text(key), text(value))).collect()
 }

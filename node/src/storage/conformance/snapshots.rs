@@ -2,7 +2,7 @@
 
 use super::{
     super::{Family, JournalFloor, StoreError, error::Refusal},
-    Bed, SHARD, append, begin, checkpoint, entries, id, membership, on_both, reopen, state,
+    Bed, ReplicaStore, SHARD, append, begin, checkpoint, entries, id, membership, on_both, records_of, reopen, state,
 };
 use crate::storage::Restored;
 use bytes::Bytes;
@@ -89,13 +89,8 @@ async fn checkpoints_and_log_are_written_at_once(mut bed: impl Bed) {
     }
     append(&mut log, entries(1, 10 * ROUNDS + 10..=10 * ROUNDS + 10)).await;
     let kept = 10 * ROUNDS - 4..=10 * ROUNDS + 10;
-    let whole = |replica: &super::ReplicaStore| {
-        let mut found = Vec::new();
-        let note = |key: &[u8], value: &[u8]| {
-            found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
-            Ok::<_, StoreError>(())
-        };
-        replica.scan_state(b"", b"", note).unwrap();
+    let whole = |replica: &ReplicaStore| {
+        let found = records_of(replica);
         assert!(found == puts, "{} records, not {}", found.len(), puts.len());
         assert_eq!(replica.restored().applied, Some(id(1, 10 * ROUNDS - 1)));
     };
@@ -162,7 +157,7 @@ async fn a_snapshot_replaces_the_state(mut bed: impl Bed) {
     assert_eq!(install.read_state(b"old").unwrap(), None);
     assert_eq!(state(&replica), [("old".into(), "1".into())], "not live yet");
     install.finish(id(2, 50), membership(id(2, 40)), Epoch(8)).await.unwrap();
-    let check = |replica: &super::ReplicaStore| {
+    let check = |replica: &ReplicaStore| {
         let restored = replica.restored();
         assert_eq!((restored.applied, restored.epoch), (Some(id(2, 50)), Epoch(8)));
         assert_eq!(restored.membership, membership(id(2, 40)));
@@ -224,13 +219,8 @@ async fn a_large_snapshot_comes_in_several_tables_and_in_order(mut bed: impl Bed
         assert_eq!(refused, Err(StoreError::Refused(Refusal::Disorder)));
     }
     install.finish(id(1, 9), membership(id(1, 1)), Epoch(7)).await.unwrap();
-    let whole = |replica: &super::ReplicaStore| {
-        let mut found = Vec::new();
-        let note = |key: &[u8], value: &[u8]| {
-            found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
-            Ok::<_, StoreError>(())
-        };
-        replica.scan_state(b"", b"", note).unwrap();
+    let whole = |replica: &ReplicaStore| {
+        let found = records_of(replica);
         assert!(found == large, "{} records", found.len());
     };
     whole(&replica);
@@ -288,7 +278,7 @@ async fn the_journal_is_filled_from_below_and_trimmed(bed: impl Bed) {
     assert_eq!(replica.journal_before(Epoch(7), LogIndex(5)).unwrap(), None);
     assert_eq!(replica.journal_first(floor(6)).unwrap(), Some(block(6)));
     assert_eq!(replica.journal_added(), 3 * 7, "with the checkpoint's");
-    let indexes = |replica: &super::ReplicaStore| {
+    let indexes = |replica: &ReplicaStore| {
         let mut indexes = Vec::new();
         let visit = |index: LogIndex, _: &[u8]| {
             indexes.push(index.0);
