@@ -14,7 +14,7 @@
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
-//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `leaving` | the real disk |
+//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `leaving`, `direct` | the real disk |
 //! | `simulated` | the simulated one |
 //! | `conformance` | one suite for both |
 //!
@@ -23,6 +23,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod direct;
 mod engine;
 mod error;
 mod folder;

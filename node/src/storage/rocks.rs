@@ -2,6 +2,7 @@
 //! compressed; whatever can be checked is checked.
 
 use super::{
+    direct,
     engine::{Batch, Change, Engine, Family, Table, View, Visit},
     error::{OpenError, StoreError},
     folder::sync_folder,
@@ -48,6 +49,16 @@ impl Default for RocksOptions {
 
 /// The size of a table.
 const TABLE_BYTES: u64 = 64 << 20;
+
+/// Tables as they were written from memory (level 0) that are merged with those below together. All of them span all shards, so what
+/// lies below is written anew with each merge; ten are about as large as that, as RocksDB advises (`max_bytes_for_level_base`).
+pub const MERGED_AT: i32 = 10;
+
+/// With so many RocksDB takes writes more slowly, and with [`STOPPED_AT`] none until some are merged.
+pub const SLOWED_AT: i32 = 3 * MERGED_AT;
+
+/// See [`SLOWED_AT`].
+const STOPPED_AT: i32 = 5 * MERGED_AT;
 
 /// An opened RocksDB with the file of marks beside it.
 pub struct Rocks {
@@ -100,16 +111,20 @@ impl Rocks {
                 }
             }
         }
+        match fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => fs::create_dir(&incoming)?,
+        }
         let mut descriptors = Vec::new();
         for (name, family) in families {
             let options = family_options(family, &cache, options);
             descriptors.push(ColumnFamilyDescriptor::new(name, options));
         }
-        let db = DB::open_cf_descriptors(&db_options(options), &store, descriptors).map_err(open_error)?;
-        match fs::remove_dir_all(&incoming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(()) | Err(_) => fs::create_dir(&incoming)?,
+        let direct = direct::is_possible(&incoming);
+        if !direct {
+            tracing::info!(folder = %store.display(), "tables are written through the kernel's cache: this file system has no other way");
         }
+        let db = DB::open_cf_descriptors(&db_options(options, direct), &store, descriptors).map_err(open_error)?;
         let incoming = Incoming::new(incoming, options.clone());
         let file = match File::options().read(true).write(true).open(&marks) {
             Ok(file) => Some(Arc::new(file)),
@@ -184,7 +199,7 @@ fn open_error(error: rocksdb::Error) -> OpenError {
     }
 }
 
-fn db_options(limits: &RocksOptions) -> Options {
+fn db_options(limits: &RocksOptions, direct: bool) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -203,6 +218,9 @@ fn db_options(limits: &RocksOptions) -> Options {
     options.set_max_open_files(limits.files_max);
     options.set_max_background_jobs(limits.threads);
     options.set_bytes_per_sync(1 << 20);
+    // What is merged is written and read once: through the kernel's cache each byte is copied once more, mostly into memory that
+    // nobody touched before, and what waits there is written when somebody syncs something else.
+    options.set_use_direct_io_for_flush_and_compaction(direct);
     options.set_keep_log_file_num(4);
     options.set_max_log_file_size(4 << 20);
     options.set_log_level(LogLevel::Warn);
@@ -232,6 +250,9 @@ pub fn family_options(family: Option<Family>, cache: &Cache, limits: &RocksOptio
     };
     options.set_write_buffer_size(limits.write_bytes_max / share);
     options.set_max_write_buffer_number(3);
+    options.set_level_zero_file_num_compaction_trigger(MERGED_AT);
+    options.set_level_zero_slowdown_writes_trigger(SLOWED_AT);
+    options.set_level_zero_stop_writes_trigger(STOPPED_AT);
     options.set_target_file_size_base(TABLE_BYTES);
     options.set_max_bytes_for_level_base(256 << 20);
     options.set_level_compaction_dynamic_level_bytes(true);
