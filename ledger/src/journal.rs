@@ -28,7 +28,7 @@ use bytes::Bytes;
 use message::{HeadMsg, MovementMsg};
 use prost::Message;
 use std::fmt;
-pub(crate) use writer::{By, Posting, Writer};
+pub(crate) use writer::{By, Parts, Posting, Writer};
 use xxhash_rust::xxh3::xxh3_128;
 
 const VERSION: u8 = 1;

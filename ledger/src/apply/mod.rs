@@ -95,7 +95,8 @@ impl Ledger {
         self.header.clock = if back { batch.time } else { self.header.clock.max(batch.time) };
         self.dirty.header = true;
         let serial = self.next_serial();
-        let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial);
+        let parts = std::mem::take(&mut self.scratch.journal);
+        let block = Writer::new(self.shard, self.header.epoch, index, self.header.clock, serial, parts);
         let news = News::default();
         let (sweeps_left, reached_before) = (EXPIRY_PER_ENTRY, false);
         let mut entry = Entry {
@@ -129,7 +130,8 @@ impl Ledger {
             }
         }
         let Entry { block, news, .. } = entry;
-        let journal = block.finish(self.header.journal);
+        let (journal, parts) = block.finish(self.header.journal);
+        self.scratch.journal = parts;
         if let Some(block) = &journal {
             self.header.journal = BlockHash::of(block);
         }

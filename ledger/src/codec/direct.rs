@@ -240,6 +240,10 @@ impl Reader<'_> {
                 KEY_NAMESPACE => namespace = self.text()?,
                 KEY_LINE => {
                     let line = self.inner()?.line()?;
+                    if lines.is_empty() {
+                        // Most have one. A vector makes room for four at once.
+                        lines.reserve_exact(1);
+                    }
                     lines.push(line);
                 }
                 KEY_OWNER => owner = self.text()?,

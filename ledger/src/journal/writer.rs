@@ -37,16 +37,38 @@ pub(crate) enum By<'a> {
     Request(&'a Context),
 }
 
+/// More than that is not kept for the next entry.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Where the parts of a block are gathered. Kept from entry to entry, or each would have them grow anew.
+#[derive(Default)]
+pub(crate) struct Parts {
+    /// The rest of the head: the pools, as [`HeadMsg`] has them, written when the first movement of each comes by.
+    pools: Vec<u8>,
+    offsets: Vec<u32>,
+    body: Vec<u8>,
+}
+
+impl Parts {
+    /// Empty, for the next block.
+    fn emptied(mut self) -> Self {
+        if self.pools.capacity() + 4 * self.offsets.capacity() + self.body.capacity() > KEPT_BYTES_MAX {
+            return Self::default();
+        }
+        self.pools.clear();
+        self.offsets.clear();
+        self.body.clear();
+        self
+    }
+}
+
 /// Writes the block of the entry that is being applied.
 pub(crate) struct Writer {
     head: HeadMsg,
     /// Context of the last movement written by a request, so that the movements of one command share one row.
     context: Option<Context>,
-    /// The rest of the head: the pools, as [`HeadMsg`] has them, written when the first movement of each comes by.
-    pools: Vec<u8>,
+    parts: Parts,
     pool_count: u32,
-    offsets: Vec<u32>,
-    body: Vec<u8>,
     /// Differs for each block of this process: says whether a pool's dictionary place is of this block.
     serial: u64,
     /// What the next movement says beside its posting: few movements do.
@@ -55,7 +77,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(shard: ShardId, epoch: Epoch, index: LogIndex, time: TimeMs, serial: u64) -> Self {
+    /// Gathers in `parts`, which must be empty.
+    pub(crate) fn new(shard: ShardId, epoch: Epoch, index: LogIndex, time: TimeMs, serial: u64, parts: Parts) -> Self {
         Self {
             head: HeadMsg {
                 shard: shard.0,
@@ -66,10 +89,8 @@ impl Writer {
                 pools: Vec::new(),
             },
             context: None,
-            pools: Vec::new(),
+            parts,
             pool_count: 0,
-            offsets: Vec::new(),
-            body: Vec::new(),
             serial,
             transfer: None,
             expected: None,
@@ -83,7 +104,7 @@ impl Writer {
 
     /// Writes one movement of `pool` and returns its place. The pool's own `last` is left to the caller.
     pub(crate) fn write(&mut self, pool: &mut Pool, posting: Posting<'_>) -> Spot {
-        let ordinal = u32::try_from(self.offsets.len()).expect("an entry has fewer than 2^32 movements");
+        let ordinal = u32::try_from(self.parts.offsets.len()).expect("an entry has fewer than 2^32 movements");
         let context = self.context_place(posting.by);
         let pool_place = self.pool_place(pool);
         let (reservation, previous) = posting.reservation.unzip();
@@ -118,8 +139,8 @@ impl Writer {
             transfer_low,
             expected: self.expected.take().map(Quantity::units),
         };
-        self.offsets.push(u32::try_from(self.body.len()).expect("a block has fewer than 2^32 bytes"));
-        message.put(&mut self.body);
+        self.parts.offsets.push(u32::try_from(self.parts.body.len()).expect("a block has fewer than 2^32 bytes"));
+        message.put(&mut self.parts.body);
         Spot { epoch: self.head.epoch, index: self.head.index, ordinal }
     }
 
@@ -141,31 +162,34 @@ impl Writer {
         if pool.place.0 != self.serial {
             pool.place = (self.serial, self.pool_count);
             self.pool_count = self.pool_count.checked_add(1).expect("an entry touches fewer than 2^32 pools");
-            put_length(&mut self.pools, HEAD_POOLS, pool.bytes.len());
-            self.pools.extend_from_slice(&pool.bytes);
+            put_length(&mut self.parts.pools, HEAD_POOLS, pool.bytes.len());
+            self.parts.pools.extend_from_slice(&pool.bytes);
         }
         pool.place.1
     }
 
-    /// The bytes of the block, unless nothing moved.
-    pub(crate) fn finish(self, previous: BlockHash) -> Option<Bytes> {
-        if self.offsets.is_empty() {
-            return None;
-        }
-        let head_len = self.head.encoded_len() + self.pools.len();
-        let mut out = Vec::with_capacity(HEAD_AT + 12 + head_len + 4 * self.offsets.len() + self.body.len());
+    /// The bytes of the block, unless nothing moved; and what the next one is gathered in.
+    pub(crate) fn finish(self, previous: BlockHash) -> (Option<Bytes>, Parts) {
+        let block = (!self.parts.offsets.is_empty()).then(|| self.block(previous));
+        (block, self.parts.emptied())
+    }
+
+    fn block(&self, previous: BlockHash) -> Bytes {
+        let Parts { pools, offsets, body } = &self.parts;
+        let head_len = self.head.encoded_len() + pools.len();
+        let mut out = Vec::with_capacity(HEAD_AT + 12 + head_len + 4 * offsets.len() + body.len());
         out.push(VERSION);
         out.extend_from_slice(&previous.0.to_be_bytes());
         out.extend_from_slice(&u32::try_from(head_len).expect("below 4 GiB").to_le_bytes());
         self.head.encode(&mut out).expect("a vector grows as needed");
-        out.extend_from_slice(&self.pools);
-        out.extend_from_slice(&u32::try_from(self.offsets.len()).expect("counted before").to_le_bytes());
-        for offset in &self.offsets {
+        out.extend_from_slice(pools);
+        out.extend_from_slice(&u32::try_from(offsets.len()).expect("counted before").to_le_bytes());
+        for offset in offsets {
             out.extend_from_slice(&offset.to_le_bytes());
         }
-        out.extend_from_slice(&self.body);
+        out.extend_from_slice(body);
         let crc = crc32c::crc32c(&out);
         out.extend_from_slice(&crc.to_le_bytes());
-        Some(Bytes::from(out))
+        Bytes::from(out)
     }
 }

@@ -111,6 +111,7 @@ pub struct Ledger {
 pub(crate) struct Scratch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) wants: Vec<crate::apply::reserve::Want>,
+    pub(crate) journal: crate::journal::Parts,
 }
 
 impl Ledger {
