@@ -73,8 +73,8 @@ impl<T> Table<T> {
         loop {
             let look_at = self.look_at.unwrap_or_else(|| Instant::now() + LOOK_EVERY);
             let told = tokio::time::timeout_at(look_at, self.answers.next()).await.unwrap_or_default();
-            let mut ended = Vec::with_capacity(told.len());
-            for (number, told) in told {
+            let mut ended = Vec::with_capacity(told.iter().map(Vec::len).sum());
+            for (number, told) in told.into_iter().flatten() {
                 if let Some((_, what)) = self.under_way.remove(&number) {
                     ended.push((what, Some(told)));
                 }

@@ -27,7 +27,8 @@ pub struct Answers(Arc<Place>);
 
 #[derive(Debug, Default)]
 struct Place {
-    told: Mutex<Vec<Numbered>>,
+    /// As they were told together: those of a batch are thousands, and stay where they were put first.
+    told: Mutex<Vec<Vec<Numbered>>>,
     news: Notify,
     gone: AtomicBool,
 }
@@ -40,10 +41,9 @@ impl Place {
                 return told.clear();
             }
             let first = waiting.is_empty();
-            if first {
-                std::mem::swap(&mut *waiting, told);
-            } else {
-                waiting.append(told);
+            match waiting.last_mut() {
+                Some(last) if last.capacity() - last.len() >= told.len() => last.append(told),
+                _ => waiting.push(std::mem::take(told)),
             }
             first
         };
@@ -54,8 +54,8 @@ impl Place {
 }
 
 impl Answers {
-    /// What was told since it was last asked, at least one. To be dropped at any moment without losing any.
-    pub async fn next(&self) -> Vec<Numbered> {
+    /// What was told since it was last asked, at least one, in order. To be dropped at any moment without losing any.
+    pub async fn next(&self) -> Vec<Vec<Numbered>> {
         loop {
             let told = std::mem::take(&mut *self.0.told.lock().unwrap_or_else(PoisonError::into_inner));
             if !told.is_empty() {
@@ -190,10 +190,21 @@ mod tests {
         telling.tell(reply(&one, 3, &caller), Err(Failure::Overloaded));
         assert!(one.next().now_or_never().is_none(), "until all are");
         telling.tell(reply(&other, 7, &caller), Err(Failure::Late));
-        assert_eq!(one.next().await, [(7, Err(Failure::Late)), (3, Err(Failure::Overloaded))]);
+        assert_eq!(one.next().await.concat(), [(7, Err(Failure::Late)), (3, Err(Failure::Overloaded))]);
         drop(telling);
-        assert_eq!(other.next().await, [(7, Err(Failure::Late))]);
+        assert_eq!(other.next().await.concat(), [(7, Err(Failure::Late))]);
         assert!(one.next().now_or_never().is_none(), "each once");
+    }
+
+    #[tokio::test]
+    async fn what_is_told_one_after_the_other_comes_in_that_order() {
+        let (answers, caller) = (Answers::default(), caller());
+        for numbers in [0..100, 100..101, 101..400, 400..402] {
+            tell_all(numbers.map(|number| (reply(&answers, number, &caller), Err(Failure::Late))));
+        }
+        let told = answers.next().await.concat();
+        assert!(told.iter().map(|(number, _)| *number).eq(0..402));
+        assert!(answers.next().now_or_never().is_none(), "each once");
     }
 
     #[tokio::test]
@@ -203,7 +214,7 @@ mod tests {
         assert!(proposed.0.propose());
         drop(reply(&answers, 2, &proposed));
         reply(&answers, 3, &queued).forget();
-        assert_eq!(answers.next().await, [(1, Err(Failure::NoQuorum)), (2, Err(Failure::Unknown))]);
+        assert_eq!(answers.next().await.concat(), [(1, Err(Failure::NoQuorum)), (2, Err(Failure::Unknown))]);
     }
 
     #[test]

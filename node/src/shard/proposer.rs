@@ -206,7 +206,7 @@ impl Proposer {
         let answers = Answers::default();
         let caller = self.begin(command, fresh, &answers, 0)?;
         let told = tokio::time::timeout_at(patience(deadline), answers.next()).await;
-        match told.ok().and_then(|told| told.into_iter().next()) {
+        match told.ok().and_then(|told| told.into_iter().flatten().next()) {
             Some((_, told)) => told,
             None => Err(unanswered(&caller)),
         }

@@ -50,7 +50,13 @@ fn reserve(mut request: Reader<'_>, arrival: &Arrival<'_>, sent: Sent) -> Option
         match field {
             ID => id = Some(ReservationId::from_slice(&request.text()?).ok()?),
             NAMESPACE => namespace = text(request.text()?, Namespace::new)?,
-            LINE if lines.len() < LINES_MAX => lines.push(line(request.inner()?)?),
+            LINE if lines.len() < LINES_MAX => {
+                if lines.is_empty() {
+                    // Most have one. A vector makes room for four at once.
+                    lines.reserve_exact(1);
+                }
+                lines.push(line(request.inner()?)?);
+            }
             OWNER => owner = text(request.text()?, Owner::new)?,
             TTL => ttl = request.number()?,
             BEST_EFFORT => best_effort = request.flag()?,
