@@ -79,6 +79,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Gathers in `parts`, which must be empty.
     pub(crate) fn new(shard: ShardId, epoch: Epoch, index: LogIndex, time: TimeMs, serial: u64, parts: Parts) -> Self {
+        debug_assert!(parts.offsets.is_empty() && parts.body.is_empty() && parts.pools.is_empty(), "of another block");
         Self {
             head: HeadMsg {
                 shard: shard.0,

@@ -35,6 +35,7 @@ struct Place {
 
 impl Place {
     fn put(&self, told: &mut Vec<Numbered>) {
+        debug_assert!(!told.is_empty(), "whoever waits is woken for something");
         let first = {
             let mut waiting = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if self.gone.load(Ordering::Relaxed) {

@@ -22,7 +22,7 @@ use std::{
     io,
     ops::ControlFlow,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -55,7 +55,7 @@ const TABLE_BYTES: u64 = 64 << 20;
 pub const MERGED_AT: i32 = 10;
 
 /// With so many RocksDB takes writes more slowly, and with [`STOPPED_AT`] none until some are merged.
-pub const SLOWED_AT: i32 = 3 * MERGED_AT;
+const SLOWED_AT: i32 = 3 * MERGED_AT;
 
 /// See [`SLOWED_AT`].
 const STOPPED_AT: i32 = 5 * MERGED_AT;
@@ -115,16 +115,7 @@ impl Rocks {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => fs::create_dir(&incoming)?,
         }
-        let mut descriptors = Vec::new();
-        for (name, family) in families {
-            let options = family_options(family, &cache, options);
-            descriptors.push(ColumnFamilyDescriptor::new(name, options));
-        }
-        let direct = direct::is_possible(&incoming);
-        if !direct {
-            tracing::info!(folder = %store.display(), "tables are written through the kernel's cache: this file system has no other way");
-        }
-        let db = DB::open_cf_descriptors(&db_options(options, direct), &store, descriptors).map_err(open_error)?;
+        let db = open_db(&store, &families, &cache, options)?;
         let incoming = Incoming::new(incoming, options.clone());
         let file = match File::options().read(true).write(true).open(&marks) {
             Ok(file) => Some(Arc::new(file)),
@@ -136,6 +127,33 @@ impl Rocks {
         let marks = Marks { path: marks, file: Mutex::new(file) };
         Ok(Self { _leaving: leaving, held, marks, incoming: Arc::new(incoming) })
     }
+}
+
+fn open_db(
+    store: &Path,
+    families: &[(String, Option<Family>)],
+    cache: &Cache,
+    limits: &RocksOptions,
+) -> Result<DB, OpenError> {
+    let open = |direct| {
+        let descriptor = |(name, family): &(String, Option<Family>)| {
+            ColumnFamilyDescriptor::new(name.clone(), family_options(*family, cache, limits))
+        };
+        DB::open_cf_descriptors(&db_options(limits, direct), store, families.iter().map(descriptor))
+    };
+    fs::create_dir_all(store)?;
+    let opened = match direct::try_in(store) {
+        // Files that were there before may lie on something else, and RocksDB tries one of them.
+        Ok(()) => open(true).or_else(|error| match error.kind() {
+            ErrorKind::InvalidArgument => open(false),
+            _ => Err(error),
+        }),
+        Err(error) => {
+            tracing::info!(%error, store = %store.display(), "tables are written through the kernel's cache: past it they can't be");
+            open(false)
+        }
+    };
+    opened.map_err(open_error)
 }
 
 /// A family's handle. All families were opened.
@@ -218,8 +236,8 @@ fn db_options(limits: &RocksOptions, direct: bool) -> Options {
     options.set_max_open_files(limits.files_max);
     options.set_max_background_jobs(limits.threads);
     options.set_bytes_per_sync(1 << 20);
-    // What is merged is written and read once: through the kernel's cache each byte is copied once more, mostly into memory that
-    // nobody touched before, and what waits there is written when somebody syncs something else.
+    // Through the kernel's cache each byte that is merged is copied once more, mostly into memory that nobody touched before, and what
+    // waits there is written when somebody syncs something else. This is for what is written; merges read through the cache.
     options.set_use_direct_io_for_flush_and_compaction(direct);
     options.set_keep_log_file_num(4);
     options.set_max_log_file_size(4 << 20);

@@ -5,7 +5,7 @@
 use super::{
     engine::{Batch, Change, Family, Table},
     error::StoreError,
-    rocks::{Held, MERGED_AT, RocksOptions, SLOWED_AT, family_options, handle, store_error},
+    rocks::{Held, MERGED_AT, RocksOptions, family_options, handle, store_error},
     thread::{Answer, Asked},
     way::Way,
 };
@@ -27,7 +27,7 @@ const SYNC_BYTES: usize = 2 << 20;
 
 /// A table is not given to a family that has more tables than this to be merged first (they are on level 0): with some more of
 /// them RocksDB takes writes of anyone more slowly.
-const UNMERGED_MAX: u64 = (MERGED_AT + SLOWED_AT) as u64 / 2;
+const UNMERGED_MAX: u64 = MERGED_AT as u64 + 2;
 
 /// It waits for that no longer than this.
 const PATIENCE: Duration = Duration::from_secs(20);
