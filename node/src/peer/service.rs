@@ -22,7 +22,7 @@ use crate::{
         machine::SnapshotData,
         raft::{Entry, ReplicaId, TypeConfig},
     },
-    storage::format::decode_entry,
+    storage::{ReplicaStore, format::decode_entry},
 };
 use bytes::Bytes;
 use earmark_ledger::types::{Epoch, LogIndex, ShardId};
@@ -33,7 +33,6 @@ use openraft::{
 };
 use prost::Message;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -42,10 +41,6 @@ const ANSWERS_AHEAD: usize = 256;
 
 /// Bytes of journal in one answer, and the block that crosses the line.
 const JOURNAL_BYTES_MAX: usize = 8 << 20;
-
-/// Journals that are read for peers at the same time: a thread for each shard of a node that comes back would leave callers little of
-/// this machine's processors.
-static READING: Semaphore = Semaphore::const_new(1);
 
 /// How long a replica may take to reach a digest mark.
 const DIGEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -413,15 +408,8 @@ impl peer_server::Peer for Service {
         let bytes = usize::try_from(request.bytes).unwrap_or(usize::MAX).min(JOURNAL_BYTES_MAX);
         // Before it is read, so that what is read does not wait.
         self.node.links().bulk().turn(bytes).await;
-        let blocking = replica.core().store().blocks();
-        let read = move || journal::blocks_below(replica.core().store(), below, bytes);
-        // From disk that takes some ten milliseconds, in which a node with one thread would answer nobody.
-        let blocks = if blocking {
-            let _turn = READING.acquire().await.map_err(fatal)?;
-            tokio::task::spawn_blocking(read).await.map_err(fatal)?
-        } else {
-            read()
-        };
+        let read = move |store: &ReplicaStore| journal::blocks_below(store, below, bytes);
+        let blocks = replica.core().store().aside(read).await.map_err(fatal)?;
         let blocks = blocks.map_err(fatal)?;
         Ok(Response::new(wire::JournalReply { blocks: blocks.into_iter().map(|(_, _, block)| block).collect() }))
     }

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Blocks in one chunk, or looked at in one step.
 const BLOCKS_MAX: usize = 1_024;
 
-/// Bytes looked at in one step: some milliseconds from disk, in which a node with one thread does nothing else.
+/// Bytes looked at in one step: some milliseconds from disk.
 const STEP_BYTES: usize = 1 << 20;
 
 /// Why the journal can't be read.
@@ -215,36 +215,52 @@ pub async fn trim(core: &Core, limits: &Limits, size: &mut Option<Size>) -> Resu
     let now = measured(store, size).await?;
     let (oldest, bytes_max) = (horizon(core, limits), share(store, limits));
     loop {
-        let floor = store.journal_floor();
-        let (mut next, mut gone, mut failed) = (floor, 0_u64, None);
-        let step = walk(store, floor, |epoch, index, bytes| {
-            let over = now.bytes.saturating_sub(gone) > bytes_max;
-            match Block::decode(bytes) {
-                Ok(block) if !over && block.time() >= oldest => return false,
-                Ok(_) => {}
-                Err(corrupt) => {
-                    failed = Some(corrupt);
-                    return false;
-                }
-            }
-            gone += bytes.len() as u64;
-            next = JournalFloor { epoch, index: LogIndex(index.0 + 1) };
-            true
-        })?;
-        if let Some(corrupt) = failed {
-            return Err(corrupt.into());
-        }
+        let (floor, over) = (store.journal_floor(), now.bytes.saturating_sub(bytes_max));
+        let Step { next, gone, more } = store.aside(move |store| too_old(store, floor, over, oldest)).await??;
         if next > floor {
             store.fill_journal(floor, &[], next).await?;
             now.bytes = now.bytes.saturating_sub(gone);
             tracing::info!(shard = %store.shard(), floor = next.index.0, bytes = gone, "the journal was trimmed");
         }
-        if step.is_none() || next == floor {
+        if !more || next == floor {
             break;
         }
         tokio::task::yield_now().await;
     }
     Ok(())
+}
+
+/// What a step of a trim came to.
+struct Step {
+    /// From where on the journal is kept.
+    next: JournalFloor,
+    /// Bytes of blocks below.
+    gone: u64,
+    /// There is more to look at.
+    more: bool,
+}
+
+/// One step over the blocks from `floor` on that are to go: those that make up the bytes that are `over`, and those from before
+/// `oldest`.
+fn too_old(store: &ReplicaStore, floor: JournalFloor, over: u64, oldest: TimeMs) -> Result<Step, JournalError> {
+    let (mut next, mut gone, mut failed) = (floor, 0_u64, None);
+    let rest = walk(store, floor, |epoch, index, bytes| {
+        match Block::decode(bytes) {
+            Ok(block) if gone >= over && block.time() >= oldest => return false,
+            Ok(_) => {}
+            Err(corrupt) => {
+                failed = Some(corrupt);
+                return false;
+            }
+        }
+        gone += bytes.len() as u64;
+        next = JournalFloor { epoch, index: LogIndex(index.0 + 1) };
+        true
+    })?;
+    match failed {
+        Some(corrupt) => Err(corrupt.into()),
+        None => Ok(Step { next, gone, more: rest.is_some() }),
+    }
 }
 
 /// What a shard may keep: each of the node's the same.
@@ -267,17 +283,23 @@ async fn measured<'a>(store: &ReplicaStore, size: &'a mut Option<Size>) -> Resul
 
 async fn count(store: &ReplicaStore) -> Result<Size, JournalError> {
     let (added, upto) = (store.journal_added(), store.restored().applied.map_or(0, |id| id.index));
-    let mut from = store.journal_floor();
-    let mut bytes = 0;
-    while let Some(next) = walk(store, from, |_, index, block| {
-        let counts = index.0 <= upto;
-        bytes += if counts { block.len() as u64 } else { 0 };
-        counts
-    })? {
+    let (mut from, mut bytes) = (store.journal_floor(), 0);
+    loop {
+        let step = move |store: &ReplicaStore| {
+            let mut bytes = 0;
+            let next = walk(store, from, |_, index, block| {
+                let counts = index.0 <= upto;
+                bytes += if counts { block.len() as u64 } else { 0 };
+                counts
+            });
+            next.map(|next| (bytes, next))
+        };
+        let (more, next) = store.aside(step).await??;
+        bytes += more;
+        let Some(next) = next else { return Ok(Size { bytes, added }) };
         from = next;
         tokio::task::yield_now().await;
     }
-    Ok(Size { bytes, added })
 }
 
 /// Shows blocks from `from` on until `visit` says no or a step's worth was seen. Where the next step begins, if any.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     failpoint::{self, Step},
     stamp::Clocks,
-    storage::StoreError,
+    storage::{ReplicaStore, StoreError},
 };
 use earmark_ledger::{
     Corrupt,
@@ -132,8 +132,14 @@ pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
             continue;
         }
         let clock = core.hot().clock();
-        let found = match look(&core, clock, &mut next) {
-            Ok(found) => found,
+        let mut steps = std::mem::take(&mut next);
+        let look = move |store: &ReplicaStore| look(store, clock, &mut steps).map(|found| (found, steps));
+        let looked = core.store().aside(look).await.map_err(|error| error.to_string()).flatten();
+        let found = match looked {
+            Ok((found, steps)) => {
+                next = steps;
+                found
+            }
             Err(problem) => {
                 core.mark_damaged(&format!("cold records can't be read: {problem}"));
                 return;
@@ -156,13 +162,13 @@ pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
 }
 
 /// One step over each range. Gives what is to be forgotten.
-fn look(core: &Core, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<Forget, String> {
+fn look(store: &ReplicaStore, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<Forget, String> {
     let mut forget = Forget::default();
     for (first, end) in records::forget_ranges(clock) {
         let kind = first.first().copied().unwrap_or_default();
         let start = next.remove(&kind).filter(|start| *start < end).unwrap_or(first);
         let (mut seen, mut last) = (0, Vec::new());
-        let walked = core.store().scan_state(&start, &end, |key, value| {
+        let walked = store.scan_state(&start, &end, |key, value| {
             if seen == LOOKED_AT || forget.reservations.len() + forget.operations.len() >= FORGOTTEN_MAX {
                 last = key.to_vec();
                 return Err(Halt::Enough);

@@ -22,6 +22,10 @@ use earmark_ledger::{
     types::{Epoch, LogIndex, ShardId},
 };
 use std::{ops::ControlFlow, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Long reads at the same time: more would be done no sooner, and leave callers of this machine less of its disk and its processors.
+static READING: Semaphore = Semaphore::const_new(1);
 
 /// What changed since the last checkpoint, all as of `applied`.
 #[derive(Clone, Debug, Default)]
@@ -428,6 +432,24 @@ impl ReplicaStore {
     /// Whether reads block, so that long ones need a thread of their own.
     pub fn blocks(&self) -> bool {
         self.inner.blocks()
+    }
+
+    /// Reads what takes some milliseconds or more from disk, during which a node with one thread would answer nobody: where reads
+    /// block, on a thread of its own, one such read after the other. What it reads should be bounded: until it ends the folder can't be
+    /// opened again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if that thread ended.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if !self.blocks() {
+            return Ok(read(self));
+        }
+        let _turn = READING.acquire().await.map_err(StoreError::io)?;
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || read(&store)).await.map_err(StoreError::io)
     }
 }
 
