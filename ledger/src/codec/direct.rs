@@ -232,7 +232,8 @@ impl Reader<'_> {
         let mut namespace = Bytes::new();
         let mut owner = Bytes::new();
         let (mut ttl, mut best_effort, mut ttl_chosen, mut zone) = (0, false, false, 0);
-        let (mut lines, mut shards) = (Vec::new(), Vec::new());
+        // Most have one line. By itself a vector would make room for four.
+        let (mut lines, mut shards) = (Vec::with_capacity(1), Vec::new());
         while let Some(field) = self.key() {
             match field {
                 KEY_HIGH => high = self.fixed()?,
@@ -240,10 +241,6 @@ impl Reader<'_> {
                 KEY_NAMESPACE => namespace = self.text()?,
                 KEY_LINE => {
                     let line = self.inner()?.line()?;
-                    if lines.is_empty() {
-                        // Most have one. A vector makes room for four at once.
-                        lines.reserve_exact(1);
-                    }
                     lines.push(line);
                 }
                 KEY_OWNER => owner = self.text()?,

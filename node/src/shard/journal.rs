@@ -245,7 +245,7 @@ struct Step {
 fn too_old(store: &ReplicaStore, floor: JournalFloor, over: u64, oldest: TimeMs) -> Result<Step, JournalError> {
     let (mut next, mut gone, mut failed) = (floor, 0_u64, None);
     let rest = walk(store, floor, |epoch, index, bytes| {
-        match Block::decode(bytes) {
+        match Block::decode(&Bytes::copy_from_slice(bytes)) {
             Ok(block) if gone >= over && block.time() >= oldest => return false,
             Ok(_) => {}
             Err(corrupt) => {
@@ -285,16 +285,7 @@ async fn count(store: &ReplicaStore) -> Result<Size, JournalError> {
     let (added, upto) = (store.journal_added(), store.restored().applied.map_or(0, |id| id.index));
     let (mut from, mut bytes) = (store.journal_floor(), 0);
     loop {
-        let step = move |store: &ReplicaStore| {
-            let mut bytes = 0;
-            let next = walk(store, from, |_, index, block| {
-                let counts = index.0 <= upto;
-                bytes += if counts { block.len() as u64 } else { 0 };
-                counts
-            });
-            next.map(|next| (bytes, next))
-        };
-        let (more, next) = store.aside(step).await??;
+        let (more, next) = store.aside(move |store| bytes_upto(store, from, upto)).await??;
         bytes += more;
         let Some(next) = next else { return Ok(Size { bytes, added }) };
         from = next;
@@ -302,11 +293,22 @@ async fn count(store: &ReplicaStore) -> Result<Size, JournalError> {
     }
 }
 
+/// One step over the blocks from `from` on, up to that index: their bytes, and where the next step begins, if any.
+fn bytes_upto(store: &ReplicaStore, from: JournalFloor, upto: u64) -> Result<(u64, Option<JournalFloor>), StoreError> {
+    let mut bytes = 0;
+    let next = walk(store, from, |_, index, block| {
+        let counts = index.0 <= upto;
+        bytes += if counts { block.len() as u64 } else { 0 };
+        counts
+    })?;
+    Ok((bytes, next))
+}
+
 /// Shows blocks from `from` on until `visit` says no or a step's worth was seen. Where the next step begins, if any.
 fn walk(
     store: &ReplicaStore,
     from: JournalFloor,
-    mut visit: impl FnMut(Epoch, LogIndex, &Bytes) -> bool,
+    mut visit: impl FnMut(Epoch, LogIndex, &[u8]) -> bool,
 ) -> Result<Option<JournalFloor>, StoreError> {
     let (mut seen, mut bytes, mut next) = (0, 0, None);
     store.walk_journal(from, |epoch, index, block| {
@@ -316,7 +318,7 @@ fn walk(
         }
         seen += 1;
         bytes += block.len();
-        visit(epoch, index, &Bytes::copy_from_slice(block))
+        visit(epoch, index, block)
     })?;
     Ok(next)
 }

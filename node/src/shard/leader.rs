@@ -124,22 +124,18 @@ impl From<Corrupt> for Halt {
 /// Walks over cold records, a step a minute, and proposes to forget those whose retention is over. The ledger judges
 /// each again by its own clock, so a proposal can't forget too early.
 pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
-    // For each range (by its first byte, the kind of record) where the next step begins.
-    let mut next: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    let mut next = Steps::new();
     loop {
         tokio::time::sleep(FORGET_EVERY).await;
         if core.is_broken() || raft.as_leader().is_err() {
             continue;
         }
         let clock = core.hot().clock();
-        let mut steps = std::mem::take(&mut next);
-        let look = move |store: &ReplicaStore| look(store, clock, &mut steps).map(|found| (found, steps));
-        let looked = core.store().aside(look).await.map_err(|error| error.to_string()).flatten();
-        let found = match looked {
-            Ok((found, steps)) => {
-                next = steps;
-                found
-            }
+        let steps = std::mem::take(&mut next);
+        let looked = core.store().aside(move |store| look(store, clock, steps)).await;
+        let found;
+        (found, next) = match looked.map_err(|error| error.to_string()).flatten() {
+            Ok(looked) => looked,
             Err(problem) => {
                 core.mark_damaged(&format!("cold records can't be read: {problem}"));
                 return;
@@ -161,8 +157,11 @@ pub(super) async fn forget(raft: Raft, core: Arc<Core>, proposer: Proposer) {
     }
 }
 
-/// One step over each range. Gives what is to be forgotten.
-fn look(store: &ReplicaStore, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -> Result<Forget, String> {
+/// For each range (by its first byte, the kind of record) where a step begins.
+type Steps = BTreeMap<u8, Vec<u8>>;
+
+/// One step over each range. Gives what is to be forgotten, and where the next steps begin.
+fn look(store: &ReplicaStore, clock: TimeMs, mut next: Steps) -> Result<(Forget, Steps), String> {
     let mut forget = Forget::default();
     for (first, end) in records::forget_ranges(clock) {
         let kind = first.first().copied().unwrap_or_default();
@@ -190,5 +189,5 @@ fn look(store: &ReplicaStore, clock: TimeMs, next: &mut BTreeMap<u8, Vec<u8>>) -
             Err(Halt::Failed(problem)) => return Err(problem),
         }
     }
-    Ok(forget)
+    Ok((forget, next))
 }

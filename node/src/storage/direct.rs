@@ -30,7 +30,7 @@ pub fn try_in(folder: &Path) -> io::Result<()> {
 fn write(path: &Path) -> io::Result<()> {
     let flags = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
     let mut file = File::options().create(true).truncate(true).write(true).custom_flags(flags).open(path)?;
-    let block = Box::new(Block([7; BLOCK_BYTES]));
+    let block = Block([7; BLOCK_BYTES]);
     file.write_all(&block.0)?;
     // A table ends anywhere: its last block is written whole and then cut.
     file.set_len(BLOCK_BYTES as u64 - 1)?;

@@ -447,9 +447,14 @@ impl ReplicaStore {
         if !self.blocks() {
             return Ok(read(self));
         }
-        let _turn = READING.acquire().await.map_err(StoreError::io)?;
+        let turn = READING.acquire().await.map_err(StoreError::io)?;
         let store = self.clone();
-        tokio::task::spawn_blocking(move || read(&store)).await.map_err(StoreError::io)
+        let read = move || {
+            // Kept until it is read, whether somebody still waits for it or not.
+            let _turn = turn;
+            read(&store)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(StoreError::io)
     }
 }
 

@@ -43,20 +43,15 @@ pub fn operation(bytes: &Bytes, arrival: &Arrival<'_>, sent: Sent) -> Option<Dec
 
 fn reserve(mut request: Reader<'_>, arrival: &Arrival<'_>, sent: Sent) -> Option<Decoded> {
     let (mut id, mut namespace, mut owner) = (None, Namespace::default(), Owner::default());
-    let (mut ttl, mut best_effort, mut zone, mut lines) = (0, false, 0, Vec::new());
+    // Most have one line. By itself a vector would make room for four.
+    let (mut ttl, mut best_effort, mut zone, mut lines) = (0, false, 0, Vec::with_capacity(1));
     let (mut context, mut delivery) = (Context::default(), v1::Delivery::default());
     let mut fields = Fields::default();
     while let Some(field) = fields.next(&mut request, Some(LINE))? {
         match field {
             ID => id = Some(ReservationId::from_slice(&request.text()?).ok()?),
             NAMESPACE => namespace = text(request.text()?, Namespace::new)?,
-            LINE if lines.len() < LINES_MAX => {
-                if lines.is_empty() {
-                    // Most have one. A vector makes room for four at once.
-                    lines.reserve_exact(1);
-                }
-                lines.push(line(request.inner()?)?);
-            }
+            LINE if lines.len() < LINES_MAX => lines.push(line(request.inner()?)?),
             OWNER => owner = text(request.text()?, Owner::new)?,
             TTL => ttl = request.number()?,
             BEST_EFFORT => best_effort = request.flag()?,
