@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     settings::Terms,
-    state::{Lines, Mark, Rare},
+    state::{Lines, Mark, Rare, Stock},
     types::DurationMs,
 };
 use proptest::{collection::vec, prelude::*};
