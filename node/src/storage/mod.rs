@@ -14,7 +14,8 @@
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
-//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `leaving`, `direct` | the real disk |
+//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `direct` |
+//! | `watch`, `leaving`, `long` | its files | the real disk |
 //! | `simulated` | the simulated one |
 //! | `conformance` | one suite for both |
 //!
@@ -34,6 +35,7 @@ pub mod keys;
 mod leaving;
 mod load;
 mod log;
+mod long;
 mod mark;
 mod mark_file;
 mod marks;
@@ -50,6 +52,7 @@ mod store;
 mod tail;
 mod thread;
 mod view;
+mod watch;
 mod way;
 mod writer;
 

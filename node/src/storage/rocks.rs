@@ -7,9 +7,9 @@ use super::{
     error::{OpenError, StoreError},
     folder::sync_folder,
     keys::KeyRange,
-    leaving::Leaving,
     rocks_table::{Incoming, RocksTable},
     rocks_view::RocksView,
+    watch::Watch,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -63,7 +63,7 @@ const STOPPED_AT: i32 = 5 * MERGED_AT;
 /// An opened RocksDB with the file of marks beside it.
 pub struct Rocks {
     // First: whoever opens the folder next begins with one of its own.
-    _leaving: Leaving,
+    _watch: Watch,
     held: Arc<Held>,
     marks: Marks,
     incoming: Arc<Incoming>,
@@ -123,9 +123,9 @@ impl Rocks {
             Err(error) => return Err(error.into()),
         };
         let held = Arc::new(Held { db, _lock: lock });
-        let leaving = Leaving::begin(store, leaving)?;
+        let watch = Watch::begin(store, leaving)?;
         let marks = Marks { path: marks, file: Mutex::new(file) };
-        Ok(Self { _leaving: leaving, held, marks, incoming: Arc::new(incoming) })
+        Ok(Self { _watch: watch, held, marks, incoming: Arc::new(incoming) })
     }
 }
 
@@ -222,8 +222,9 @@ fn db_options(limits: &RocksOptions, direct: bool) -> Options {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
-    // A torn tail is what a crash leaves; anything else that is wrong in the log refuses the store.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // What is wrong ends the log there. A crash leaves a torn tail with zeros behind it (see `long`), which RocksDB can't tell from damage;
+    // the marks can: that a synced entry is missing is found out at the opening.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_manual_wal_flush(false);
     // A checkpoint is put into memory while the log is written and synced, instead of holding it up. What is given up is
