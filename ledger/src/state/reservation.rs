@@ -154,12 +154,12 @@ impl Reservation {
         self.ended.is_none() && self.deadline.plus(late) <= clock && !self.opening()
     }
 
-    /// What few lines have, of that one.
     /// What its deadline has on top because the shopper is paying.
     pub(crate) fn grace(&self) -> DurationMs {
         DurationMs(u64::from(self.grace_ms))
     }
 
+    /// What few lines have, of that one.
     pub(crate) fn rare(&self, at: usize) -> Rare {
         self.rares.as_ref().and_then(|rares| rares.get(at).copied()).unwrap_or_default()
     }

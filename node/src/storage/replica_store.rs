@@ -232,24 +232,19 @@ impl ReplicaStore {
         let records = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         let blocks = checkpoint.journal.iter().map(|(_, block)| block.len()).sum::<usize>();
         let generation = self.replica.lock().sent_generation;
-        let mut batch = self.checkpoint_batch(generation, &checkpoint);
+        let (applied, epoch, membership) = (checkpoint.applied, checkpoint.epoch, checkpoint.membership.clone());
+        let mut batch = self.checkpoint_batch(generation, checkpoint).await?;
         let whole = Arc::clone(&self.replica.whole).lock_owned().await;
         let room = self.queue.reserve(records + blocks).await?;
         let pending = {
             let mut core = self.replica.lock();
             // What changed in the state before a snapshot says nothing about the state after it.
-            if core.sent_generation != generation || checkpoint.applied < core.sent_applied {
+            if core.sent_generation != generation || applied < core.sent_applied {
                 return Err(StoreError::Superseded);
             }
-            core.sent_applied = checkpoint.applied;
-            let live = Restored {
-                generation,
-                applied: checkpoint.applied,
-                membership: checkpoint.membership,
-                epoch: checkpoint.epoch,
-                journal_floor: core.sent_floor,
-                has_state: true,
-            };
+            core.sent_applied = applied;
+            let live =
+                Restored { generation, applied, membership, epoch, journal_floor: core.sent_floor, has_state: true };
             let key = self.replica.key(ShardTag::Checkpoint);
             batch.put_with(Family::Meta, &key, |out| encode_record(&live.to_record(), out));
             let replica = Arc::clone(&self.replica);
@@ -264,32 +259,15 @@ impl ReplicaStore {
         pending.wait().await
     }
 
-    /// The records and blocks of a checkpoint: megabytes, so made without holding the lock.
-    fn checkpoint_batch(&self, generation: u32, checkpoint: &Checkpoint) -> Batch {
+    /// The records and blocks of a checkpoint. Sorting and copying thousands of them takes a millisecond, so where the disk blocks it is
+    /// done on a thread of its own, too.
+    async fn checkpoint_batch(&self, generation: u32, checkpoint: Checkpoint) -> Result<Batch, StoreError> {
         let shard = self.shard();
-        let changes = checkpoint.puts.len() + checkpoint.deletes.len() + checkpoint.journal.len();
-        let of_puts = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len());
-        let of_journal = checkpoint.journal.iter().map(|(_, block)| block.len());
-        let of_deletes = checkpoint.deletes.iter().map(Bytes::len);
-        let added = changes * keys::journal(shard, checkpoint.epoch, LogIndex(0)).len();
-        let bytes = of_puts.chain(of_journal).chain(of_deletes).sum::<usize>() + added;
-        let mut batch = Batch::with_capacity(changes, bytes);
-        let start = keys::state_start(shard, generation);
-        // Neighbours after each other: a store finds the place of the next beside that of the one before.
-        let mut puts: Vec<_> = checkpoint.puts.iter().collect();
-        puts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (key, value) in puts {
-            batch.put_under(Family::State, &start, key, value);
+        if !self.blocks() {
+            return Ok(checkpoint_batch(shard, generation, &checkpoint));
         }
-        let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };
-        for key in deletes {
-            batch.delete_under(Family::State, &start, key);
-        }
-        let lost = |index: &LogIndex| planted::on(Bug::JournalBlockLost) && index.0.is_multiple_of(5);
-        for (index, block) in checkpoint.journal.iter().filter(|(index, _)| !lost(index)) {
-            batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
-        }
-        batch
+        let made = tokio::task::spawn_blocking(move || checkpoint_batch(shard, generation, &checkpoint));
+        made.await.map_err(StoreError::io)
     }
 
     /// Everything as of the last checkpoint, to be sent to a lagging replica while writes go on.
@@ -456,6 +434,33 @@ impl ReplicaStore {
         };
         tokio::task::spawn_blocking(read).await.map_err(StoreError::io)
     }
+}
+
+/// As [`ReplicaStore::checkpoint_batch`].
+fn checkpoint_batch(shard: ShardId, generation: u32, checkpoint: &Checkpoint) -> Batch {
+    let changes = checkpoint.puts.len() + checkpoint.deletes.len() + checkpoint.journal.len();
+    let of_puts = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len());
+    let of_journal = checkpoint.journal.iter().map(|(_, block)| block.len());
+    let of_deletes = checkpoint.deletes.iter().map(Bytes::len);
+    let added = changes * keys::journal(shard, checkpoint.epoch, LogIndex(0)).len();
+    let bytes = of_puts.chain(of_journal).chain(of_deletes).sum::<usize>() + added;
+    let mut batch = Batch::with_capacity(changes, bytes);
+    let start = keys::state_start(shard, generation);
+    // Neighbours after each other: a store finds the place of the next beside that of the one before.
+    let mut puts: Vec<_> = checkpoint.puts.iter().collect();
+    puts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    for (key, value) in puts {
+        batch.put_under(Family::State, &start, key, value);
+    }
+    let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };
+    for key in deletes {
+        batch.delete_under(Family::State, &start, key);
+    }
+    let lost = |index: &LogIndex| planted::on(Bug::JournalBlockLost) && index.0.is_multiple_of(5);
+    for (index, block) in checkpoint.journal.iter().filter(|(index, _)| !lost(index)) {
+        batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
+    }
+    batch
 }
 
 /// Shows the keys and values of the journal as blocks, until `visit` says no.
