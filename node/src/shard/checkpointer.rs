@@ -9,17 +9,17 @@ use earmark_ledger::{
 use openraft::async_runtime::watch::WatchReceiver;
 use std::{sync::Arc, time::Duration};
 
-/// Takes a checkpoint at so many dirty bytes or after a few seconds, shards staggered, and purges the log behind it.
+/// So long after a checkpoint the next may be a smaller one.
+const CALM: Duration = Duration::from_millis(500);
+
+/// Takes a checkpoint at so many dirty bytes, at fewer where they come slowly, or after a few seconds, shards staggered, and purges the log behind it.
 /// `silence_max`: who was not heard of for so long is sent nothing any more.
 pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Limits, silence_max: Duration) {
     // Shards of a node begin at different moments, so that their checkpoints do not come at once.
     let stagger = limits.checkpoint_every.mul_f64(f64::from(shard.0 % 16) / 16.0);
     tokio::time::sleep(stagger).await;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(limits.checkpoint_every) => {}
-            () = core.checkpoint_wanted() => {}
-        }
+        due(&core, limits.checkpoint_every).await;
         if core.is_broken() {
             core.mark_damaged("apply stopped in the middle of an entry");
             return;
@@ -55,6 +55,17 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
         // Only the spacing between checkpoints is limited, never a checkpoint under way.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Resolves when the next checkpoint is to be taken.
+async fn due(core: &Core, every: Duration) {
+    let calm = CALM.min(every);
+    if tokio::time::timeout(calm, core.checkpoint_wanted()).await.is_ok() || core.is_broken() {
+        return;
+    }
+    core.want_smaller_checkpoint();
+    // Or else because it is time.
+    tokio::time::timeout(every - calm, core.checkpoint_wanted()).await.ok();
 }
 
 fn stopped(shard: ShardId) {

@@ -34,6 +34,10 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 /// for each would leave callers of this machine little of its processors, and be done no sooner.
 static LOADING: Semaphore = Semaphore::const_new(1);
 
+/// A checkpoint holds up who answers callers for as long as it is large. So where there is time for many small ones, they come at this
+/// share of the bytes that bring one at once.
+const SMALLER: usize = 8;
+
 /// Digest marks a replica remembers.
 const DIGESTS_KEPT: usize = 16;
 
@@ -66,6 +70,8 @@ pub struct Hot {
     pub checkpointed: Option<LogId>,
     journal: Vec<(LogIndex, Bytes)>,
     journal_bytes: usize,
+    /// So many dirty bytes bring a checkpoint now.
+    checkpoint_at: usize,
     /// Blocks that a checkpoint is taking to disk: until it is there they are read from here.
     journal_leaving: Vec<(LogIndex, Bytes)>,
     digests: VecDeque<(u64, Digest)>,
@@ -201,6 +207,7 @@ impl Core {
             checkpointed: restored.applied,
             journal: Vec::new(),
             journal_bytes: 0,
+            checkpoint_at: checkpoint_bytes,
             journal_leaving: Vec::new(),
             digests: VecDeque::new(),
             snapshot: restored
@@ -357,6 +364,19 @@ impl Core {
         self.checkpoint_wanted.notified().await;
     }
 
+    /// Until the next checkpoint fewer dirty bytes bring it: the last one was some time ago.
+    pub fn want_smaller_checkpoint(&self) {
+        let mut hot = self.hot();
+        hot.checkpoint_at = self.checkpoint_bytes / SMALLER;
+        self.tell_if_dirty(&hot);
+    }
+
+    fn tell_if_dirty(&self, hot: &Hot) {
+        if hot.ledger.dirty_bytes() + hot.journal_bytes >= hot.checkpoint_at {
+            self.checkpoint_wanted.notify_one();
+        }
+    }
+
     /// Has a checkpoint taken at once, and the log purged behind it. Whether there is anything to write.
     pub fn want_checkpoint(&self) -> bool {
         let hot = self.hot();
@@ -383,6 +403,7 @@ impl Core {
             }
             let changes = hot.ledger.take_changes();
             hot.journal_bytes = 0;
+            hot.checkpoint_at = self.checkpoint_bytes;
             hot.journal_leaving = std::mem::take(&mut hot.journal);
             let checkpoint = Checkpoint {
                 puts: changes.puts,
@@ -447,9 +468,7 @@ impl Core {
             let batch = batch_of(entry).map(|payload| payload.0.as_ref());
             witness.applied(Seen { shard, replica, term, index, batch, ledger: &mut hot.ledger });
         }
-        if hot.ledger.dirty_bytes() + hot.journal_bytes >= self.checkpoint_bytes {
-            self.checkpoint_wanted.notify_one();
-        }
+        self.tell_if_dirty(&hot);
         Ok(reply)
     }
 }
