@@ -15,3 +15,8 @@ pub mod usage;
 
 /// Why a measurement came to nothing.
 pub type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// All callers live in one process, beside the servers, and what one of them asks ends in another thread than it began in: the
+/// usual allocator's locks would be part of every figure.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -56,7 +56,7 @@ impl Client {
     /// them together have the client's timeout: some ten thousand at a time is right.
     pub async fn batch(&self, operations: impl IntoIterator<Item = Operation>) -> Vec<Result<Answer, Error>> {
         let shared = &*self.shared;
-        let limits = Limits::after(shared, shared.timeout);
+        let limits = Limits::after(shared, Instant::now(), shared.timeout);
         let mut items: Vec<Item> = operations.into_iter().map(|operation| item(shared, operation)).collect();
         let mut open: Vec<usize> = (0..items.len()).collect();
         while !open.is_empty() {

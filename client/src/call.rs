@@ -57,8 +57,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn after(shared: &Shared, timeout: Duration) -> Self {
-        let now = Instant::now();
+    pub(crate) fn after(shared: &Shared, now: Instant, timeout: Duration) -> Self {
         let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         Self { deadline: now + timeout, not_after_ms: shared.time.at(now).0.saturating_add(ms) }
     }
@@ -70,14 +69,15 @@ pub(crate) async fn run(
     prepared: &mut Prepared,
     timeout: Duration,
 ) -> Result<operation_result::Body, Error> {
-    let limits = Limits::after(shared, timeout);
+    let mut since = Instant::now();
+    let limits = Limits::after(shared, since, timeout);
     let mut progress = prepared.progress();
     let mut hint: Option<String> = None;
     shared.deposit();
     loop {
         let target = pick(shared, prepared, hint.take().as_deref());
         stamp(&mut prepared.body, &progress, &target, limits.not_after_ms);
-        let sent = target.link.send(encoded(&prepared.body), shared.try_timeout, limits.deadline).await;
+        let sent = target.link.send(encoded(&prepared.body), since, shared.try_timeout, limits.deadline).await;
         let end = match sent.and_then(decoded) {
             Ok(body) => return Ok(body),
             Err(end) => end,
@@ -85,7 +85,7 @@ pub(crate) async fn run(
         match progress.ended(end, || shared.environment.random_u64()) {
             Next::Stop(error) => return Err(error),
             Next::Again(again) => match wait(shared, prepared.bucket, again, limits.deadline).await {
-                Some(to) => hint = to,
+                Some(to) => (hint, since) = (to, Instant::now()),
                 None => return Err(progress.out_of_time()),
             },
         }

@@ -126,9 +126,15 @@ impl Link {
         self.shared.channel(&self.endpoint)
     }
 
-    /// One try of an encoded operation by the session stream. It waits in the queue for a part of the time until `deadline`
-    /// and for its answer for `try_timeout`, and comes back by the deadline at the latest.
-    pub(crate) async fn send(&self, operation: Bytes, try_timeout: Duration, deadline: Instant) -> Answer {
+    /// One try of an encoded operation by the session stream, begun at `since`, which is now. It waits in the queue for a part of the
+    /// time until `deadline` and for its answer for `try_timeout`, and comes back by the deadline at the latest.
+    pub(crate) async fn send(
+        &self,
+        operation: Bytes,
+        since: Instant,
+        try_timeout: Duration,
+        deadline: Instant,
+    ) -> Answer {
         if self.is_down() {
             return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
         }
@@ -137,7 +143,6 @@ impl Link {
         }
         let stage = Arc::new(Stage::default());
         let (reply, answer) = oneshot::channel();
-        let since = Instant::now();
         let patience = deadline.saturating_duration_since(since) / QUEUE_SHARE;
         let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
         let wait = async {

@@ -33,11 +33,6 @@ use std::{
     process::ExitCode,
 };
 
-/// All callers live in this process beside the servers, and what one of them asks ends in another thread than it began in:
-/// the usual allocator's locks would be part of every system's figures.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// What can be done on several of these systems.
 const SHAPES: [Shape; 8] = [
     Shape::Batches,
