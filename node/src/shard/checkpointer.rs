@@ -1,6 +1,6 @@
 //! When a replica writes a checkpoint, and what it purges behind it.
 
-use super::{machine::Core, proposer::Raft};
+use super::{machine::Core, proposer::Raft, raft::ReplicaId};
 use crate::config::Limits;
 use earmark_ledger::{
     planted::{self, Bug},
@@ -9,17 +9,23 @@ use earmark_ledger::{
 use openraft::async_runtime::watch::WatchReceiver;
 use std::{sync::Arc, time::Duration};
 
-/// So long after a checkpoint the next may be a smaller one.
-const CALM: Duration = Duration::from_millis(500);
+/// So long after a checkpoint the next may be a smaller one: between these two, otherwise for each replica of a node and of a shard, or theirs
+/// would come together for ever.
+const CALM: Duration = Duration::from_millis(450);
+const CALM_MOST: Duration = Duration::from_millis(750);
 
 /// Takes a checkpoint at so many dirty bytes, at fewer where they come slowly, or after a few seconds, shards staggered, and purges the log behind it.
 /// `silence_max`: who was not heard of for so long is sent nothing any more.
-pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Limits, silence_max: Duration) {
+pub(super) async fn run(id: ReplicaId, raft: Raft, core: Arc<Core>, limits: Limits, silence_max: Duration) {
+    let shard = core.shard();
     // Shards of a node begin at different moments, so that their checkpoints do not come at once.
     let stagger = limits.checkpoint_every.mul_f64(f64::from(shard.0 % 16) / 16.0);
+    // Neither five nor three divides sixteen: the nodes of a shard, and the shards of a node, have each another share.
+    let share = (id.node * 5 + shard.0 * 3) % 16;
+    let calm = (CALM + (CALM_MOST - CALM).mul_f64(f64::from(share) / 16.0)).min(limits.checkpoint_every);
     tokio::time::sleep(stagger).await;
     loop {
-        due(&core, limits.checkpoint_every).await;
+        due(&core, calm, limits.checkpoint_every).await;
         if core.is_broken() {
             core.mark_damaged("apply stopped in the middle of an entry");
             return;
@@ -58,8 +64,7 @@ pub(super) async fn run(shard: ShardId, raft: Raft, core: Arc<Core>, limits: Lim
 }
 
 /// Resolves when the next checkpoint is to be taken.
-async fn due(core: &Core, every: Duration) {
-    let calm = CALM.min(every);
+async fn due(core: &Core, calm: Duration, every: Duration) {
     if tokio::time::timeout(calm, core.checkpoint_wanted()).await.is_ok() || core.is_broken() {
         return;
     }

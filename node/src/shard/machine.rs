@@ -70,8 +70,8 @@ pub struct Hot {
     pub checkpointed: Option<LogId>,
     journal: Vec<(LogIndex, Bytes)>,
     journal_bytes: usize,
-    /// So many dirty bytes bring a checkpoint now.
-    checkpoint_at: usize,
+    /// So many dirty bytes bring a checkpoint now, and whether that was told.
+    checkpoint_at: (usize, bool),
     /// Blocks that a checkpoint is taking to disk: until it is there they are read from here.
     journal_leaving: Vec<(LogIndex, Bytes)>,
     digests: VecDeque<(u64, Digest)>,
@@ -207,7 +207,7 @@ impl Core {
             checkpointed: restored.applied,
             journal: Vec::new(),
             journal_bytes: 0,
-            checkpoint_at: checkpoint_bytes,
+            checkpoint_at: (checkpoint_bytes, false),
             journal_leaving: Vec::new(),
             digests: VecDeque::new(),
             snapshot: restored
@@ -367,12 +367,15 @@ impl Core {
     /// Until the next checkpoint fewer dirty bytes bring it: the last one was some time ago.
     pub fn want_smaller_checkpoint(&self) {
         let mut hot = self.hot();
-        hot.checkpoint_at = self.checkpoint_bytes / SMALLER;
-        self.tell_if_dirty(&hot);
+        hot.checkpoint_at = (self.checkpoint_bytes / SMALLER, false);
+        self.tell_if_dirty(&mut hot);
     }
 
-    fn tell_if_dirty(&self, hot: &Hot) {
-        if hot.ledger.dirty_bytes() + hot.journal_bytes >= hot.checkpoint_at {
+    /// Once: told again before the checkpoint is taken, it would bring another right after.
+    fn tell_if_dirty(&self, hot: &mut Hot) {
+        let (bytes, told) = hot.checkpoint_at;
+        if !told && hot.ledger.dirty_bytes() + hot.journal_bytes >= bytes {
+            hot.checkpoint_at.1 = true;
             self.checkpoint_wanted.notify_one();
         }
     }
@@ -403,7 +406,7 @@ impl Core {
             }
             let changes = hot.ledger.take_changes();
             hot.journal_bytes = 0;
-            hot.checkpoint_at = self.checkpoint_bytes;
+            hot.checkpoint_at = (self.checkpoint_bytes, false);
             hot.journal_leaving = std::mem::take(&mut hot.journal);
             let checkpoint = Checkpoint {
                 puts: changes.puts,
@@ -468,7 +471,7 @@ impl Core {
             let batch = batch_of(entry).map(|payload| payload.0.as_ref());
             witness.applied(Seen { shard, replica, term, index, batch, ledger: &mut hot.ledger });
         }
-        self.tell_if_dirty(&hot);
+        self.tell_if_dirty(&mut hot);
         Ok(reply)
     }
 }
@@ -561,6 +564,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             hot.journal.clear();
             hot.journal_leaving.clear();
             hot.journal_bytes = 0;
+            hot.checkpoint_at = (self.core.checkpoint_bytes, false);
             hot.snapshot = Some(meta.clone());
             self.core.board.clear();
             if let Some((replica, witness)) = &self.core.witness {

@@ -229,7 +229,7 @@ impl Replica {
         // A stream whose follower does not answer is given up long before this.
         let silence_max = 3 * config.raft.election_max;
         let chores = vec![
-            tokio::spawn(checkpointer::run(shard, raft.clone(), core.clone(), config.limits.clone(), silence_max)),
+            tokio::spawn(checkpointer::run(id, raft.clone(), core.clone(), config.limits.clone(), silence_max)),
             tokio::spawn(journal::keep(core.clone(), links.clone(), id, config.limits.clone())),
             tokio::spawn(notice_end(raft.clone(), core.clone())),
             tokio::spawn(leader::expire(raft.clone(), core.clone(), proposer.clone(), clocks.clone())),

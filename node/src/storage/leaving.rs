@@ -5,30 +5,29 @@
 //! files is given a second name as soon as it is seen: what RocksDB removes is then a name only, which is nothing, and
 //! what is behind the other is made shorter step by step.
 
-use super::watch::Until;
 use std::{
+    collections::VecDeque,
     ffi::OsString,
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Bytes that go at once: a sync that waits for that takes a millisecond longer.
 pub const STEP: u64 = 2 << 20;
 
-/// Between two steps: half a GiB a second goes, more than RocksDB writes.
-const PAUSE: Duration = Duration::from_millis(4);
-
 /// A folder of second names. What has not left when the store is closed does so at the next opening.
 pub struct Leaving {
     names: PathBuf,
+    waiting: VecDeque<OsString>,
+    /// The one that is leaving, and how long it still is.
+    going: Option<(OsString, File, u64)>,
 }
 
 impl Leaving {
     /// In that folder.
     pub fn new(names: PathBuf) -> Self {
-        Self { names }
+        Self { names, waiting: VecDeque::new(), going: None }
     }
 
     /// The folder.
@@ -41,34 +40,50 @@ impl Leaving {
         fs::hard_link(store.join(name), self.names.join(name)).ok();
     }
 
-    /// Lets go of a name, and of what is behind it if it has no other. False if it is time to end.
-    pub fn leave(&self, name: &OsString, until: &Until) -> bool {
-        let path = self.names.join(name);
-        let opened = File::options().write(true).open(&path).and_then(|file| Ok((file.metadata()?, file)));
-        if let Ok((found, file)) = opened
-            && found.nlink() == 1
-        {
-            let mut len = found.len();
-            while len > STEP {
-                len -= STEP;
-                if file.set_len(len).is_err() {
-                    break;
-                }
-                if !until.pause(PAUSE) {
-                    return false;
-                }
+    /// Lets go of these names, and of what is behind them if it has no other, step by step.
+    pub fn let_go(&mut self, names: impl IntoIterator<Item = OsString>) {
+        self.waiting.extend(names);
+    }
+
+    /// The next step. Whether there is another.
+    pub fn step(&mut self) -> bool {
+        match self.going.take().or_else(|| self.next()) {
+            Some((name, file, len)) if len > STEP && file.set_len(len - STEP).is_ok() => {
+                self.going = Some((name, file, len - STEP));
+            }
+            Some((name, ..)) => self.remove(&name),
+            None => {}
+        }
+        self.is_busy()
+    }
+
+    /// Whether something is leaving.
+    pub fn is_busy(&self) -> bool {
+        self.going.is_some() || !self.waiting.is_empty()
+    }
+
+    fn next(&mut self) -> Option<(OsString, File, u64)> {
+        let name = self.waiting.pop_front()?;
+        let opened =
+            File::options().write(true).open(self.names.join(&name)).and_then(|file| Ok((file.metadata()?, file)));
+        match opened {
+            Ok((found, file)) if found.nlink() == 1 => Some((name, file, found.len())),
+            // It has another name, or was never there.
+            _ => {
+                self.remove(&name);
+                None
             }
         }
-        // It may never have been there.
-        fs::remove_file(&path).ok();
-        true
+    }
+
+    fn remove(&self, name: &OsString) {
+        fs::remove_file(self.names.join(name)).ok();
     }
 
     /// Lets go of a name whose file has another: it would keep that file for ever where nobody looks after it any more.
     pub fn forget(&self, name: &OsString) {
-        let path = self.names.join(name);
-        if fs::metadata(&path).is_ok_and(|found| found.nlink() > 1) {
-            fs::remove_file(&path).ok();
+        if fs::metadata(self.names.join(name)).is_ok_and(|found| found.nlink() > 1) {
+            self.remove(name);
         }
     }
 }

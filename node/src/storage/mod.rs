@@ -14,8 +14,8 @@
 //! | `mark`, `marks`, `mark_file`, `load` | what must be there at the next start, and is it |
 //! | `keys`, `format`, `records` | bytes on disk |
 //! | `engine` | the border to the disk |
-//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `direct` |
-//! | `watch`, `leaving`, `long` | its files | the real disk |
+//! | `folder`, `rocks`, `rocks_view`, `rocks_table`, `direct` | the real disk |
+//! | `watch`, `leaving`, `long` | its files |
 //! | `simulated` | the simulated one |
 //! | `conformance` | one suite for both |
 //!

@@ -222,8 +222,8 @@ fn db_options(limits: &RocksOptions, direct: bool) -> Options {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
-    // What is wrong ends the log there. A crash leaves a torn tail with zeros behind it (see `long`), which RocksDB can't tell from damage;
-    // the marks can: that a synced entry is missing is found out at the opening.
+    // What is wrong in the log ends it there. A crash leaves a torn tail with zeros behind it (see `long`), which RocksDB can't tell from
+    // damage. The marks can, and the peers: that a synced entry is missing is found out at the opening.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_manual_wal_flush(false);

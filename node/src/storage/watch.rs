@@ -8,7 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How often it is looked what RocksDB made and removed.
@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// After a change it is looked so often, changed or not: a folder's time of change may be as coarse as a second.
 const LOOKS: u32 = 10;
 
+/// Between two steps of what leaves: half a GiB a second goes, more than RocksDB writes.
+const STEP_EVERY: Duration = Duration::from_millis(4);
+
 /// Who sees to the files, until it is dropped.
 pub struct Watch {
     // Above the thread, which ends when this is dropped.
@@ -24,21 +27,18 @@ pub struct Watch {
     _thread: Thread,
 }
 
-/// Ends when the watch is dropped.
-pub struct Until(Receiver<()>);
-
-/// The store's folder when it was last looked at.
-#[derive(Default)]
-struct Seen {
-    changed: Option<SystemTime>,
-    looks: u32,
-    present: BTreeSet<OsString>,
-}
-
 struct Watching {
     store: PathBuf,
     leaving: Leaving,
-    until: Until,
+    /// Logs that have their length.
+    long: BTreeSet<OsString>,
+    /// When the folder changed, as it was looked at last, and how often it is looked at all the same.
+    changed: Option<SystemTime>,
+    looks: u32,
+    /// What had second names then.
+    present: BTreeSet<OsString>,
+    /// Ends when the watch is dropped.
+    until: Receiver<()>,
 }
 
 impl Watch {
@@ -50,72 +50,84 @@ impl Watch {
         fs::create_dir_all(&names)?;
         let (until, over) = mpsc::channel();
         let thread = Thread::spawn("store-files", move || {
-            Watching { store, leaving: Leaving::new(names), until: Until(over) }.run();
+            let (long, present) = (BTreeSet::new(), BTreeSet::new());
+            let leaving = Leaving::new(names);
+            Watching { store, leaving, long, changed: None, looks: 0, present, until: over }.run();
         })?;
         Ok(Self { _until: until, _thread: thread })
     }
 }
 
-impl Until {
-    /// Whether to go on after a while.
-    pub fn pause(&self, length: Duration) -> bool {
-        self.0.recv_timeout(length) == Err(RecvTimeoutError::Timeout)
-    }
-}
-
 impl Watching {
-    fn run(&self) {
-        let mut failing = false;
-        let mut seen = Seen::default();
-        for name in all(&self.store).unwrap_or_default() {
-            self.make_long(&name);
-        }
+    fn run(&mut self) {
         // Names of another opening: its files may be called otherwise now.
-        let mut goes_on = self.all_leave(all(self.leaving.names()).unwrap_or_default());
-        while goes_on && self.until.pause(LOOK_EVERY) {
-            let looked = self.look(&mut seen);
-            if let (Err(error), false) = (&looked, failing) {
-                tracing::warn!(%error, "files that were removed from the store stay until it can be looked which");
+        self.leaving.let_go(all(self.leaving.names()).unwrap_or_default());
+        let done = self.lengthen_logs();
+        let mut failing = self.tell(false, &done);
+        let (mut leaves, mut looked) = (true, Instant::now());
+        while self.goes_on_after(if leaves { STEP_EVERY } else { LOOK_EVERY }) {
+            leaves = self.leaving.step();
+            if looked.elapsed() < LOOK_EVERY {
+                continue;
             }
-            failing = looked.is_err();
-            goes_on = looked.unwrap_or(true);
+            looked = Instant::now();
+            // Who has a name that is about to leave can't be given it.
+            let done = if leaves { self.lengthen_logs() } else { self.look() };
+            failing = self.tell(failing, &done);
+            leaves |= self.leaving.is_busy();
         }
         for name in all(self.leaving.names()).unwrap_or_default() {
             self.leaving.forget(&name);
         }
     }
 
-    /// False if it is time to end.
-    fn look(&self, seen: &mut Seen) -> io::Result<bool> {
+    /// Says once that it can't be done. Whether it can't.
+    fn tell(&self, failing: bool, done: &io::Result<()>) -> bool {
+        if let (Err(error), false) = (done, failing) {
+            let store = self.store.display();
+            tracing::warn!(%error, %store, "the store's files can't be looked after: those it removed stay, and syncs take longer");
+        }
+        done.is_err()
+    }
+
+    fn look(&mut self) -> io::Result<()> {
         let changed = fs::metadata(&self.store)?.modified()?;
-        if seen.changed == Some(changed) {
-            if seen.looks == 0 {
-                return Ok(true);
+        if self.changed == Some(changed) {
+            if self.looks == 0 {
+                return Ok(());
             }
-            seen.looks -= 1;
+            self.looks -= 1;
         } else {
-            seen.looks = LOOKS;
+            self.looks = LOOKS;
         }
         let present = all(&self.store)?;
-        for name in present.difference(&seen.present).filter(|name| is_large(name)) {
+        for name in present.difference(&self.present).filter(|name| is_large(name)) {
             self.leaving.name(&self.store, name);
-            self.make_long(name);
         }
-        let gone = seen.present.difference(&present).filter(|name| is_large(name)).cloned().collect();
-        (seen.changed, seen.present) = (Some(changed), present);
-        Ok(self.all_leave(gone))
+        self.leaving.let_go(self.present.difference(&present).filter(|name| is_large(name)).cloned());
+        (self.changed, self.present) = (Some(changed), present);
+        self.lengthen_logs()
     }
 
-    fn make_long(&self, name: &OsString) {
-        if is(name, "log") {
-            // It may be gone, or on a file system that can't: then its syncs take what they take without.
-            long::make(&self.store.join(name)).ok();
+    fn lengthen_logs(&mut self) -> io::Result<()> {
+        let mut logs = all(&self.store)?;
+        logs.retain(|name| is(name, "log"));
+        for name in logs.difference(&self.long) {
+            match long::make(&self.store.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::info!(%error, log = %Path::new(name).display(), "a write-ahead log stays short: its syncs take longer");
+                }
+                // RocksDB was quicker to remove it.
+                Ok(()) | Err(_) => {}
+            }
         }
+        self.long = logs;
+        Ok(())
     }
 
-    /// False if it is time to end.
-    fn all_leave(&self, names: BTreeSet<OsString>) -> bool {
-        names.iter().all(|name| self.leaving.leave(name, &self.until))
+    /// Whether to go on after a while.
+    fn goes_on_after(&self, length: Duration) -> bool {
+        self.until.recv_timeout(length) == Err(RecvTimeoutError::Timeout)
     }
 }
 
@@ -138,7 +150,7 @@ mod tests {
         super::{leaving::STEP, long::LENGTH},
         *,
     };
-    use std::{fs::File, time::Instant};
+    use std::fs::File;
 
     fn until(what: impl Fn() -> bool) {
         let begun = Instant::now();
@@ -186,12 +198,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, names) = (folder.path().join("store"), folder.path().join("leaving"));
         fs::create_dir_all(&store).unwrap();
-        // What a temporary folder lies on may not take it.
-        let takes = folder.path().join("takes");
-        fs::write(&takes, b"x").unwrap();
-        if long::make(&takes).is_err() {
-            return;
-        }
         let length = |name: &str| fs::metadata(store.join(name)).unwrap().len();
         fs::write(store.join("4.log"), b"there before").unwrap();
         let _watch = Watch::begin(store.clone(), names).unwrap();

@@ -38,7 +38,8 @@ const LINGER: Duration = Duration::from_millis(200);
 /// a busy machine they mostly are, and a sync less is worth more than what they are given; on an idle one it takes a microsecond. Where
 /// several operations are there already the writer was late as it is.
 const WAYS_GIVEN: u32 = 2;
-/// How often an idle writer looks after the engine and writes what peers said.
+/// How often an idle writer looks after the engine and writes what peers said; and how often the file of marks is synced where others
+/// are all the time: after a power loss it tells what there was so long before at the latest.
 const ROUND: Duration = Duration::from_secs(1);
 /// A write that takes longer is worth a line in the log: everything on the node waits for it.
 const SLOW: Duration = Duration::from_secs(1);
@@ -59,6 +60,8 @@ pub struct Writer {
     /// The one that is.
     aside: Option<Aside>,
     marks: Marks,
+    /// When the file of marks was synced last.
+    marked: Instant,
     /// When the first operation of the batch came that may wait, or the last sync was.
     since: Instant,
 }
@@ -118,6 +121,7 @@ impl Writer {
             asides: VecDeque::new(),
             aside: None,
             marks,
+            marked: Instant::now(),
             since: Instant::now(),
         }
     }
@@ -311,8 +315,9 @@ impl Writer {
         // The marks of the sync before this one: they claim what is already there.
         let falling = self.marks.fall();
         self.marks.file.write(&*self.engine)?;
-        if falling {
+        if falling || self.marked.elapsed() >= ROUND {
             self.engine.sync_marks()?;
+            self.marked = Instant::now();
         }
         self.take_along();
         let begun = Instant::now();

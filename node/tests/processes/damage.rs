@@ -99,8 +99,8 @@ impl Damage {
     /// What the reason must speak of.
     fn told(self) -> &'static [&'static str] {
         match self {
-            Self::LogDeleted | Self::LastRecordCut => &["expected", "found"],
-            Self::BitFlipped | Self::TablesFlipped => &["can't be read"],
+            Self::LogDeleted | Self::LastRecordCut | Self::BitFlipped => &["expected", "found"],
+            Self::TablesFlipped => &["can't be read"],
             Self::OlderCopy => &["remembers"],
             Self::Emptied => &["empty"],
         }

