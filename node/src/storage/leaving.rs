@@ -45,7 +45,7 @@ impl Leaving {
         self.waiting.extend(names);
     }
 
-    /// The next step. Whether there is another.
+    /// The next step: a piece of a file, or the last of it. Whether there is another.
     pub fn step(&mut self) -> bool {
         match self.going.take().or_else(|| self.next()) {
             Some((name, file, len)) if len > STEP && file.set_len(len - STEP).is_ok() => {
@@ -62,18 +62,16 @@ impl Leaving {
         self.going.is_some() || !self.waiting.is_empty()
     }
 
+    /// The next that has to be made shorter. Names of files that have another, or were never there, go on the way.
     fn next(&mut self) -> Option<(OsString, File, u64)> {
-        let name = self.waiting.pop_front()?;
-        let opened =
-            File::options().write(true).open(self.names.join(&name)).and_then(|file| Ok((file.metadata()?, file)));
-        match opened {
-            Ok((found, file)) if found.nlink() == 1 => Some((name, file, found.len())),
-            // It has another name, or was never there.
-            _ => {
-                self.remove(&name);
-                None
+        while let Some(name) = self.waiting.pop_front() {
+            let opened = File::options().write(true).open(self.names.join(&name));
+            match opened.and_then(|file| Ok((file.metadata()?, file))) {
+                Ok((found, file)) if found.nlink() == 1 => return Some((name, file, found.len())),
+                _ => self.remove(&name),
             }
         }
+        None
     }
 
     fn remove(&self, name: &OsString) {

@@ -64,7 +64,7 @@ impl Watching {
         self.leaving.let_go(all(self.leaving.names()).unwrap_or_default());
         let done = self.lengthen_logs();
         let mut failing = self.tell(false, &done);
-        let (mut leaves, mut looked) = (true, Instant::now());
+        let (mut leaves, mut looked) = (self.leaving.step(), Instant::now());
         while self.goes_on_after(if leaves { STEP_EVERY } else { LOOK_EVERY }) {
             leaves = self.leaving.step();
             if looked.elapsed() < LOOK_EVERY {
