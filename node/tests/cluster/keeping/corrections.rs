@@ -2,6 +2,7 @@
 
 use super::world::{World, books, refused};
 use earmark_client::{Code, Epoch, LogIndex, Position, ShardId, TimeMs};
+use std::time::Duration;
 
 async fn set_needs_to_know(world: &World) {
     let client = &world.client;
@@ -32,6 +33,8 @@ async fn what_moved_since_a_count_is_applied_on_top(world: &World) {
     let client = &world.client;
     world.receive("rice", "main", 100).await;
     let seen = client.stock("rice").send().await.expect("read");
+    // What comes within the same millisecond can't be told apart by its time.
+    tokio::time::sleep(Duration::from_millis(2)).await;
     // After the count was taken, 5 arrive and 10 are sold.
     world.receive("rice", "main", 5).await;
     let held = client.reserve().line("rice", "main", 10).send().await.expect("held");
