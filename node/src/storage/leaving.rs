@@ -40,13 +40,19 @@ impl Leaving {
         fs::hard_link(store.join(name), self.names.join(name)).ok();
     }
 
-    /// Lets go of these names, and of what is behind them if it has no other, step by step.
+    /// Lets go of these names: at once of those whose file has another or was never there, and of what is behind the others step by
+    /// step.
     pub fn let_go(&mut self, names: impl IntoIterator<Item = OsString>) {
-        self.waiting.extend(names);
+        for name in names {
+            match fs::metadata(self.names.join(&name)) {
+                Ok(found) if found.nlink() == 1 => self.waiting.push_back(name),
+                _ => self.remove(&name),
+            }
+        }
     }
 
-    /// The next step: a piece of a file, or the last of it. Whether there is another.
-    pub fn step(&mut self) -> bool {
+    /// The next step: a piece of a file, or the last of it.
+    pub fn step(&mut self) {
         match self.going.take().or_else(|| self.next()) {
             Some((name, file, len)) if len > STEP && file.set_len(len - STEP).is_ok() => {
                 self.going = Some((name, file, len - STEP));
@@ -54,7 +60,6 @@ impl Leaving {
             Some((name, ..)) => self.remove(&name),
             None => {}
         }
-        self.is_busy()
     }
 
     /// Whether something is leaving.
@@ -62,26 +67,20 @@ impl Leaving {
         self.going.is_some() || !self.waiting.is_empty()
     }
 
-    /// The next that has to be made shorter. Names of files that have another, or were never there, go on the way.
     fn next(&mut self) -> Option<(OsString, File, u64)> {
-        while let Some(name) = self.waiting.pop_front() {
-            let opened = File::options().write(true).open(self.names.join(&name));
-            match opened.and_then(|file| Ok((file.metadata()?, file))) {
-                Ok((found, file)) if found.nlink() == 1 => return Some((name, file, found.len())),
-                _ => self.remove(&name),
+        let name = self.waiting.pop_front()?;
+        let opened = File::options().write(true).open(self.names.join(&name));
+        match opened.and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((len, file)) => Some((name, file, len)),
+            // Then it goes in one piece.
+            Err(_) => {
+                self.remove(&name);
+                None
             }
         }
-        None
     }
 
     fn remove(&self, name: &OsString) {
         fs::remove_file(self.names.join(name)).ok();
-    }
-
-    /// Lets go of a name whose file has another: it would keep that file for ever where nobody looks after it any more.
-    pub fn forget(&self, name: &OsString) {
-        if fs::metadata(self.names.join(name)).is_ok_and(|found| found.nlink() > 1) {
-            self.remove(name);
-        }
     }
 }

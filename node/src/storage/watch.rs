@@ -30,12 +30,10 @@ pub struct Watch {
 struct Watching {
     store: PathBuf,
     leaving: Leaving,
-    /// Logs that have their length.
-    long: BTreeSet<OsString>,
     /// When the folder changed, as it was looked at last, and how often it is looked at all the same.
     changed: Option<SystemTime>,
     looks: u32,
-    /// What had second names then.
+    /// What was there then, with second names, and logs with their length.
     present: BTreeSet<OsString>,
     /// Ends when the watch is dropped.
     until: Receiver<()>,
@@ -50,9 +48,8 @@ impl Watch {
         fs::create_dir_all(&names)?;
         let (until, over) = mpsc::channel();
         let thread = Thread::spawn("store-files", move || {
-            let (long, present) = (BTreeSet::new(), BTreeSet::new());
             let leaving = Leaving::new(names);
-            Watching { store, leaving, long, changed: None, looks: 0, present, until: over }.run();
+            Watching { store, leaving, changed: None, looks: 0, present: BTreeSet::new(), until: over }.run();
         })?;
         Ok(Self { _until: until, _thread: thread })
     }
@@ -61,24 +58,26 @@ impl Watch {
 impl Watching {
     fn run(&mut self) {
         // Names of another opening: its files may be called otherwise now.
-        self.leaving.let_go(all(self.leaving.names()).unwrap_or_default());
-        let done = self.lengthen_logs();
-        let mut failing = self.tell(false, &done);
-        let (mut leaves, mut looked) = (self.leaving.step(), Instant::now());
-        while self.goes_on_after(if leaves { STEP_EVERY } else { LOOK_EVERY }) {
-            leaves = self.leaving.step();
-            if looked.elapsed() < LOOK_EVERY {
-                continue;
+        self.let_go_of_names();
+        let (mut failing, mut looked) = (false, None::<Instant>);
+        loop {
+            if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+                looked = Some(Instant::now());
+                let done = self.look();
+                failing = self.tell(failing, &done);
             }
-            looked = Instant::now();
-            // Also while something leaves: what is removed meanwhile without a second name goes in one piece. RocksDB gives no name twice.
-            let done = self.look();
-            failing = self.tell(failing, &done);
-            leaves |= self.leaving.is_busy();
+            if !self.goes_on_after(if self.leaving.is_busy() { STEP_EVERY } else { LOOK_EVERY }) {
+                break;
+            }
+            self.leaving.step();
         }
-        for name in all(self.leaving.names()).unwrap_or_default() {
-            self.leaving.forget(&name);
-        }
+        // Those of what is in use would keep it for ever where nobody looks after them any more.
+        self.let_go_of_names();
+    }
+
+    fn let_go_of_names(&mut self) {
+        let names = all(self.leaving.names()).unwrap_or_default();
+        self.leaving.let_go(names);
     }
 
     /// Says once that it can't be done. Whether it can't.
@@ -103,26 +102,23 @@ impl Watching {
         let present = all(&self.store)?;
         for name in present.difference(&self.present).filter(|name| is_large(name)) {
             self.leaving.name(&self.store, name);
+            if is(name, "log") {
+                self.make_long(name);
+            }
         }
         self.leaving.let_go(self.present.difference(&present).filter(|name| is_large(name)).cloned());
         (self.changed, self.present) = (Some(changed), present);
-        self.lengthen_logs()
+        Ok(())
     }
 
-    fn lengthen_logs(&mut self) -> io::Result<()> {
-        let mut logs = all(&self.store)?;
-        logs.retain(|name| is(name, "log"));
-        for name in logs.difference(&self.long) {
-            match long::make(&self.store.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::info!(%error, log = %Path::new(name).display(), "a write-ahead log stays short: its syncs take longer");
-                }
-                // RocksDB was quicker to remove it.
-                Ok(()) | Err(_) => {}
+    fn make_long(&self, name: &OsString) {
+        match long::make(&self.store.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::info!(%error, log = %Path::new(name).display(), "a write-ahead log stays short: its syncs take longer");
             }
+            // RocksDB was quicker to remove it.
+            Ok(()) | Err(_) => {}
         }
-        self.long = logs;
-        Ok(())
     }
 
     /// Whether to go on after a while.
