@@ -314,8 +314,9 @@ impl Writer {
         let sync = self.urgency == Urgency::Synced;
         // The marks of the sync before this one: they claim what is already there.
         let falling = self.marks.fall();
+        let news = self.marks.file.is_dirty();
         self.marks.file.write(&*self.engine)?;
-        if falling || self.marked.elapsed() >= ROUND {
+        if falling || (news && self.marked.elapsed() >= ROUND) {
             self.engine.sync_marks()?;
             self.marked = Instant::now();
         }
