@@ -70,8 +70,8 @@ pub struct Hot {
     pub checkpointed: Option<LogId>,
     journal: Vec<(LogIndex, Bytes)>,
     journal_bytes: usize,
-    /// So many dirty bytes bring a checkpoint now, and whether that was told.
-    checkpoint_at: (usize, bool),
+    /// So many dirty bytes bring a checkpoint now; none once that was told.
+    checkpoint_at: Option<usize>,
     /// Blocks that a checkpoint is taking to disk: until it is there they are read from here.
     journal_leaving: Vec<(LogIndex, Bytes)>,
     digests: VecDeque<(u64, Digest)>,
@@ -207,7 +207,7 @@ impl Core {
             checkpointed: restored.applied,
             journal: Vec::new(),
             journal_bytes: 0,
-            checkpoint_at: (checkpoint_bytes, false),
+            checkpoint_at: Some(checkpoint_bytes),
             journal_leaving: Vec::new(),
             digests: VecDeque::new(),
             snapshot: restored
@@ -367,15 +367,15 @@ impl Core {
     /// Until the next checkpoint fewer dirty bytes bring it: the last one was some time ago.
     pub fn want_smaller_checkpoint(&self) {
         let mut hot = self.hot();
-        hot.checkpoint_at = (self.checkpoint_bytes / SMALLER, false);
+        hot.checkpoint_at = Some(self.checkpoint_bytes / SMALLER);
         self.tell_if_dirty(&mut hot);
     }
 
     /// Once: told again before the checkpoint is taken, it would bring another right after.
     fn tell_if_dirty(&self, hot: &mut Hot) {
-        let (bytes, told) = hot.checkpoint_at;
-        if !told && hot.ledger.dirty_bytes() + hot.journal_bytes >= bytes {
-            hot.checkpoint_at.1 = true;
+        let dirty = hot.ledger.dirty_bytes() + hot.journal_bytes;
+        if hot.checkpoint_at.is_some_and(|bytes| dirty >= bytes) {
+            hot.checkpoint_at = None;
             self.checkpoint_wanted.notify_one();
         }
     }
@@ -406,7 +406,7 @@ impl Core {
             }
             let changes = hot.ledger.take_changes();
             hot.journal_bytes = 0;
-            hot.checkpoint_at = (self.checkpoint_bytes, false);
+            hot.checkpoint_at = Some(self.checkpoint_bytes);
             hot.journal_leaving = std::mem::take(&mut hot.journal);
             let checkpoint = Checkpoint {
                 puts: changes.puts,
@@ -564,7 +564,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             hot.journal.clear();
             hot.journal_leaving.clear();
             hot.journal_bytes = 0;
-            hot.checkpoint_at = (self.core.checkpoint_bytes, false);
+            hot.checkpoint_at = Some(self.core.checkpoint_bytes);
             hot.snapshot = Some(meta.clone());
             self.core.board.clear();
             if let Some((replica, witness)) = &self.core.witness {
