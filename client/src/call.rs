@@ -77,14 +77,15 @@ pub(crate) async fn run(
     loop {
         let target = pick(shared, prepared, hint.take().as_deref());
         stamp(&mut prepared.body, &progress, &target, limits.not_after_ms);
-        let sent = target.link.send(encoded(&prepared.body), since, shared.try_timeout, limits.deadline).await;
+        let sent = target.link.send(encoded(&prepared.body), since, limits.deadline).await;
         let end = match sent.and_then(decoded) {
             Ok(body) => return Ok(body),
             Err(end) => end,
         };
         match progress.ended(end, || shared.environment.random_u64()) {
             Next::Stop(error) => return Err(error),
-            Next::Again(again) => match wait(shared, prepared.bucket, again, limits.deadline).await {
+            // Apart: it is rare, and what waits for it is large.
+            Next::Again(again) => match Box::pin(wait(shared, prepared.bucket, again, limits.deadline)).await {
                 Some(to) => (hint, since) = (to, Instant::now()),
                 None => return Err(progress.out_of_time()),
             },

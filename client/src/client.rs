@@ -6,10 +6,10 @@ use crate::config::{Builder, Config};
 use crate::environment::Environment;
 use crate::error::{Code, Error};
 use crate::link::LinkSettings;
+use crate::queue::Patience;
 use crate::routing::Routing;
 use crate::time::ServerTime;
 use crate::token::Token;
-use crate::wire::v1::operation_result;
 use earmark_ledger::types::{Bucket, Namespace, OperationId, ReservationId, Sku, TimeMs};
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
@@ -89,6 +89,7 @@ impl Client {
             environment: Arc::clone(&config.environment),
             time: Arc::clone(&time),
             open_timeout: config.connect_timeout,
+            patience: Patience { try_timeout: config.try_timeout },
             queue: config.queue,
         });
         let shared = Arc::new(Shared {
@@ -135,14 +136,6 @@ impl Client {
     /// Makes an id for another mutation (receive, adjust, a partial commit): a UUID, version 7.
     pub fn make_operation_id(&self) -> OperationId {
         self.shared.operation_id()
-    }
-
-    pub(crate) async fn run(
-        &self,
-        prepared: &mut call::Prepared,
-        timeout: Duration,
-    ) -> Result<operation_result::Body, Error> {
-        call::run(&self.shared, prepared, timeout).await
     }
 }
 

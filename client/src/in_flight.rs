@@ -3,15 +3,16 @@
 //! A ring: a tag's place is its lowest bits, and a tag whose place is still taken is left out. So neither sending nor an
 //! answer searches, and what is never answered costs its own place only.
 
-use crate::session::Answer;
-use tokio::sync::oneshot;
+use crate::queue::Reply;
 use tokio::time::Instant;
 
 /// Who waits for the answer to one tag.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) since: Instant,
-    pub(crate) reply: oneshot::Sender<Answer>,
+    /// When its caller no longer waits.
+    pub(crate) until: Instant,
+    pub(crate) reply: Reply,
 }
 
 #[derive(Debug)]
@@ -20,11 +21,13 @@ pub(crate) struct InFlights {
     places: Vec<Option<(u64, InFlight)>>,
     len: usize,
     tag_next: u64,
+    /// None that still waits does so until an earlier moment.
+    due: Option<Instant>,
 }
 
 impl InFlights {
     pub(crate) fn new() -> Self {
-        Self { places: free(64), len: 0, tag_next: 1 }
+        Self { places: free(64), len: 0, tag_next: 1, due: None }
     }
 
     /// How many there are.
@@ -43,9 +46,34 @@ impl InFlights {
         let tag = self.tag_next;
         self.tag_next += 1;
         let place = self.place(tag);
+        self.due = Some(self.due.map_or(waiting.until, |due| due.min(waiting.until)));
         self.places[place] = Some((tag, waiting));
         self.len += 1;
         tag
+    }
+
+    /// Nobody's time is over before that moment.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Those whose time is over are shown; they stay in flight.
+    pub(crate) fn expire(&mut self, now: Instant, mut over: impl FnMut(&mut InFlight)) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.due = None;
+        let mut all: Vec<_> =
+            self.places.iter_mut().flatten().filter(|(_, waiting)| !waiting.reply.is_closed()).collect();
+        // In the order they were sent, so that two runs of one seed go alike.
+        all.sort_unstable_by_key(|(tag, _)| *tag);
+        for (_, waiting) in all {
+            if waiting.until <= now {
+                over(waiting);
+            } else {
+                self.due = Some(self.due.map_or(waiting.until, |due| due.min(waiting.until)));
+            }
+        }
     }
 
     /// The one of that tag, which is none then.
@@ -90,10 +118,15 @@ fn free<T>(places: usize) -> Vec<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Answer;
+    use bytes::Bytes;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
 
     fn waiting() -> (InFlight, oneshot::Receiver<Answer>) {
-        let (reply, answer) = oneshot::channel();
-        (InFlight { since: Instant::now(), reply }, answer)
+        let (reply, answer) = Reply::new();
+        let now = Instant::now();
+        (InFlight { since: now, until: now + Duration::from_secs(1), reply }, answer)
     }
 
     #[test]
@@ -128,9 +161,36 @@ mod tests {
             (number - 1) % 3 != 0
         });
         assert_eq!((in_flight.len(), in_flight.iter().count()), (answers.len(), answers.len()));
-        for (told, (waiting, (_, answer))) in in_flight.into_ordered().zip(&mut answers).enumerate() {
-            let _ = waiting.reply.send(Ok(told.to_string().into()));
+        for (told, (mut waiting, (_, answer))) in in_flight.into_ordered().zip(&mut answers).enumerate() {
+            assert!(waiting.reply.tell(Ok(told.to_string().into())));
             assert_eq!(answer.try_recv(), Ok(Ok(told.to_string().into())));
         }
+    }
+
+    #[test]
+    fn whose_time_is_over_is_shown_once_and_stays() {
+        let mut in_flight = InFlights::new();
+        let now = Instant::now();
+        let mut answers = Vec::new();
+        for seconds in [3, 1, 2, 1] {
+            let (reply, answer) = Reply::new();
+            let tag = in_flight.insert(InFlight { since: now, until: now + Duration::from_secs(seconds), reply });
+            answers.push((tag, answer));
+        }
+        let over = |in_flight: &mut InFlights, seconds| {
+            let mut over = 0;
+            in_flight.expire(now + Duration::from_secs(seconds), |waiting| {
+                over += 1;
+                waiting.reply.tell(Ok(Bytes::new()));
+            });
+            over
+        };
+        assert_eq!((over(&mut in_flight, 0), in_flight.due()), (0, Some(now + Duration::from_secs(1))));
+        assert_eq!((over(&mut in_flight, 1), in_flight.due()), (2, Some(now + Duration::from_secs(2))));
+        // Nobody waits for the third any more, so nothing is due with it.
+        answers.remove(2);
+        assert_eq!((over(&mut in_flight, 2), in_flight.due()), (0, Some(now + Duration::from_secs(3))));
+        assert_eq!((over(&mut in_flight, 3), in_flight.due(), in_flight.len()), (1, None, 4));
+        assert!(in_flight.remove(answers[0].0).is_some(), "its answer may come yet");
     }
 }

@@ -58,6 +58,7 @@ mod in_flight;
 mod link;
 mod model;
 pub mod outcomes;
+mod queue;
 mod request;
 mod reservation;
 mod retry;

@@ -1,30 +1,26 @@
 //! The connection to one node: a handle for callers, and an actor that keeps the session stream.
 //!
-//! The actor opens the stream when there is work, sends what gathers, hands answers to their callers, and fails what was
-//! in flight when the stream breaks. A node that fails twice in a row is *down*: callers are turned away at once, so
+//! The actor opens the stream when there is work, sends what gathers, hands answers to their callers, tells those whose time is
+//! over, and fails what was in flight when the stream breaks. A node that fails twice in a row is *down*: callers are turned away at once, so
 //! they go elsewhere, while the actor tries again with growing pauses. Operations are sent only after the server's
 //! greeting, so whatever fails before it surely had no effect.
 
 use crate::environment::Environment;
+use crate::queue::{Answer, Patience, Queue, Reply, Ticket, too_long};
 use crate::retry::TryEnd;
-use crate::session::{Answer, OPERATION_BYTES_MAX, Session, Stage, Ticket};
+use crate::session::{OPERATION_BYTES_MAX, Session};
 use crate::status;
 use crate::time::ServerTime;
 use crate::transport::Connector;
 use crate::wire::v1::{self, SessionRequest, SessionResponse, reservation_service_client::ReservationServiceClient};
 use bytes::Bytes;
-use std::pin::pin;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
-use tokio::sync::{
-    Notify,
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -43,10 +39,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 const PROBE_CEILING: Duration = Duration::from_secs(5);
 
-/// A try may wait in the queue for one part in so many of the time its operation has left. Under more load than a node
-/// answers all that are sent have waited for about as long; the rest is for the answer.
-const QUEUE_SHARE: u32 = 4;
-
 /// Frames between the actor and the HTTP/2 writer. One: while it is there, the next frame gathers.
 const FRAMES_AHEAD: usize = 1;
 
@@ -54,6 +46,9 @@ const FRAMES_AHEAD: usize = 1;
 /// would use up credit for ever.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 const ANSWER_CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// So many tickets are taken over at once.
+const TICKETS_AT_ONCE: usize = 1_024;
 
 /// Answers to a full batch of carts are larger than the 4 MiB of a request.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -65,6 +60,8 @@ pub(crate) struct LinkSettings {
     pub(crate) time: Arc<ServerTime>,
     /// Connecting and greeting together.
     pub(crate) open_timeout: Duration,
+    /// How long one try waits.
+    pub(crate) patience: Patience,
     /// Tickets in front of a session; a full queue makes callers wait.
     pub(crate) queue: usize,
 }
@@ -72,7 +69,10 @@ pub(crate) struct LinkSettings {
 /// The handle.
 pub(crate) struct Link {
     endpoint: String,
-    queue: mpsc::Sender<Ticket>,
+    patience: Patience,
+    /// Whoever has a place in the queue may send.
+    tickets: mpsc::UnboundedSender<Ticket>,
+    places: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
@@ -91,7 +91,8 @@ struct Shared {
 impl Link {
     /// The handle of a node, whose actor runs until the last handle is dropped.
     pub(crate) fn start(endpoint: &str, settings: &Arc<LinkSettings>) -> Self {
-        let (queue, tickets) = mpsc::channel(settings.queue);
+        let (handle, tickets) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared {
             channel: Mutex::new(None),
             connector: Arc::clone(&settings.connector),
@@ -106,10 +107,12 @@ impl Link {
             settings: Arc::clone(settings),
             shared: Arc::clone(&shared),
             tickets,
+            arrived: Vec::new(),
+            queue: Queue::new(endpoint, Arc::clone(&places), settings.patience),
             failures: 0,
         };
         tokio::spawn(actor.run());
-        Self { endpoint: endpoint.to_owned(), queue, shared }
+        Self { endpoint: endpoint.to_owned(), patience: settings.patience, tickets: handle, places, shared }
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -127,89 +130,43 @@ impl Link {
     }
 
     /// One try of an encoded operation by the session stream, begun at `since`, which is now. It waits in the queue for a part of the
-    /// time until `deadline` and for its answer for `try_timeout`, and comes back by the deadline at the latest.
-    pub(crate) async fn send(
-        &self,
-        operation: Bytes,
-        since: Instant,
-        try_timeout: Duration,
-        deadline: Instant,
-    ) -> Answer {
+    /// time until `deadline` and for its answer for as long as a try does, and comes back by the deadline at the latest: the actor
+    /// sees to both.
+    pub(crate) async fn send(&self, operation: Bytes, since: Instant, deadline: Instant) -> Answer {
         if self.is_down() {
             return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
         }
         if operation.len() > OPERATION_BYTES_MAX {
             return Err(TryEnd::Answered(Box::new(too_large(operation.len()))));
         }
-        let stage = Arc::new(Stage::default());
-        let (reply, answer) = oneshot::channel();
-        let patience = deadline.saturating_duration_since(since) / QUEUE_SHARE;
-        let ticket = Ticket { operation, stage: Arc::clone(&stage), reply };
-        let wait = async {
-            let queued = match self.queue.try_send(ticket) {
-                Ok(()) => true,
-                // Apart: it is rare, and what waits for it is large.
-                Err(TrySendError::Full(ticket)) => Box::pin(self.queue.send(ticket)).await.is_ok(),
-                Err(TrySendError::Closed(_)) => false,
-            };
-            if !queued {
-                return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint)));
-            }
-            answer.await.unwrap_or_else(|_| Err(self.without_word(&stage)))
-        };
-        let mut wait = pin!(wait);
-        let leaves_queue = deadline.min(since + try_timeout.max(patience));
-        // What is sent from now on is waited for as long, so nobody sleeps through the end of its try.
-        let look_again = patience.min(try_timeout);
-        let mut until = leaves_queue.min(since + look_again);
-        loop {
-            if let Ok(answer) = timeout_at(until, &mut wait).await {
-                return answer;
-            }
-            let now = Instant::now();
-            let sent_at = match stage.sent_at() {
-                Some(sent_at) => sent_at,
-                None => {
-                    // Waiting for the session itself is not waiting behind others.
-                    let opened = self.shared.opened();
-                    let waited = opened.is_some_and(|opened| now >= opened.max(since) + patience);
-                    let crowded = waited || (now >= leaves_queue && opened.is_some());
-                    if !crowded && now < leaves_queue {
-                        until = leaves_queue.min(now + look_again);
-                        continue;
-                    }
-                    match stage.abandon() {
-                        Ok(()) if crowded => return Err(crowd_out(&self.endpoint, now - since)),
-                        Ok(()) => {
-                            let why = format!("the queue to {} did not move in time", self.endpoint);
-                            return Err(TryEnd::Unsent(why));
-                        }
-                        Err(sent_at) => sent_at,
-                    }
-                }
-            };
-            until = deadline.min(sent_at + try_timeout);
-            if until <= now {
-                self.note_timeout(sent_at);
-                return Err(TryEnd::Lost(format!("{} gave no answer in time", self.endpoint)));
-            }
+        match self.places.try_acquire() {
+            Ok(place) => place.forget(),
+            // Apart: it is rare, and what waits for it is large.
+            Err(_) => Box::pin(self.take_place(since, deadline)).await?,
         }
+        let (reply, answer) = Reply::new();
+        // Without an actor the ticket is dropped, and tells it.
+        let _ = self.tickets.send(Ticket { operation, since, deadline, reply });
+        answer.await.unwrap_or_else(|_| Err(TryEnd::Lost("nobody told of its end".to_owned())))
+    }
+
+    /// Waits for a place in the queue, which is part of waiting in it.
+    async fn take_place(&self, since: Instant, deadline: Instant) -> Result<(), TryEnd> {
+        let until = match self.shared.opened() {
+            Some(opened) => self.patience.behind_others(since, deadline, opened),
+            None => self.patience.to_send(since, deadline),
+        };
+        match timeout_at(until, self.places.acquire()).await {
+            Ok(Ok(place)) => place.forget(),
+            Ok(Err(_)) => return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint))),
+            Err(_) => return Err(too_long(&self.endpoint, since.elapsed(), self.shared.opened().is_some())),
+        }
+        Ok(())
     }
 
     /// What was sent to the node then was not answered in time.
     pub(crate) fn note_timeout(&self, sent_at: Instant) {
-        if self.shared.heard().is_some_and(|heard| heard > sent_at && heard.elapsed() < QUIET) {
-            return;
-        }
-        if self.shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_BREAK {
-            self.shared.give_up.notify_one();
-        }
-    }
-
-    /// The actor is gone, as when the runtime shuts down.
-    fn without_word(&self, stage: &Stage) -> TryEnd {
-        let why = format!("the session with {} has ended", self.endpoint);
-        if stage.abandon().is_ok() { TryEnd::Unsent(why) } else { TryEnd::Lost(why) }
+        self.shared.note_timeout(sent_at);
     }
 }
 
@@ -232,6 +189,15 @@ impl Shared {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
     }
 
+    fn note_timeout(&self, sent_at: Instant) {
+        if self.heard().is_some_and(|heard| heard > sent_at && heard.elapsed() < QUIET) {
+            return;
+        }
+        if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_BREAK {
+            self.give_up.notify_one();
+        }
+    }
+
     fn heard(&self) -> Option<Instant> {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +212,10 @@ struct Actor {
     endpoint: String,
     settings: Arc<LinkSettings>,
     shared: Arc<Shared>,
-    tickets: mpsc::Receiver<Ticket>,
+    tickets: mpsc::UnboundedReceiver<Ticket>,
+    /// On their way into the queue.
+    arrived: Vec<Ticket>,
+    queue: Queue,
     /// In a row.
     failures: u32,
 }
@@ -267,23 +236,21 @@ enum Over {
 
 impl Actor {
     async fn run(mut self) {
-        let mut first = None;
         loop {
             // A node that is down is probed without being asked for; any other is dialled when there is work.
-            if !self.shared.down.load(Ordering::Relaxed) && first.is_none() {
-                first = self.tickets.recv().await;
-                if first.is_none() {
-                    return;
-                }
+            if !self.shared.down.load(Ordering::Relaxed)
+                && self.queue.is_empty()
+                && self.receive_tickets().await.is_err()
+            {
+                return;
             }
             let broken = match self.open().await {
                 Ok(mut stream) => {
                     self.shared.timeouts.store(0, Ordering::Relaxed);
                     self.shared.down.store(false, Ordering::Relaxed);
-                    self.shared.set_opened(Some(Instant::now()));
-                    stream.session.push(first.take());
+                    self.set_opened(Some(Instant::now()));
                     let over = self.serve(&mut stream).await;
-                    self.shared.set_opened(None);
+                    self.set_opened(None);
                     match over {
                         Over::Unused => return,
                         Over::Broken(why) => {
@@ -292,50 +259,68 @@ impl Actor {
                         }
                     }
                 }
-                Err(why) => why,
+                Err(Over::Unused) => return,
+                Err(Over::Broken(why)) => {
+                    // Another try of it goes elsewhere.
+                    self.queue.turn_away(1, &why);
+                    why
+                }
             };
-            if let Some(ticket) = first.take() {
-                turn_away(ticket, &broken);
-            }
             if !self.failed(&broken).await {
                 return;
             }
         }
     }
 
-    /// Dials, opens the stream and waits for the greeting.
-    async fn open(&self) -> Result<Stream, String> {
-        match timeout(self.settings.open_timeout, self.greet()).await {
-            Ok(opened) => opened,
-            Err(_) => Err(format!("{} did not greet in time", self.endpoint)),
-        }
+    fn set_opened(&mut self, opened: Option<Instant>) {
+        self.shared.set_opened(opened);
+        self.queue.set_opened(opened);
     }
 
-    async fn greet(&self) -> Result<Stream, String> {
-        let channel = self.shared.channel(&self.endpoint)?;
-        let (frames_out, requests) = mpsc::channel(FRAMES_AHEAD);
-        let told = |status: tonic::Status| format!("{}: {}", self.endpoint, status::root_cause(&status));
-        let mut service = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        let opened = service.session(ReceiverStream::new(requests));
-        let mut frames_in = opened.await.map_err(told)?.into_inner();
-        let greeting = frames_in.message().await.map_err(told)?;
-        let greeting = greeting.ok_or_else(|| format!("{} closed the session at once", self.endpoint))?;
-        let mut session = Session::new(Instant::now());
-        self.settings.time.observe(&self.endpoint, greeting.server_time_ms);
-        session.receive(greeting, Instant::now());
-        Ok(Stream { frames_out, frames_in, session })
+    /// Takes over what was asked for meanwhile, or waits for it.
+    async fn receive_tickets(&mut self) -> Result<(), Over> {
+        if self.tickets.recv_many(&mut self.arrived, TICKETS_AT_ONCE).await == 0 {
+            return Err(Over::Unused);
+        }
+        self.arrived.drain(..).for_each(|ticket| self.queue.push(ticket));
+        Ok(())
+    }
+
+    /// Dials, opens the stream and waits for the greeting.
+    async fn open(&mut self) -> Result<Stream, Over> {
+        let until = Instant::now() + self.settings.open_timeout;
+        let greeted = greet(self.endpoint.clone(), Arc::clone(&self.settings), Arc::clone(&self.shared));
+        let mut greeted = Box::pin(timeout_at(until, greeted));
+        loop {
+            let due = self.queue.due().unwrap_or(until);
+            tokio::select! {
+                biased;
+                opened = &mut greeted => {
+                    let late = || format!("{} did not greet in time", self.endpoint);
+                    return opened.unwrap_or_else(|_| Err(late())).map_err(Over::Broken);
+                }
+                received = self.receive_tickets() => received?,
+                () = sleep_until(due) => self.queue.expire(Instant::now()),
+            }
+        }
     }
 
     /// Sends and receives until the stream breaks.
     async fn serve(&mut self, stream: &mut Stream) -> Over {
         let Stream { frames_out, frames_in, session } = stream;
-        let mut arrived = Vec::new();
-        let check = sleep(ANSWER_CHECK_EVERY);
-        tokio::pin!(check);
+        let shared = Arc::clone(&self.shared);
+        let mut checked = Instant::now();
+        let alarm = sleep_until(checked + ANSWER_CHECK_EVERY);
+        tokio::pin!(alarm);
         loop {
             let room = session.room();
-            if room == 0 && !self.tickets.is_empty() {
+            if room == 0 && !self.queue.is_empty() {
                 session.is_short(Instant::now());
+            }
+            if let Some(due) = session.due().into_iter().chain(self.queue.due()).min()
+                && due < alarm.deadline()
+            {
+                alarm.as_mut().reset(due);
             }
             // In this order, so that two runs of one seed go alike: answers first, they make room.
             tokio::select! {
@@ -347,31 +332,34 @@ impl Actor {
                         return Over::Broken(format!("{}: {}", self.endpoint, status::root_cause(&status)));
                     }
                 },
-                writer = frames_out.reserve(), if session.has_pending() => match writer {
+                writer = frames_out.reserve(), if room > 0 && !self.queue.is_empty() => match writer {
                     Ok(writer) => {
-                        if let Some(frame) = session.frame(Instant::now()) {
+                        if let Some(frame) = session.frame(&mut self.queue, Instant::now()) {
                             writer.send(frame);
                         }
                     }
                     Err(_) => return Over::Broken(format!("{} stopped reading", self.endpoint)),
                 },
-                count = self.tickets.recv_many(&mut arrived, room), if room > 0 => {
-                    if count == 0 {
-                        return Over::Unused;
-                    }
-                    session.push(arrived.drain(..));
-                }
-                () = self.shared.give_up.notified() => {
+                received = self.receive_tickets() => if let Err(over) = received {
+                    return over;
+                },
+                () = shared.give_up.notified() => {
                     // The wish may be older than this session.
-                    if self.shared.timeouts.load(Ordering::Relaxed) >= TIMEOUTS_TO_BREAK {
+                    if shared.timeouts.load(Ordering::Relaxed) >= TIMEOUTS_TO_BREAK {
                         return Over::Broken(format!("{} answers nothing", self.endpoint));
                     }
                 }
-                () = &mut check => {
-                    check.as_mut().reset(Instant::now() + ANSWER_CHECK_EVERY);
-                    if session.oldest().is_some_and(|since| since.elapsed() > ANSWER_WAIT_MAX) {
-                        return Over::Broken(format!("{} left an operation without answer", self.endpoint));
+                () = &mut alarm => {
+                    let now = Instant::now();
+                    session.expire(now, &self.endpoint, |sent_at| shared.note_timeout(sent_at));
+                    self.queue.expire(now);
+                    if now >= checked + ANSWER_CHECK_EVERY {
+                        checked = now;
+                        if session.oldest().is_some_and(|since| since.elapsed() > ANSWER_WAIT_MAX) {
+                            return Over::Broken(format!("{} left an operation without answer", self.endpoint));
+                        }
                     }
+                    alarm.as_mut().reset(checked + ANSWER_CHECK_EVERY);
                 }
             }
         }
@@ -399,11 +387,11 @@ impl Actor {
         self.shared.down.store(true, Ordering::Relaxed);
         let probe_at = Instant::now() + self.probe_pause();
         loop {
+            self.queue.turn_away(self.queue.len(), why);
             tokio::select! {
                 biased;
-                ticket = self.tickets.recv() => match ticket {
-                    Some(ticket) => turn_away(ticket, why),
-                    None => return false,
+                received = self.receive_tickets() => if received.is_err() {
+                    return false;
                 },
                 () = sleep_until(probe_at) => return true,
             }
@@ -418,14 +406,20 @@ impl Actor {
     }
 }
 
-/// What a caller is told whose try waited too long to be sent.
-fn crowd_out(endpoint: &str, waited: Duration) -> TryEnd {
-    let ms = waited.as_millis();
-    TryEnd::Crowded(format!("{ms} ms in the queue to {endpoint}: more is asked of it than it answers"))
-}
-
-fn turn_away(ticket: Ticket, why: &str) {
-    let _ = ticket.reply.send(Err(TryEnd::Unsent(why.to_owned())));
+/// Dials, opens the stream and waits for the greeting.
+async fn greet(endpoint: String, settings: Arc<LinkSettings>, shared: Arc<Shared>) -> Result<Stream, String> {
+    let channel = shared.channel(&endpoint)?;
+    let (frames_out, requests) = mpsc::channel(FRAMES_AHEAD);
+    let told = |status: tonic::Status| format!("{endpoint}: {}", status::root_cause(&status));
+    let mut service = ReservationServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let opened = service.session(ReceiverStream::new(requests));
+    let mut frames_in = opened.await.map_err(told)?.into_inner();
+    let greeting = frames_in.message().await.map_err(told)?;
+    let greeting = greeting.ok_or_else(|| format!("{endpoint} closed the session at once"))?;
+    let mut session = Session::new(Instant::now(), settings.patience);
+    settings.time.observe(&endpoint, greeting.server_time_ms);
+    session.receive(greeting, Instant::now());
+    Ok(Stream { frames_out, frames_in, session })
 }
 
 fn too_large(bytes: usize) -> v1::Error {

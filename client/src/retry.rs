@@ -84,7 +84,7 @@ pub(crate) struct Progress {
     /// Tries in a row that ended with a pause.
     pauses: u32,
     /// How the last try ended.
-    last: Option<v1::Error>,
+    last: Option<Box<v1::Error>>,
 }
 
 impl Progress {
@@ -108,10 +108,10 @@ impl Progress {
             TryEnd::Unsent(why) => return self.unsent(Code::NoQuorum, why, random),
             TryEnd::Crowded(why) => return self.unsent(Code::Overloaded, why, random),
             TryEnd::Lost(message) if planted::on(Bug::LostTryAsRefusal) => {
-                v1::Error { code: Code::NoQuorum.into(), message, ..Default::default() }
+                Box::new(v1::Error { code: Code::NoQuorum.into(), message, ..Default::default() })
             }
-            TryEnd::Lost(why) => unknown(why),
-            TryEnd::Answered(answer) => *answer,
+            TryEnd::Lost(why) => Box::new(unknown(why)),
+            TryEnd::Answered(answer) => answer,
         };
         self.sent += 1;
         let code = code_of(answer.code);
@@ -148,7 +148,7 @@ impl Progress {
 
     /// Nothing was sent; `code` says why, as a node would.
     fn unsent(&mut self, code: Code, why: String, random: impl FnOnce() -> u64) -> Next {
-        self.last = Some(v1::Error { code: code.into(), message: why, ..Default::default() });
+        self.last = Some(Box::new(v1::Error { code: code.into(), message: why, ..Default::default() }));
         let refresh = code == Code::NoQuorum;
         Next::Again(Again { after: self.pause(random), to: None, refresh, budget: self.budget_rule(code) })
     }
@@ -180,11 +180,7 @@ impl Progress {
     }
 
     fn concluded(&mut self) -> Error {
-        let last = self.last.take().unwrap_or_else(|| v1::Error {
-            code: Code::NoQuorum.into(),
-            message: "there was no time to send it".to_owned(),
-            ..Default::default()
-        });
+        let last = self.last.take().map_or_else(never_sent, |last| *last);
         if !self.effectful && code_of(last.code) == Code::OutcomeUnknown {
             // A read has nothing to be unknown about: it came to no answer in time.
             let late = v1::Error { code: Code::Late.into(), ..last };
@@ -192,6 +188,11 @@ impl Progress {
         }
         Error::concluded(last, self.doubt, self.sent, self.subject)
     }
+}
+
+fn never_sent() -> v1::Error {
+    let message = "there was no time to send it".to_owned();
+    v1::Error { code: Code::NoQuorum.into(), message, ..Default::default() }
 }
 
 fn unknown(why: String) -> v1::Error {

@@ -1,26 +1,18 @@
-//! One session stream, without the stream: what waits to be sent, what is in flight, and the server's credit.
+//! One session stream, without the stream: what is in flight, and the server's credit.
 //!
 //! All steps are synchronous, so tests need no network. The actor in `link` feeds it: operations that arrived while the
-//! writer was busy gather in `pending` and leave together as one frame. In flight are at most as many operations as the
-//! server gives credit for and answers in time (`window`); what is beyond stays in the bounded queue in front.
-//!
-//! Whoever waited there for a good part of its time gives up (`link`): it would mostly be answered too late, and so would
-//! everything behind it.
+//! writer was busy gather in the queue in front (`queue`) and leave together as one frame. In flight are at most as many operations
+//! as the server gives credit for and answers in time (`window`).
 
 use crate::in_flight::{InFlight, InFlights};
+use crate::queue::{Patience, Queue};
 use crate::retry::TryEnd;
 use crate::window::Window;
 use crate::wire::{
     Tagged, is_turned_away,
     v1::{SessionRequest, SessionResponse},
 };
-use bytes::Bytes;
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU8, Ordering},
-};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// A message has 4 MiB at most; a frame stops well before, because one operation may be large.
@@ -38,52 +30,6 @@ const IN_FLIGHT_MAX: usize = 65_536;
 /// How often it is counted who does not wait any more.
 const COUNT_EVERY: Duration = Duration::from_millis(250);
 
-/// What a try comes back with: an encoded `OperationResult`.
-pub(crate) type Answer = Result<Bytes, TryEnd>;
-
-/// Where a try stands, seen by its caller and by the session: whoever moves it out of `QUEUED` decides whether it counts
-/// as sent.
-#[derive(Debug, Default)]
-pub(crate) struct Stage {
-    step: AtomicU8,
-    sent_at: OnceLock<Instant>,
-}
-
-const QUEUED: u8 = 0;
-const SENT: u8 = 1;
-const ABANDONED: u8 = 2;
-
-impl Stage {
-    /// The session is about to send it; false if its caller has given up.
-    fn send(&self, now: Instant) -> bool {
-        self.sent_at.get_or_init(|| now);
-        self.step.compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// When it was sent, if it was.
-    pub(crate) fn sent_at(&self) -> Option<Instant> {
-        if self.step.load(Ordering::Acquire) == SENT { self.sent_at.get().copied() } else { None }
-    }
-
-    /// The caller gives up; if it is sent already, says when it was.
-    pub(crate) fn abandon(&self) -> Result<(), Instant> {
-        let given_up = self.step.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
-        match given_up {
-            Ok(_) | Err(ABANDONED) => Ok(()),
-            Err(_) => Err(*self.sent_at.get().expect("is set before it counts as sent")),
-        }
-    }
-}
-
-/// One try on its way to a session.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    /// Encoded.
-    pub(crate) operation: Bytes,
-    pub(crate) stage: Arc<Stage>,
-    pub(crate) reply: oneshot::Sender<Answer>,
-}
-
 /// One session stream.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -94,22 +40,21 @@ pub(crate) struct Session {
     gone: usize,
     counted: Instant,
     credit: usize,
-    pending: Vec<Ticket>,
+    patience: Patience,
     in_flight: InFlights,
 }
 
 impl Session {
     /// A session that opens at that moment.
-    pub(crate) fn new(opened: Instant) -> Self {
+    pub(crate) fn new(opened: Instant, patience: Patience) -> Self {
         let window = Window::new(opened);
-        Self { name: 0, window, gone: 0, counted: opened, credit: 1, pending: Vec::new(), in_flight: InFlights::new() }
+        Self { name: 0, window, gone: 0, counted: opened, credit: 1, patience, in_flight: InFlights::new() }
     }
 
-    /// How many more tickets it can take now.
+    /// How many more operations it can take now.
     pub(crate) fn room(&self) -> usize {
-        let all = self.in_flight.len() + self.pending.len();
         let (by_credit, by_window) = (self.credit, self.window.most().saturating_add(self.gone));
-        by_credit.min(by_window).saturating_sub(all)
+        by_credit.min(by_window).saturating_sub(self.in_flight.len())
     }
 
     /// There is no room, and something waits for it.
@@ -123,33 +68,24 @@ impl Session {
         }
     }
 
-    /// Takes tickets, at most as many as there was room for.
-    pub(crate) fn push(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
-        self.pending.extend(tickets);
-    }
-
-    /// Whether there is something to send.
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    /// Everything that waits, as one frame, up to the frame's size. None if all of it was given up meanwhile.
-    pub(crate) fn frame(&mut self, now: Instant) -> Option<SessionRequest> {
-        let mut operations = Vec::with_capacity(self.pending.len());
-        let mut bytes = 0;
-        let mut taken = 0;
-        for ticket in &self.pending {
+    /// What waits and has room, as one frame, up to the frame's size. None if all of it was given up meanwhile.
+    pub(crate) fn frame(&mut self, queue: &mut Queue, now: Instant) -> Option<SessionRequest> {
+        let (mut bytes, mut count) = (0, 0);
+        for ticket in queue.iter().take(self.room()) {
             bytes += ticket.operation.len() + OPERATION_OVERHEAD;
-            if taken > 0 && bytes > FRAME_BYTES_MAX {
+            if count > 0 && bytes > FRAME_BYTES_MAX {
                 break;
             }
-            taken += 1;
+            count += 1;
         }
-        for ticket in self.pending.drain(..taken) {
-            if ticket.reply.is_closed() || !ticket.stage.send(now) {
+        let mut operations = Vec::with_capacity(count);
+        for mut ticket in queue.take(count) {
+            if ticket.reply.is_closed() {
                 continue;
             }
-            let tag = self.in_flight.insert(InFlight { since: now, reply: ticket.reply });
+            ticket.reply.mark_sent();
+            let until = self.patience.for_answer(now, ticket.deadline);
+            let tag = self.in_flight.insert(InFlight { since: now, until, reply: ticket.reply });
             operations.push(Tagged { tag, body: ticket.operation });
         }
         (!operations.is_empty()).then_some(SessionRequest { operations, session: self.name })
@@ -167,11 +103,11 @@ impl Session {
         }
         let (mut answered, mut taken) = (0, 0);
         for tagged in frame.results {
-            let Some(waiting) = self.in_flight.remove(tagged.tag) else { continue };
+            let Some(mut waiting) = self.in_flight.remove(tagged.tag) else { continue };
             answered += 1;
             let told = !is_turned_away(&tagged.body);
             // A caller that stopped waiting is no reason for anything.
-            let heard = waiting.reply.send(Ok(tagged.body)).is_ok();
+            let heard = waiting.reply.tell(Ok(tagged.body));
             taken += usize::from(told && heard);
             self.gone = self.gone.saturating_sub(usize::from(!heard));
         }
@@ -179,18 +115,30 @@ impl Session {
         answered
     }
 
+    /// No answer is missed before that moment.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.in_flight.due()
+    }
+
+    /// Tells those whose answer is not there in time, and `late` when each was sent. The server may still answer them, so they
+    /// go on to take up credit.
+    pub(crate) fn expire(&mut self, now: Instant, endpoint: &str, mut late: impl FnMut(Instant)) {
+        self.in_flight.expire(now, |waiting| {
+            if waiting.reply.tell(Err(TryEnd::Lost(format!("{endpoint} gave no answer in time")))) {
+                late(waiting.since);
+            }
+        });
+    }
+
     /// Since when the oldest operation in flight waits for its answer.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.in_flight.iter().map(|waiting| waiting.since).min()
     }
 
-    /// The stream is gone: what was in flight may have been done, what was pending surely was not.
+    /// The stream is gone: what was in flight may have been done.
     pub(crate) fn broke(self, why: &str) {
-        for waiting in self.in_flight.into_ordered() {
-            let _ = waiting.reply.send(Err(TryEnd::Lost(why.to_owned())));
-        }
-        for ticket in self.pending {
-            let _ = ticket.reply.send(Err(TryEnd::Unsent(why.to_owned())));
+        for mut waiting in self.in_flight.into_ordered() {
+            waiting.reply.give_up(why.to_owned());
         }
     }
 }
@@ -198,11 +146,39 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::{Answer, Reply, Ticket};
+    use bytes::Bytes;
+    use std::sync::Arc;
+    use tokio::sync::{Semaphore, oneshot};
 
-    fn ticket(bytes: usize) -> (Ticket, oneshot::Receiver<Answer>, Arc<Stage>) {
-        let (reply, answer) = oneshot::channel();
-        let stage = Arc::new(Stage::default());
-        (Ticket { operation: vec![7; bytes].into(), stage: Arc::clone(&stage), reply }, answer, stage)
+    const PATIENCE: Patience = Patience { try_timeout: Duration::from_secs(2) };
+
+    /// A session and what waits in front of it.
+    struct Side {
+        session: Session,
+        queue: Queue,
+    }
+
+    impl Side {
+        fn new(credit: u32) -> Self {
+            let mut session = Session::new(Instant::now(), PATIENCE);
+            session.receive(greeting(credit), Instant::now());
+            Self { session, queue: Queue::new("a:1", Arc::new(Semaphore::new(0)), PATIENCE) }
+        }
+
+        fn ask(&mut self, bytes: usize) -> oneshot::Receiver<Answer> {
+            let (reply, answer) = Reply::new();
+            let since = Instant::now();
+            let deadline = since + Duration::from_secs(10);
+            self.queue.push(Ticket { operation: vec![7; bytes].into(), since, deadline, reply });
+            answer
+        }
+
+        /// The tags of the next frame.
+        fn frame(&mut self) -> Option<Vec<u64>> {
+            let frame = self.session.frame(&mut self.queue, Instant::now())?;
+            Some(frame.operations.iter().map(|operation| operation.tag).collect())
+        }
     }
 
     fn greeting(credit: u32) -> SessionResponse {
@@ -213,72 +189,54 @@ mod tests {
         Tagged { tag, body: Bytes::from_static(b"done") }
     }
 
-    fn session(credit: u32) -> Session {
-        let mut session = Session::new(Instant::now());
-        session.receive(greeting(credit), Instant::now());
-        session
-    }
-
     #[tokio::test(start_paused = true)]
     async fn what_gathered_leaves_as_one_frame() {
-        let mut session = session(10);
-        let mut answers = Vec::new();
-        for _ in 0..4 {
-            let (ticket, answer, _) = ticket(10);
-            session.push([ticket]);
-            answers.push(answer);
-        }
-        let frame = session.frame(Instant::now()).expect("four operations wait");
-        assert_eq!(frame.operations.iter().map(|o| o.tag).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        assert!(!session.has_pending());
-        assert_eq!(session.room(), 6);
+        let mut side = Side::new(10);
+        let _answers: Vec<_> = (0..4).map(|_| side.ask(10)).collect();
+        assert_eq!(side.frame(), Some(vec![1, 2, 3, 4]));
+        assert!(side.queue.is_empty());
+        assert_eq!(side.session.room(), 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn in_flight_never_exceeds_the_credit() {
-        let mut session = session(2);
-        let (tickets, _answers): (Vec<_>, Vec<_>) = (0..2).map(|_| ticket(10)).map(|(t, a, _)| (t, a)).unzip();
-        session.push(tickets);
-        assert_eq!(session.room(), 0);
-        session.frame(Instant::now()).expect("two");
-        assert_eq!(session.room(), 0, "sent is still in flight");
-        session.receive(SessionResponse { results: vec![result(1)], ..greeting(2) }, Instant::now());
-        assert_eq!(session.room(), 1);
-        session.receive(greeting(1), Instant::now());
-        assert_eq!(session.room(), 0, "a server may give less credit than before");
-        session.receive(greeting(0), Instant::now());
-        assert_eq!(session.credit, 1, "0 leaves the credit as it is");
+        let mut side = Side::new(2);
+        let _answers: Vec<_> = (0..3).map(|_| side.ask(10)).collect();
+        assert_eq!(side.frame(), Some(vec![1, 2]));
+        assert_eq!(side.session.room(), 0, "sent is in flight");
+        assert_eq!((side.frame(), side.queue.len()), (None, 1));
+        let answered = SessionResponse { results: vec![result(1)], ..greeting(2) };
+        side.session.receive(answered, Instant::now());
+        assert_eq!(side.session.room(), 1);
+        side.session.receive(greeting(1), Instant::now());
+        assert_eq!(side.session.room(), 0, "a server may give less credit than before");
+        side.session.receive(greeting(0), Instant::now());
+        assert_eq!(side.session.credit, 1, "0 leaves the credit as it is");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_frame_stops_at_its_size() {
-        let mut session = session(10);
-        let (tickets, _answers): (Vec<_>, Vec<_>) =
-            (0..3).map(|_| ticket(FRAME_BYTES_MAX / 2)).map(|(t, a, _)| (t, a)).unzip();
-        session.push(tickets);
-        assert_eq!(session.frame(Instant::now()).expect("one").operations.len(), 1);
-        assert_eq!(session.frame(Instant::now()).expect("two").operations.len(), 1);
-        assert!(session.has_pending());
+        let mut side = Side::new(10);
+        let _answers: Vec<_> = (0..3).map(|_| side.ask(FRAME_BYTES_MAX / 2)).collect();
+        assert_eq!(side.frame(), Some(vec![1]));
+        assert_eq!(side.frame(), Some(vec![2]));
+        assert!(!side.queue.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_given_up_in_the_queue_is_never_sent() {
-        let mut session = session(10);
-        let (abandoned, _answer, stage) = ticket(10);
-        let (dropped, gone, _) = ticket(10);
-        drop(gone);
-        session.push([abandoned, dropped]);
-        assert_eq!(stage.abandon(), Ok(()), "it is still queued");
-        assert!(session.frame(Instant::now()).is_none());
-        assert_eq!(session.room(), 10);
+        let mut side = Side::new(10);
+        drop(side.ask(10));
+        assert_eq!(side.frame(), None);
+        assert_eq!(side.session.room(), 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_waits_for_takes_up_credit_but_not_the_window() {
-        let mut session = session(1_000);
-        let (tickets, answers): (Vec<_>, Vec<_>) = (0..300).map(|_| ticket(10)).map(|(t, a, _)| (t, a)).unzip();
-        session.push(tickets);
-        session.frame(Instant::now()).expect("all");
+        let mut side = Side::new(1_000);
+        let answers: Vec<_> = (0..300).map(|_| side.ask(10)).collect();
+        side.frame().expect("all");
+        let session = &mut side.session;
         session.is_short(Instant::now());
         tokio::time::advance(COUNT_EVERY).await;
         session.receive(greeting(1_000), Instant::now());
@@ -291,34 +249,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_sent_cannot_be_given_up() {
-        let mut session = session(10);
-        let (sent, _answer, stage) = ticket(10);
-        session.push([sent]);
-        let now = Instant::now();
-        session.frame(now).expect("one");
-        assert_eq!(stage.abandon(), Err(now));
+    async fn what_is_not_answered_in_time_is_lost_and_still_takes_up_credit() {
+        let mut side = Side::new(10);
+        let (mut first, mut gone) = (side.ask(10), side.ask(10));
+        side.frame().expect("two");
+        let sent = Instant::now();
+        assert_eq!(side.session.due(), Some(sent + PATIENCE.try_timeout));
+        gone.close();
+        let mut late = Vec::new();
+        let before = sent + PATIENCE.try_timeout - Duration::from_millis(1);
+        side.session.expire(before, "a:1", |sent| late.push(sent));
+        assert!(first.try_recv().is_err() && late.is_empty());
+        side.session.expire(sent + PATIENCE.try_timeout, "a:1", |sent| late.push(sent));
+        assert!(matches!(first.try_recv(), Ok(Err(TryEnd::Lost(_)))));
+        assert_eq!(late, [sent], "of one that nobody waits for nothing is told");
+        assert_eq!((side.session.room(), side.session.due()), (8, None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_break_loses_what_was_sent_and_only_that() {
-        let mut session = session(10);
-        let (first, sent, _) = ticket(10);
-        session.push([first]);
-        session.frame(Instant::now()).expect("one");
-        let (second, waiting, _) = ticket(10);
-        session.push([second]);
-        session.broke("gone");
+        let mut side = Side::new(10);
+        let sent = side.ask(10);
+        side.frame().expect("one");
+        let mut waiting = side.ask(10);
+        side.session.broke("gone");
         assert_eq!(sent.await.expect("told"), Err(TryEnd::Lost("gone".to_owned())));
-        assert_eq!(waiting.await.expect("told"), Err(TryEnd::Unsent("gone".to_owned())));
+        assert!(waiting.try_recv().is_err(), "the next session may send it");
+        drop(side.queue);
+        assert!(matches!(waiting.await.expect("told"), Err(TryEnd::Unsent(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_session_is_dropped_is_told_whether_it_was_sent() {
+        let mut side = Side::new(1);
+        let (sent, waiting) = (side.ask(10), side.ask(10));
+        assert_eq!(side.frame(), Some(vec![1]));
+        drop(side);
+        assert!(matches!(sent.await.expect("told"), Err(TryEnd::Lost(_))));
+        assert!(matches!(waiting.await.expect("told"), Err(TryEnd::Unsent(_))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_caller_gets_the_answer_of_another() {
-        let mut session = session(10);
-        let (first, mut answer, _) = ticket(10);
-        session.push([first]);
-        session.frame(Instant::now()).expect("one");
+        let mut side = Side::new(10);
+        let mut answer = side.ask(10);
+        side.frame().expect("one");
+        let session = &mut side.session;
         assert_eq!(session.receive(SessionResponse { results: vec![result(7)], ..greeting(10) }, Instant::now()), 0);
         assert!(answer.try_recv().is_err(), "tag 7 is nobody's");
         let twice = SessionResponse { results: vec![result(1), result(1)], ..greeting(10) };

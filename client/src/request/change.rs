@@ -104,14 +104,14 @@ macro_rules! change {
             ///
             /// # Errors
             /// [`Error`] says why, and whether it surely had no effect.
-            pub async fn send(self) -> Result<crate::model::Change, crate::error::Error> {
+            pub fn send(self) -> impl Future<Output = Result<crate::model::Change, crate::error::Error>> {
                 let client = self.client.clone();
                 let timeout = self.options.timeout(&client.shared);
                 let take = |answer| match answer {
                     crate::request::Answer::Changed(change) => Some(change),
                     _ => None,
                 };
-                client.perform(self.prepare()?, timeout, take).await
+                client.perform(self.prepare(), timeout, take)
             }
 
             /// The same as an operation of a batch.

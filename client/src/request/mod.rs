@@ -25,7 +25,7 @@ pub use sale::{Cancel, Disposition, Return, Ship};
 pub use sku::{Configure, GetSettings};
 pub use stock::{Adjust, Receive};
 
-use crate::call::Prepared;
+use crate::call::{self, Prepared};
 use crate::client::{Client, Shared};
 use crate::error::{Error, FieldViolation, Subject};
 use crate::model::{
@@ -291,20 +291,20 @@ impl Answer {
 
 impl Client {
     /// Sends one prepared operation and reads its answer as the kind that belongs to it.
-    #[allow(
-        clippy::manual_async_fn,
-        reason = "an async fn keeps what it is given twice, and callers move all they wait for"
-    )]
+    ///
+    /// No async fn, and those that call it are none: one keeps twice what it is given, and callers move all they wait for.
     fn perform<T>(
-        &self,
-        mut prepared: Prepared,
+        self,
+        prepared: Result<Prepared, Error>,
         timeout: Duration,
         take: impl FnOnce(Answer) -> Option<T>,
     ) -> impl Future<Output = Result<T, Error>> {
+        let prepared = prepared.map(Box::new);
         async move {
+            let mut prepared = prepared?;
+            let body = call::run(&self.shared, &mut prepared, timeout).await?;
             let subject = prepared.subject;
-            let body = self.run(&mut prepared, timeout).await?;
-            take(answer(self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
+            take(answer(&self, body, subject)?).ok_or_else(|| Error::unreadable("it answers another question", subject))
         }
     }
 }

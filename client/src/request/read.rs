@@ -93,14 +93,14 @@ macro_rules! read {
             ///
             /// # Errors
             /// [`Code::NotFound`](crate::Code::NotFound) if there is no such thing.
-            pub async fn send(self) -> Result<$answer, Error> {
+            pub fn send(self) -> impl Future<Output = Result<$answer, Error>> {
                 let client = self.client.clone();
                 let timeout = self.timeout.unwrap_or(client.shared.timeout).min(crate::config::TIMEOUT_MAX);
                 let take = |answer| match answer {
                     Answer::$variant(read) => Some(read),
                     _ => None,
                 };
-                client.perform(self.prepare()?, timeout, take).await
+                client.perform(self.prepare(), timeout, take)
             }
 
             /// The same as an operation of a batch.

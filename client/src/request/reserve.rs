@@ -156,14 +156,14 @@ impl Reserve {
     ///
     /// # Errors
     /// [`Error`] says why, and whether it surely had no effect.
-    pub async fn send(self) -> Result<Reservation, Error> {
+    pub fn send(self) -> impl Future<Output = Result<Reservation, Error>> {
         let client = self.client.clone();
         let timeout = self.options.timeout(&client.shared);
         let take = |answer| match answer {
             Answer::Reserved(reservation) => Some(reservation),
             _ => None,
         };
-        client.perform(self.prepare()?, timeout, take).await
+        client.perform(self.prepare(), timeout, take)
     }
 
     /// The same as an operation of a batch.

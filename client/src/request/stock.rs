@@ -105,14 +105,14 @@ macro_rules! sends {
             ///
             /// # Errors
             /// [`Error`] says why, and whether it surely had no effect.
-            pub async fn send(self) -> Result<$answer, $crate::Error> {
+            pub fn send(self) -> impl Future<Output = Result<$answer, $crate::Error>> {
                 let client = self.client.clone();
                 let timeout = self.options.timeout(&client.shared);
                 let take = |answer| match answer {
                     $crate::request::Answer::$variant($told) => Some($value),
                     _ => None,
                 };
-                client.perform(self.prepare()?, timeout, take).await
+                client.perform(self.prepare(), timeout, take)
             }
 
             /// The same as an operation of a batch.
