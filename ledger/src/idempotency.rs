@@ -15,7 +15,6 @@ use crate::{
     state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, RoundKind, stop},
     types::{Location, OperationId, Quantity, ReservationId, TimeMs},
 };
-use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Hash of what is asked, without who asks, which sending it is, and until when. A time to live that the policy chose
@@ -206,8 +205,8 @@ impl Ledger {
             let verdict = Verdict::Done(Done::Pending(Pending { id, number }));
             return Known::Outcome(Outcome { verdict, replayed: true, position, time });
         }
-        if let Some(first) = &reservation.first {
-            return match decode_outcome(Bytes::clone(first)) {
+        if let Some(first) = reservation.first() {
+            return match decode_outcome(first.clone()) {
                 Ok(outcome) => Known::Outcome(Outcome { replayed: true, ..outcome }),
                 Err(bad) => stop(format_args!("the first answer of reservation {id} was encoded here, but {bad}")),
             };

@@ -24,7 +24,7 @@ impl Entry<'_> {
         let deadline = self.ledger.reservations[&id].deadline.plus(paying.grace);
         if let Some(reservation) = self.ledger.reservations.get_mut(&id) {
             reservation.paying = true;
-            reservation.grace_ms = u32::try_from(paying.grace.0).unwrap_or(u32::MAX);
+            reservation.seldom_mut().grace_ms = u32::try_from(paying.grace.0).unwrap_or(u32::MAX);
         }
         let last = self.move_deadline(command, id, MovementKind::Paying, deadline);
         Ok((self.told(id), last))

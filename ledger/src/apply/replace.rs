@@ -132,8 +132,9 @@ impl Entry<'_> {
         next: &[NextLine],
         context: &Context,
     ) {
-        if reservation.first.is_none() {
-            reservation.first = Some(Box::new(self.first_answer(id, reservation)));
+        if reservation.first().is_none() {
+            let first = self.first_answer(id, reservation);
+            reservation.seldom_mut().first = Some(first);
         }
         let before: Vec<Line> = reservation.lines.iter().copied().collect();
         let gone = before.iter().filter(|line| !next.iter().any(|next| next.pool == line.pool));
@@ -147,7 +148,7 @@ impl Entry<'_> {
         let line = |next: &NextLine| Line { held: next.units, ..Line::new(next.pool, next.asked) };
         reservation.lines = Lines::new(next.iter().map(line));
         let rare = next.iter().any(|next| next.rare != Rare::default());
-        reservation.rares = rare.then(|| Box::new(next.iter().map(|next| next.rare).collect()));
+        reservation.seldom_mut().rares = if rare { next.iter().map(|next| next.rare).collect() } else { Vec::new() };
         reservation.revision = reservation.revision.saturating_add(1);
         let skus = before.iter().map(|line| line.pool);
         self.recount(id, &reservation.owner, skus.map(|pool| (pool, 0)).chain(held_units(&reservation.lines)));

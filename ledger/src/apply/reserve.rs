@@ -16,7 +16,7 @@ use crate::{
     planted::{self, Bug},
     records::reservation_too_old,
     settings::Terms,
-    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, PoolRef, Rare, Rares, Reservation, Stock},
+    state::{Due, Intent, Ledger, Line, Lines, Map, Mark, PoolRef, Rare, Reservation, Seldom, Stock},
     types::{DurationMs, Namespace, Owner, Quantity, ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -233,11 +233,11 @@ pub(crate) fn quantity(units: u32) -> Quantity {
     Quantity::new(u64::from(units)).expect("32 bits are below 2^53")
 }
 
-/// What few lines have, if one of these has it.
-pub(super) fn rares(stock: &Stock, wants: &[Want]) -> Option<Rares> {
+/// What few lines have; empty if none of these has it.
+pub(super) fn rares(stock: &Stock, wants: &[Want]) -> Vec<Rare> {
     let plain = |want: &Want| want.policy == 0 && stock.terms(want.pool) == Terms::default();
     let rare = |want: &Want| Rare { policy: want.policy, terms: stock.terms(want.pool), after: After::default() };
-    (!wants.iter().all(plain)).then(|| Box::new(wants.iter().map(rare).collect()))
+    if wants.iter().all(plain) { Vec::new() } else { wants.iter().map(rare).collect() }
 }
 
 impl Entry<'_> {
@@ -362,10 +362,8 @@ impl Entry<'_> {
             last,
             revision: 1,
             ended: None,
-            rares: rares(&ledger.stock, wants),
-            first: None,
             paying: false,
-            grace_ms: 0,
+            seldom: Seldom::of(rares(&ledger.stock, wants), None, 0),
             cart: None,
             mark: Mark::default(),
         });

@@ -160,13 +160,13 @@ impl Writer {
     }
 
     fn pool_place(&mut self, pool: &mut Pool) -> u32 {
-        if pool.place.0 != self.serial {
-            pool.place = (self.serial, self.pool_count);
+        if pool.serial != self.serial {
+            (pool.serial, pool.place) = (self.serial, self.pool_count);
             self.pool_count = self.pool_count.checked_add(1).expect("an entry touches fewer than 2^32 pools");
             put_length(&mut self.parts.pools, HEAD_POOLS, pool.bytes.len());
             self.parts.pools.extend_from_slice(&pool.bytes);
         }
-        pool.place.1
+        pool.place
     }
 
     /// The bytes of the block, unless nothing moved; and what the next one is gathered in.

@@ -167,7 +167,7 @@ impl Ledger {
     /// shoppers that their time is nearly over; nothing of it is stored.
     pub fn expiring(&self, from: TimeMs, to: TimeMs, at_most: usize) -> Vec<(TimeMs, ReservationId)> {
         let first = Due::first_at(from.max(self.header.clock.plus(DurationMs(1))));
-        let due = self.deadlines.range(first..).take_while(|due| due.deadline() < to);
+        let due = self.deadlines.from(first).take_while(|due| due.deadline() < to);
         due.map(|due| (due.deadline(), due.id())).take(at_most).collect()
     }
 
@@ -181,12 +181,10 @@ impl Ledger {
         at_most: usize,
     ) -> ExpiringPage {
         let live = Due::first_at(self.header.clock.plus(DurationMs(1)));
-        let from = match after.map(|(deadline, id)| Due::new(deadline, id)) {
-            Some(after) if after >= live => Bound::Excluded(after),
-            _ => Bound::Included(live),
-        };
+        let after = after.map(|(deadline, id)| Due::new(deadline, id)).filter(|after| *after >= live);
         let mut page = ExpiringPage::default();
-        let ends = self.deadlines.range((from, Bound::Unbounded)).take_while(|due| due.deadline() < until);
+        let from = self.deadlines.from(after.unwrap_or(live)).filter(|due| Some(*due) != after);
+        let ends = from.take_while(|due| due.deadline() < until);
         for (seen, due) in ends.enumerate() {
             if page.holds.len() >= at_most || seen >= EXPIRING_SEEN {
                 return page;

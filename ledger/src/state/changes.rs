@@ -36,9 +36,9 @@ impl Changes {
 /// What is known of a record beside its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// What it added to the digest when that was last brought up to date; 0 before. In halves, for its alignment.
-    high: u64,
-    low: u64,
+    /// What it added to the digest when that was last brought up to date; 0 before. As bytes, which need no room beside what they
+    /// stand next to.
+    contribution: [u8; 16],
     /// It changed since the last checkpoint.
     pub(crate) dirty: bool,
     /// The kind it has in the store; 0: it is not there.
@@ -57,12 +57,11 @@ impl Mark {
     }
 
     fn contribution(&self) -> u128 {
-        u128::from(self.high) << 64 | u128::from(self.low)
+        u128::from_ne_bytes(self.contribution)
     }
 
     fn set(&mut self, contribution: u128) {
-        self.high = (contribution >> 64) as u64;
-        self.low = contribution as u64;
+        self.contribution = contribution.to_ne_bytes();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
         REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key, sku_part,
     },
-    state::{EndedBy, Intent, RoundKind},
+    state::{EndedBy, Intent, RoundKind, Seldom},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
 };
 use bytes::Bytes;
@@ -264,6 +264,7 @@ impl Ledger {
                 None => Err(Corrupt::new("reservation record", "names a pool that is not there")),
             })
             .collect::<Result<Vec<Line>, Corrupt>>()?;
+        let first = (!message.first.is_empty()).then(|| Bytes::copy_from_slice(&message.first));
         let reservation = Reservation {
             lines: Lines::new(lines.into_iter()),
             owner: message.owner.as_ref().into(),
@@ -276,10 +277,8 @@ impl Ledger {
             last: message.last.into(),
             revision: message.revision,
             ended: EndedBy::from_tag(message.ended_by),
-            rares: message.rares(),
-            first: (!message.first.is_empty()).then(|| Box::new(Bytes::copy_from_slice(&message.first))),
             paying: message.paying,
-            grace_ms: message.grace_ms(),
+            seldom: Seldom::of(message.rares(), first, message.grace_ms()),
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
         };

@@ -8,6 +8,7 @@ mod books;
 mod cart;
 mod changes;
 mod cold;
+mod deadlines;
 mod dues;
 mod load;
 mod memory;
@@ -35,6 +36,7 @@ pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
 pub(crate) use cold::Cold;
+pub(crate) use deadlines::Deadlines;
 pub(crate) use dues::{Due, Dues};
 pub use load::Loader;
 pub(crate) use memory::{Intent, Operation, Refused};
@@ -42,7 +44,7 @@ pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
 pub(crate) use part::{Holding, Part, PartGranted, PartLine};
-pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Rares, Reservation, ReservationLook, line_view};
+pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Reservation, ReservationLook, Seldom, line_view};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock, hash_of, write_pool_key};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};
@@ -75,7 +77,7 @@ pub struct Ledger {
     pub(crate) stock: Stock,
     pub(crate) reservations: Map<ReservationId, Box<Reservation>>,
     /// Live reservations by deadline.
-    pub(crate) deadlines: BTreeSet<Due>,
+    pub(crate) deadlines: Deadlines,
     /// Live reservations by owner.
     pub(crate) owners: Owners,
     pub(crate) operations: Map<OperationId, Operation>,
@@ -123,7 +125,7 @@ impl Ledger {
             header: Header { epoch: Epoch(1), rules: 0, clock: TimeMs(0), counter: 0, journal: BlockHash::default() },
             stock: Stock::default(),
             reservations: Map::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             owners: Owners::default(),
             operations: Map::default(),
             refusals: Map::default(),

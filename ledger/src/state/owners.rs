@@ -9,9 +9,6 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-/// An id: aligned to 8 and not to 16, so that lists need no room between.
-type Id = (u64, u64);
-
 /// Ids by the hash of their owner. Two owners of one hash share a list: whoever reads looks at the owner.
 #[derive(Default)]
 pub(crate) struct Owners(Map<u64, Ids>);
@@ -19,8 +16,8 @@ pub(crate) struct Owners(Map<u64, Ids>);
 /// Most owners have one hold, which needs no list. Others may have a million, and a page of them must not cost more for
 /// it. Ids begin with their time, so a list grows at one end and shrinks at the other.
 enum Ids {
-    One(Id),
-    Many(BTreeSet<Id>),
+    One(ReservationId),
+    Many(BTreeSet<ReservationId>),
 }
 
 impl Owners {
@@ -28,7 +25,6 @@ impl Owners {
         if owner.is_empty() {
             return;
         }
-        let id = id.halves();
         self.0
             .entry(xxh3_64(owner))
             .and_modify(|ids| match ids {
@@ -51,7 +47,7 @@ impl Owners {
         let empty = match self.0.get_mut(&hash) {
             Some(Ids::One(_)) => true,
             Some(Ids::Many(many)) => {
-                many.remove(&id.halves());
+                many.remove(&id);
                 many.is_empty()
             }
             None => false,
@@ -63,14 +59,12 @@ impl Owners {
 
     /// The ids after `after` of reservations that may be this owner's, in their order.
     pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> {
-        let after = after.map(ReservationId::halves);
         let (one, many) = match self.0.get(&xxh3_64(owner)) {
             Some(Ids::One(id)) => (Some(*id).filter(|id| after.is_none_or(|after| *id > after)), None),
             Some(Ids::Many(many)) => (None, Some(many.range((after.map_or(Unbounded, Excluded), Unbounded)))),
             None => (None, None),
         };
-        let ids = one.into_iter().chain(many.into_iter().flatten().copied());
-        ids.map(|id| ReservationId::from_halves(id).expect("was made from an id"))
+        one.into_iter().chain(many.into_iter().flatten().copied())
     }
 
     /// How many there are, for checking.

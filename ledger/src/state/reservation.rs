@@ -130,22 +130,33 @@ pub(crate) struct Reservation {
     pub(crate) last: Spot,
     pub(crate) revision: u32,
     pub(crate) ended: Option<EndedBy>,
-    /// For each line what few lines have; none if none has.
-    pub(crate) rares: Option<Rares>,
-    /// The first answer to its reserve, once its lines are others than those.
-    pub(crate) first: Option<Box<Bytes>>,
     /// Its deadline was moved because the shopper is paying.
     pub(crate) paying: bool,
-    /// How much of the deadline is grace. An extension moves the rest; 30 minutes at most, so 32 bits hold it.
-    pub(crate) grace_ms: u32,
+    /// What few reservations have.
+    pub(crate) seldom: Option<Box<Seldom>>,
     /// Its lines in other shards, if it has or had any.
     pub(crate) cart: Option<Box<Cart>>,
     pub(crate) mark: Mark,
 }
 
-/// Boxed twice: it is rare, and must be small where it is not.
-#[allow(clippy::box_collection, reason = "one word where there is none, which is nearly always")]
-pub(crate) type Rares = Box<Vec<Rare>>;
+/// What few reservations have: apart, for it must be small where it is not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seldom {
+    /// For each line what few lines have; empty if none has.
+    pub(crate) rares: Vec<Rare>,
+    /// The first answer to its reserve, once its lines are others than those.
+    pub(crate) first: Option<Bytes>,
+    /// How much of the deadline is grace. An extension moves the rest; 30 minutes at most, so 32 bits hold it.
+    pub(crate) grace_ms: u32,
+}
+
+impl Seldom {
+    /// None where there is nothing.
+    pub(crate) fn of(rares: Vec<Rare>, first: Option<Bytes>, grace_ms: u32) -> Option<Box<Self>> {
+        let any = !rares.is_empty() || first.is_some() || grace_ms > 0;
+        any.then(|| Box::new(Self { rares, first, grace_ms }))
+    }
+}
 
 impl Reservation {
     /// Whether it holds units in the books that are over at `clock`.
@@ -156,18 +167,33 @@ impl Reservation {
 
     /// What its deadline has on top because the shopper is paying.
     pub(crate) fn grace(&self) -> DurationMs {
-        DurationMs(u64::from(self.grace_ms))
+        DurationMs(u64::from(self.seldom.as_ref().map_or(0, |seldom| seldom.grace_ms)))
+    }
+
+    /// What few lines have, for each; empty if none has.
+    pub(crate) fn rares(&self) -> &[Rare] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.rares)
+    }
+
+    /// The first answer to its reserve, once its lines are others than those.
+    pub(crate) fn first(&self) -> Option<&Bytes> {
+        self.seldom.as_ref()?.first.as_ref()
+    }
+
+    /// What few reservations have, to be changed.
+    pub(crate) fn seldom_mut(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
     }
 
     /// What few lines have, of that one.
     pub(crate) fn rare(&self, at: usize) -> Rare {
-        self.rares.as_ref().and_then(|rares| rares.get(at).copied()).unwrap_or_default()
+        self.rares().get(at).copied().unwrap_or_default()
     }
 
     /// The same, to be changed.
     pub(crate) fn rare_mut(&mut self, at: usize) -> &mut Rare {
         let lines = self.lines.as_slice().len();
-        let rares = self.rares.get_or_insert_with(Default::default);
+        let rares = &mut self.seldom_mut().rares;
         rares.resize(lines, Rare::default());
         &mut rares[at]
     }

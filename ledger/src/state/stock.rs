@@ -142,8 +142,8 @@ impl SkuEntry {
 #[repr(C)]
 pub(crate) struct Pool {
     pub(crate) sku: SkuRef,
-    /// Nothing was ever set of its SKU.
-    unset: bool,
+    /// Place in the pool dictionary of the journal block with the serial below.
+    pub(crate) place: u32,
     /// Its record's key, without the kind.
     pub(crate) bytes: Bytes,
     pub(crate) books: Books,
@@ -151,9 +151,11 @@ pub(crate) struct Pool {
     pub(crate) last: Option<Spot>,
     /// Its live holds.
     pub(crate) dues: Dues,
-    /// Place in the pool dictionary of the journal block with that serial.
-    pub(crate) place: (u64, u32),
+    /// Of the last journal block it is in.
+    pub(crate) serial: u64,
     pub(crate) mark: Mark,
+    /// Nothing was ever set of its SKU.
+    unset: bool,
     /// Made of `bytes` once it is asked for: of most pools of a large shop nobody asks for days.
     key: OnceLock<Arc<PoolKey>>,
     /// Units held for carts that are still being prepared, here or elsewhere.
@@ -360,8 +362,8 @@ impl Stock {
     pub(crate) fn look(&self, at: PoolRef) -> u64 {
         let pool = self.pool(at);
         let last = pool.last.map_or(0, |last| last.index);
-        let marks = u64::from(pool.mark.dirty) + u64::from(pool.place.1);
-        pool.bytes.len() as u64 + pool.books.available + pool.undecided + last + marks
+        let marks = u64::from(pool.mark.dirty) + pool.serial;
+        pool.bytes.len() as u64 + pool.books.available + pool.undecided + last.wrapping_add(marks)
     }
 
     /// The same of what a pool points to.
@@ -537,13 +539,14 @@ impl Stock {
         let same_hash = self.by_hash.insert(hash_of(&bytes), at);
         self.pools.push(Pool {
             sku,
-            unset: self.skus[sku.index()].settings == UNSET,
+            place: 0,
             bytes,
             books,
             last,
             dues: Dues::default(),
-            place: (0, 0),
+            serial: 0,
             mark,
+            unset: self.skus[sku.index()].settings == UNSET,
             key: OnceLock::new(),
             undecided: 0,
             told: None,

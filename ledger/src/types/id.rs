@@ -22,7 +22,24 @@ pub enum IdKind {
 
 /// Names a reservation, the shard that keeps it, and when it was made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReservationId(u128);
+pub struct ReservationId(Halves);
+
+/// 128 bits. One number of that size is aligned to 16 bytes, and leaves room unused wherever one stands among others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Halves {
+    high: u64,
+    low: u64,
+}
+
+impl Halves {
+    fn of(number: u128) -> Self {
+        Self { high: (number >> 64) as u64, low: number as u64 }
+    }
+
+    fn number(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
 
 /// Why an id was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +68,9 @@ impl fmt::Display for BadId {
 impl std::error::Error for BadId {}
 
 impl ReservationId {
+    /// None sorts before it.
+    pub(crate) const LEAST: Self = Self(Halves { high: 0, low: 0 });
+
     /// An id made at `time` that lives in `home`; `random` must be fresh randomness.
     pub fn timed(time: TimeMs, home: Bucket, random: u64) -> Self {
         Self::assemble(time.0, home, 0, random)
@@ -73,7 +93,7 @@ impl ReservationId {
 
     fn assemble(ms: u64, home: Bucket, kind: u8, low: u64) -> Self {
         let ms = u128::from(ms & ((1 << 48) - 1));
-        Self(ms << 80 | u128::from(home.number()) << 66 | u128::from(kind) << 64 | u128::from(low))
+        Self(Halves::of(ms << 80 | u128::from(home.number()) << 66 | u128::from(kind) << 64 | u128::from(low)))
     }
 
     /// Reads 16 bytes, big-endian.
@@ -89,17 +109,17 @@ impl ReservationId {
         if number >> 64 & 0b11 > 1 {
             return Err(BadId::Kind);
         }
-        Ok(Self(number))
+        Ok(Self(Halves::of(number)))
     }
 
     /// Its 16 bytes, big-endian: ids sort by the time they were made.
     pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+        self.0.number().to_be_bytes()
     }
 
     /// Both halves of its bytes as numbers: they sort as ids do, and are compared in two steps.
     pub(crate) fn halves(self) -> (u64, u64) {
-        ((self.0 >> 64) as u64, self.0 as u64)
+        (self.0.high, self.0.low)
     }
 
     /// Puts the halves of an id together again.
@@ -112,28 +132,29 @@ impl ReservationId {
 
     /// When it was made, by a server's clock; 0 for a hashed id.
     pub fn time(self) -> TimeMs {
-        TimeMs(u64::try_from(self.0 >> 80).expect("48 bits"))
+        TimeMs(u64::try_from(self.0.number() >> 80).expect("48 bits"))
     }
 
     /// The bucket its reservation lives in.
     pub fn home(self) -> Bucket {
-        let number = u16::try_from(self.0 >> 66 & 0x3fff).expect("14 bits");
+        let number = u16::try_from(self.0.number() >> 66 & 0x3fff).expect("14 bits");
         Bucket::new(number).expect("14 bits are below 16,384")
     }
 
     /// How it was made.
     pub fn kind(self) -> IdKind {
-        if self.0 >> 64 & 0b11 == 0 { IdKind::Timed } else { IdKind::Hashed }
+        if self.0.number() >> 64 & 0b11 == 0 { IdKind::Timed } else { IdKind::Hashed }
     }
 }
 
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0.number();
         for place in (0..TEXT_DIGITS).rev() {
-            let digit = usize::try_from(self.0 >> (5 * place) & 31).expect("5 bits");
+            let digit = usize::try_from(number >> (5 * place) & 31).expect("5 bits");
             write!(f, "{}", char::from(DIGITS[digit]))?;
         }
-        let check = usize::try_from(self.0 % 37).expect("below 37");
+        let check = usize::try_from(number % 37).expect("below 37");
         write!(f, "{}", char::from(CHECKS[check]))
     }
 }
@@ -178,7 +199,7 @@ impl FromStr for ReservationId {
 
 /// Names any other mutation: a UUID, version 7, made by the caller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OperationId(u128);
+pub struct OperationId(Halves);
 
 impl OperationId {
     /// Reads 16 bytes, big-endian.
@@ -190,23 +211,23 @@ impl OperationId {
         if bytes[6] >> 4 != 7 || bytes[8] >> 6 != 0b10 {
             return Err(BadId::Kind);
         }
-        Ok(Self(u128::from_be_bytes(bytes)))
+        Ok(Self(Halves::of(u128::from_be_bytes(bytes))))
     }
 
     /// Its 16 bytes, big-endian: ids sort by the time they were made.
     pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+        self.0.number().to_be_bytes()
     }
 
     /// When it was made: the first 48 bits (RFC 9562, section 5.7).
     pub fn time(self) -> TimeMs {
-        TimeMs(u64::try_from(self.0 >> 80).expect("48 bits"))
+        TimeMs(u64::try_from(self.0.number() >> 80).expect("48 bits"))
     }
 }
 
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = format!("{:032x}", self.0);
+        let hex = format!("{:032x}", self.0.number());
         write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 }

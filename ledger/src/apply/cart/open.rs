@@ -13,7 +13,7 @@ use crate::{
     limits::{PREPARE_TIMEOUT, UNANSWERED_MAX},
     movement::MovementKind,
     outcome::{Done, Outcome, Pending, Refusal},
-    state::{Cart, Due, Intent, Line, Lines, Mark, Reservation, Round, RoundKind, RoundLine, Row},
+    state::{Cart, Due, Intent, Line, Lines, Mark, Reservation, Round, RoundKind, RoundLine, Row, Seldom},
     types::{Quantity, ShardId},
 };
 use std::collections::BTreeMap;
@@ -106,10 +106,8 @@ impl Entry<'_> {
             last: spot,
             revision: 1,
             ended: None,
-            rares: rares(&self.ledger.stock, wants),
-            first: None,
             paying: false,
-            grace_ms: 0,
+            seldom: Seldom::of(rares(&self.ledger.stock, wants), None, 0),
             cart: Some(Box::new(cart)),
             mark,
         });

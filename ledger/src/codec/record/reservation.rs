@@ -15,7 +15,7 @@ use crate::{
     movement::Spot,
     outcome::{LineView, ReservationView},
     records::read_pool_key,
-    state::{EndedBy, Line, Pool, PoolRef, Rare, Rares, Reservation, ReservationLook, line_view},
+    state::{EndedBy, Line, Pool, PoolRef, Rare, Reservation, ReservationLook, line_view},
     types::{Namespace, Owner, ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -89,15 +89,15 @@ impl ReservationMsg {
         self.lines.iter().any(waits) || self.cart.as_ref().is_some_and(CartMsg::unshipped)
     }
 
-    /// What few lines have, if any of them has it.
-    pub(crate) fn rares(&self) -> Option<Rares> {
+    /// What few lines have; empty if none of them has it.
+    pub(crate) fn rares(&self) -> Vec<Rare> {
         let rare = |(at, line): (usize, &LineMsg)| Rare {
             policy: self.policies.get(at).copied().unwrap_or(0),
             terms: read_terms(line.terms),
             after: line.truth().after,
         };
         let rares: Vec<Rare> = self.lines.iter().enumerate().map(rare).collect();
-        rares.iter().any(|rare| *rare != Rare::default()).then(|| Box::new(rares))
+        if rares.iter().all(|rare| *rare == Rare::default()) { Vec::new() } else { rares }
     }
 
     /// As [`Reservation::passing`].
@@ -161,13 +161,14 @@ impl LineMsg {
 /// writes more of these than of anything else.
 pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
     let (id_high, id_low) = halves(id.to_bytes());
+    let rares = reservation.rares();
     out.push(FRAME_VERSION);
     put_bytes(out, 1, &reservation.owner);
     for (at, line) in reservation.lines.iter().enumerate() {
         let pool = &pools[line.pool.index()].bytes;
-        match &reservation.rares {
-            None => put_line(out, pool, line),
-            Some(_) => encoding::message::encode(2, &LineMsg::new(pool.clone(), line, &reservation.rare(at)), out),
+        match rares {
+            [] => put_line(out, pool, line),
+            _ => encoding::message::encode(2, &LineMsg::new(pool.clone(), line, &reservation.rare(at)), out),
         }
     }
     put_fixed(out, 3, reservation.fingerprint);
@@ -184,19 +185,18 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
     if let Some(cart) = &reservation.cart {
         encoding::message::encode(14, &CartMsg::from(&**cart), out);
     }
-    if let Some(rares) = &reservation.rares
-        && rares.iter().any(|rare| rare.policy > 0)
-    {
+    if rares.iter().any(|rare| rare.policy > 0) {
         let policies: Vec<u64> = rares.iter().map(|rare| rare.policy).collect();
         encoding::uint64::encode_packed(40, &policies, out);
     }
-    if let Some(first) = &reservation.first {
-        encoding::bytes::encode(41, &**first, out);
+    if let Some(first) = reservation.first() {
+        encoding::bytes::encode(41, first, out);
     }
     if reservation.paying {
         encoding::bool::encode(42, &true, out);
-        if reservation.grace() != PAYING_GRACE {
-            encoding::uint32::encode(43, &reservation.grace_ms, out);
+        let grace = reservation.grace();
+        if grace != PAYING_GRACE {
+            encoding::uint32::encode(43, &u32::try_from(grace.0).unwrap_or(u32::MAX), out);
         }
     }
 }

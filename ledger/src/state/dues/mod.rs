@@ -9,24 +9,24 @@ use super::stop;
 use crate::types::{ReservationId, TimeMs};
 use runs::Runs;
 
-/// A hold by its deadline. Ordered by deadline, then id. (24 bytes: an id is aligned to 8 here, not to 16.)
+/// A hold by its deadline. Ordered by deadline, then id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
     deadline: u64,
-    id: (u64, u64),
+    id: ReservationId,
 }
 
 impl Due {
     /// Before all others.
-    const MIN: Self = Self { deadline: 0, id: (0, 0) };
+    const MIN: Self = Self { deadline: 0, id: ReservationId::LEAST };
 
     pub(crate) fn new(deadline: TimeMs, id: ReservationId) -> Self {
-        Self { deadline: deadline.0, id: id.halves() }
+        Self { deadline: deadline.0, id }
     }
 
     /// The first there can be with that deadline.
     pub(crate) fn first_at(deadline: TimeMs) -> Self {
-        Self { deadline: deadline.0, id: (0, 0) }
+        Self { deadline: deadline.0, id: ReservationId::LEAST }
     }
 
     pub(crate) fn deadline(self) -> TimeMs {
@@ -34,7 +34,7 @@ impl Due {
     }
 
     pub(crate) fn id(self) -> ReservationId {
-        ReservationId::from_halves(self.id).expect("was made from an id")
+        self.id
     }
 }
 

@@ -175,6 +175,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Bucket, ReservationId};
     use std::collections::BTreeMap;
 
     /// That all is as it says, and as plain as that.
@@ -205,11 +206,13 @@ mod tests {
                 Some(random >> 33)
             })
         };
-        let due = |deadline, id| Due { deadline, id: (id, 0) };
+        let home = Bucket::new(1).expect("below 16,384");
+        let due = |deadline, id| Due { deadline, id: ReservationId::hashed(home, id) };
+        let shuffle = |due: &Due| due.id.halves().1.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let rising: Vec<Due> = (0..3_000).map(|n| due(n / 3, n)).collect();
         let mixed: Vec<Due> = draws(1).take(3_000).map(|draw| due(draw % 10_000, draw)).collect();
         let mut shuffled = rising.clone();
-        shuffled.sort_by_key(|due| due.id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        shuffled.sort_by_key(shuffle);
         let falling: Vec<Due> = rising.iter().rev().copied().collect();
         for come in [&rising, &falling, &shuffled, &mixed] {
             for go in [0, 1, 2] {
@@ -223,7 +226,7 @@ mod tests {
                 match go {
                     0 => {}
                     1 => leave.reverse(),
-                    _ => leave.sort_by_key(|due| due.id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(9)),
+                    _ => leave.sort_by_key(|due| shuffle(due).rotate_left(9)),
                 }
                 for (n, due) in leave.into_iter().enumerate() {
                     let units = plain[&due];

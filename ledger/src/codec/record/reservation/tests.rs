@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     settings::Terms,
-    state::{Lines, Mark, Rare, Stock},
+    state::{Lines, Mark, Rare, Seldom, Stock},
     types::DurationMs,
 };
 use proptest::{collection::vec, prelude::*};
@@ -51,7 +51,7 @@ fn reservation() -> impl Strategy<Value = Reservation> {
         |(lines, owner, times, [reserved_at, last], revision, ended, [paying, rare])| {
             let [fingerprint, created, deadline, first_deadline, since] = times;
             let terms = Terms { cancel: DurationMs(7), ..Terms::default() };
-            let rares = rare.then(|| Box::new(vec![Rare { terms, ..Rare::default() }; lines.len()]));
+            let rares = vec![Rare { terms, ..Rare::default() }; if rare { lines.len() } else { 0 }];
             Reservation {
                 lines: Lines::new(lines.into_iter()),
                 owner: owner.into(),
@@ -64,10 +64,8 @@ fn reservation() -> impl Strategy<Value = Reservation> {
                 last,
                 revision,
                 ended,
-                rares,
-                first: None,
                 paying,
-                grace_ms: 7,
+                seldom: Seldom::of(rares, None, 7),
                 cart: None,
                 mark: Mark::default(),
             }
