@@ -37,7 +37,7 @@ const CALLS_MAX: usize = 8;
 
 /// One operation of the batch.
 struct Item {
-    prepared: Prepared,
+    prepared: Box<Prepared>,
     progress: Progress,
     hint: Option<String>,
     end: Option<Result<Body, Error>>,

@@ -119,7 +119,7 @@ macro_rules! change {
             /// # Errors
             /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
             pub fn operation(self) -> Result<crate::request::Operation, crate::error::Error> {
-                Ok(crate::request::Operation { prepared: self.prepare()? })
+                Ok(crate::request::Operation::new(self.prepare()?))
             }
         }
     };

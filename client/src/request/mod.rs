@@ -40,7 +40,14 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 /// An operation ready for [`Client::batch`]. Every builder has a method that makes one.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    pub(crate) prepared: Prepared,
+    /// Apart: thousands of them are moved at once.
+    pub(crate) prepared: Box<Prepared>,
+}
+
+impl Operation {
+    fn new(prepared: Prepared) -> Self {
+        Self { prepared: Box::new(prepared) }
+    }
 }
 
 /// What an operation of a batch answered.
@@ -255,7 +262,7 @@ pub(crate) fn answer(client: &Client, body: Body, subject: Option<Subject>) -> R
         Body::Error(_) => Err("an error where an answer should be"),
     };
     let answer = read.map_err(|what| Error::unreadable(what, subject))?;
-    answer.positions().iter().for_each(|position| client.observe(*position));
+    answer.each_position(|position| client.observe(position));
     Ok(answer)
 }
 
@@ -270,21 +277,27 @@ fn reserved(client: &Client, told: Reserved, subject: Option<Subject>) -> Result
 impl Answer {
     /// Where in the ledger it was seen or stands; of what several shards told, in each of them.
     pub fn positions(&self) -> Vec<Position> {
+        let mut positions = Vec::new();
+        self.each_position(|position| positions.push(position));
+        positions
+    }
+
+    fn each_position(&self, mut each: impl FnMut(Position)) {
         match self {
-            Self::Reserved(reservation) => vec![reservation.position()],
-            Self::Changed(change) => vec![change.position],
-            Self::Stocked(change) => vec![change.position],
-            Self::Stock(stock) => vec![stock.position],
-            Self::Read(read) => vec![read.position],
-            Self::Corrected(change) => vec![change.position],
-            Self::Transferred(change) => vec![change.position],
-            Self::Configured(change) => vec![change.position],
-            Self::Settings(read) => vec![read.position],
-            Self::Shortages(page) => page.positions.clone(),
-            Self::InTransit(page) => page.positions.clone(),
-            Self::Reservations(page) => page.positions.clone(),
-            Self::Expiring(page) => page.positions.clone(),
-            Self::Tried(tried) => tried.positions.clone(),
+            Self::Reserved(reservation) => each(reservation.position()),
+            Self::Changed(change) => each(change.position),
+            Self::Stocked(change) => each(change.position),
+            Self::Stock(stock) => each(stock.position),
+            Self::Read(read) => each(read.position),
+            Self::Corrected(change) => each(change.position),
+            Self::Transferred(change) => each(change.position),
+            Self::Configured(change) => each(change.position),
+            Self::Settings(read) => each(read.position),
+            Self::Shortages(page) => page.positions.iter().copied().for_each(each),
+            Self::InTransit(page) => page.positions.iter().copied().for_each(each),
+            Self::Reservations(page) => page.positions.iter().copied().for_each(each),
+            Self::Expiring(page) => page.positions.iter().copied().for_each(each),
+            Self::Tried(tried) => tried.positions.iter().copied().for_each(each),
         }
     }
 }

@@ -108,7 +108,7 @@ macro_rules! read {
             /// # Errors
             /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
             pub fn operation(self) -> Result<Operation, Error> {
-                Ok(Operation { prepared: self.prepare()? })
+                Ok(Operation::new(self.prepare()?))
             }
         }
     };

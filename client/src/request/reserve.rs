@@ -171,7 +171,7 @@ impl Reserve {
     /// # Errors
     /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
     pub fn operation(self) -> Result<Operation, Error> {
-        Ok(Operation { prepared: self.prepare()? })
+        Ok(Operation::new(self.prepare()?))
     }
 
     fn prepare(self) -> Result<Prepared, Error> {

@@ -120,7 +120,7 @@ macro_rules! sends {
             /// # Errors
             /// [`Code::InvalidArgument`](crate::Code::InvalidArgument) with every bad field.
             pub fn operation(self) -> Result<$crate::request::Operation, $crate::Error> {
-                Ok($crate::request::Operation { prepared: self.prepare()? })
+                Ok($crate::request::Operation::new(self.prepare()?))
             }
         }
     };
