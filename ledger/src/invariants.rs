@@ -87,7 +87,7 @@ impl Ledger {
             found.push(Violation { promise: "P7", found: format!("reservation {id} {what}") });
         };
         let mut live = 0;
-        for (id, reservation) in &self.reservations {
+        for (id, reservation) in self.reservations.iter() {
             let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
             let holds = reservation.lines.iter().any(|line| line.held > 0)
                 || remote.clone().any(|line| line.now.held > 0)

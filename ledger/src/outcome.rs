@@ -178,12 +178,12 @@ pub struct BadField {
 pub enum Missing {
     /// Nobody ever received that SKU.
     Sku(Sku),
-    /// The SKU was never stocked there.
-    Pool(PoolKey),
+    /// The SKU was never stocked there. (Boxed, as the line below: every outcome has room for it.)
+    Pool(Box<PoolKey>),
     /// No reservation of that id.
     Reservation(ReservationId),
     /// The reservation has no line on that pool.
-    Line(PoolKey),
+    Line(Box<PoolKey>),
     /// No transfer of that id is under way.
     Transfer(OperationId),
 }

@@ -90,13 +90,13 @@ impl Ledger {
         let views: Vec<PoolView> =
             entry.pools.iter().filter(there).map(|at| self.stock.view(*at, self.header.clock)).collect();
         match (views.is_empty(), location) {
-            (true, Some(location)) => Err(Missing::Pool(crate::outcome::pool_of(
+            (true, Some(location)) => Err(Missing::Pool(Box::new(crate::outcome::pool_of(
                 namespace,
                 sku,
                 location,
                 crate::types::PoolKind::Now,
                 &crate::types::Lot::default(),
-            ))),
+            )))),
             _ => Ok(views),
         }
     }

@@ -17,7 +17,7 @@ impl Entry<'_> {
         let Some(pool) = stock.find_key(&adjust.pool) else {
             return Err(Refusal::NotFound(match stock.find_sku(&adjust.pool.namespace, &adjust.pool.sku) {
                 None => Missing::Sku(adjust.pool.sku.detached()),
-                Some(_) => Missing::Pool(adjust.pool.detached()),
+                Some(_) => Missing::Pool(Box::new(adjust.pool.detached())),
             }));
         };
         let on_hand = Quantity::new(stock.pool(pool).books.on_hand).expect("an account is at most 2^53");

@@ -67,9 +67,10 @@ impl Entry<'_> {
         }
         reservation.last = last.unwrap_or(reservation.last);
         reservation.deadline = deadline;
-        if !ledger.deadlines.remove(&before) || !ledger.deadlines.insert(after) {
-            stop(format_args!("reservation {id} was not among the deadlines once"));
+        if !ledger.deadlines.remove(&before) {
+            stop(format_args!("reservation {id} is not among the deadlines"));
         }
+        ledger.deadlines.insert(after);
         let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
         let told: Vec<_> = remote.filter(|line| line.now.held > 0).map(|line| line.shard).collect();
         self.tell(id, &mut reservation, &told, By::Request(&command.context));

@@ -97,7 +97,7 @@ impl Entry<'_> {
         for (part, at) in parts.iter().zip(0..) {
             let pool = pool_of(&namespace, &part.sku, &part.location, part.kind, &part.lot);
             let Some(line) = self.position(reservation, &pool) else {
-                return Err(Refusal::NotFound(Missing::Line(pool.detached())));
+                return Err(Refusal::NotFound(Missing::Line(Box::new(pool.detached()))));
             };
             let (units, first) = &mut named[line];
             if *units == 0 {

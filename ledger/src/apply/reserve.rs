@@ -155,7 +155,7 @@ fn find<'a>(
             return Err(if stock.find_sku(namespace, &line.sku).is_none() {
                 Missing::Sku(line.sku.detached())
             } else {
-                Missing::Pool(pool_of(namespace, &line.sku, location, line.kind, &line.lot).detached())
+                Missing::Pool(Box::new(pool_of(namespace, &line.sku, location, line.kind, &line.lot).detached()))
             });
         };
         if wants.len() == 16 && places.is_none() {

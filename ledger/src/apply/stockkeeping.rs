@@ -38,7 +38,7 @@ impl Entry<'_> {
         stock.find_key(key).ok_or_else(|| {
             Refusal::NotFound(match stock.find_sku(&key.namespace, &key.sku) {
                 None => Missing::Sku(key.sku.detached()),
-                Some(_) => Missing::Pool(key.detached()),
+                Some(_) => Missing::Pool(Box::new(key.detached())),
             })
         })
     }

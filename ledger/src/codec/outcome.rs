@@ -462,11 +462,11 @@ impl TryFrom<RefusalMsg> for Refusal {
             ),
             4 => Self::Late,
             5 => Self::NotFound(Missing::Sku(Sku::new(message.missing).map_err(|bad| Corrupt::new("sku", bad))?)),
-            6 => Self::NotFound(Missing::Pool(read_pool_key(message.missing)?)),
+            6 => Self::NotFound(Missing::Pool(Box::new(read_pool_key(message.missing)?))),
             7 => Self::NotFound(Missing::Reservation(
                 ReservationId::from_slice(&message.missing).map_err(|bad| Corrupt::new("reservation id", bad))?,
             )),
-            8 => Self::NotFound(Missing::Line(read_pool_key(message.missing)?)),
+            8 => Self::NotFound(Missing::Line(Box::new(read_pool_key(message.missing)?))),
             9 => Self::WrongShard,
             10 => Self::ReservationExpired { since: time },
             11 => Self::ReservationState { state: state(message.state)?, since: time },

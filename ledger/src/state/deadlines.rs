@@ -1,22 +1,31 @@
 //! The live reservations of a shard in the order of their deadlines.
 //!
-//! They lie in runs of up to [`RUN`]. Most holds are due after all others, and go to the end of the last run; those that end
-//! soonest are taken from the start of the first. A B-tree keeps what grows at its end half empty, and looks for each one's place.
+//! They lie in runs of up to [`RUN`], which a B-tree would leave half empty where it grows at its end. Most holds are due after nearly all
+//! others, those of one entry at the same moment and so in the order of their ids, which is not the one they come in: they are
+//! gathered, and put in order together once somebody has to know it.
 
 use super::Due;
 use std::{
     collections::{BTreeMap, VecDeque, btree_map::OccupiedEntry},
+    iter::Peekable,
     ops::Bound::{Excluded, Included, Unbounded},
 };
 
 /// The most holds in a run: 6 KiB of them.
 const RUN: usize = 256;
 
+/// The most that are gathered.
+const GATHERED: usize = 1_024;
+
 /// Holds in order. How they are kept is never seen from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     /// None of them is empty. Each under what was its first hold when it was made: none of it is before that, and all before are.
     runs: BTreeMap<Due, VecDeque<Due>>,
+    /// In no order.
+    gathered: Vec<Due>,
+    /// The first of those.
+    first_gathered: Option<Due>,
     len: usize,
 }
 
@@ -28,30 +37,25 @@ impl Deadlines {
 
     /// The one that is due first.
     pub(crate) fn first(&self) -> Option<Due> {
-        self.runs.values().next().and_then(|run| run.front().copied())
+        let of_runs = self.runs.values().next().and_then(|run| run.front().copied());
+        of_runs.into_iter().chain(self.first_gathered).min()
     }
 
-    /// Whether it was not there.
-    pub(crate) fn insert(&mut self, due: Due) -> bool {
-        let Some((_, run)) = self.runs.range_mut(..=due).next_back() else {
-            let sooner = self.runs.first_entry().filter(|first| first.get().len() < RUN);
-            let mut run = sooner.map(OccupiedEntry::remove).unwrap_or_default();
-            run.push_front(due);
-            return self.added(run);
-        };
-        insert_into(run, due).is_some_and(|split| self.added(split))
-    }
-
-    fn added(&mut self, split: VecDeque<Due>) -> bool {
-        self.len += 1;
-        if let Some(first) = split.front() {
-            self.runs.insert(*first, split);
+    /// One more, which is not there.
+    pub(crate) fn insert(&mut self, due: Due) {
+        if self.gathered.len() == GATHERED {
+            self.settle();
         }
-        true
+        self.gathered.push(due);
+        self.first_gathered = Some(self.first_gathered.map_or(due, |first| first.min(due)));
+        self.len += 1;
     }
 
     /// Whether it was there.
     pub(crate) fn remove(&mut self, due: &Due) -> bool {
+        if self.first_gathered.is_some_and(|first| first <= *due) {
+            self.settle();
+        }
         let Some((key, run)) = self.runs.range_mut(..=*due).next_back() else { return false };
         let Ok(place) = run.binary_search(due) else { return false };
         run.remove(place);
@@ -69,7 +73,8 @@ impl Deadlines {
     /// Whether it is there.
     pub(crate) fn contains(&self, due: &Due) -> bool {
         let run = self.runs.range(..=*due).next_back();
-        run.is_some_and(|(_, run)| run.binary_search(due).is_ok())
+        let in_run = run.is_some_and(|(_, run)| run.binary_search(due).is_ok());
+        in_run || (self.first_gathered.is_some_and(|first| first <= *due) && self.gathered.contains(due))
     }
 
     /// Those from that one on, in order.
@@ -80,31 +85,83 @@ impl Deadlines {
             Some((key, _)) => self.runs.range((Excluded(*key), Unbounded)),
             None => self.runs.range((Included(first), Unbounded)),
         };
-        within.chain(after.flat_map(|(_, run)| run.iter())).copied()
+        let in_runs = within.chain(after.flat_map(|(_, run)| run.iter())).copied();
+        let mut gathered: Vec<Due> = self.gathered.iter().filter(|due| **due >= first).copied().collect();
+        gathered.sort_unstable();
+        merged(in_runs.peekable(), gathered.into_iter().peekable())
+    }
+
+    /// Puts in order what was gathered.
+    pub(crate) fn settle(&mut self) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        self.first_gathered = None;
+        gathered.sort_unstable();
+        let last = self.runs.last_key_value().map(|(key, _)| *key);
+        let sooner = last.map_or(0, |last| gathered.partition_point(|due| *due < last));
+        for due in &gathered[..sooner] {
+            self.put(*due);
+        }
+        if let Some(first) = gathered.get(sooner) {
+            // Nearly always those of the last entry and the one before overlap, and no others.
+            let (mut key, mut run) = self.runs.pop_last().unwrap_or((*first, VecDeque::new()));
+            let overlap = run.split_off(run.partition_point(|due| due < first));
+            let rest = gathered[sooner..].iter().copied();
+            for due in merged(overlap.into_iter().peekable(), rest.peekable()) {
+                if run.len() == RUN {
+                    self.runs.insert(key, std::mem::take(&mut run));
+                    key = due;
+                }
+                run.push_back(due);
+            }
+            self.runs.insert(key, run);
+        }
+        gathered.clear();
+        self.gathered = gathered;
+    }
+
+    /// Puts one where it belongs.
+    fn put(&mut self, due: Due) {
+        let Some((_, run)) = self.runs.range_mut(..=due).next_back() else {
+            let sooner = self.runs.first_entry().filter(|first| first.get().len() < RUN);
+            let mut run = sooner.map(OccupiedEntry::remove).unwrap_or_default();
+            run.push_front(due);
+            self.runs.insert(due, run);
+            return;
+        };
+        if let Some(split) = put_into(run, due)
+            && let Some(first) = split.front()
+        {
+            self.runs.insert(*first, split);
+        }
     }
 }
 
-/// None if it is there; else what does not fit into the run.
-fn insert_into(run: &mut VecDeque<Due>, due: Due) -> Option<VecDeque<Due>> {
-    if run.back().is_none_or(|last| *last < due) {
-        if run.len() == RUN {
-            return Some(VecDeque::from([due]));
-        }
-        run.push_back(due);
-        return Some(VecDeque::new());
-    }
-    let place = run.binary_search(&due).err()?;
+/// What does not fit into the run any more.
+fn put_into(run: &mut VecDeque<Due>, due: Due) -> Option<VecDeque<Due>> {
+    let place = run.partition_point(|before| *before < due);
     if run.len() < RUN {
         run.insert(place, due);
-        return Some(VecDeque::new());
+        return None;
     }
     let mut split = run.split_off(RUN / 2);
-    if place < RUN / 2 {
+    if place <= RUN / 2 {
         run.insert(place, due);
     } else {
         split.insert(place - RUN / 2, due);
     }
     Some(split)
+}
+
+/// Both in one order.
+fn merged(
+    mut one: Peekable<impl Iterator<Item = Due>>,
+    mut other: Peekable<impl Iterator<Item = Due>>,
+) -> impl Iterator<Item = Due> {
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(of_one), Some(of_other)) if of_other < of_one => other.next(),
+        (None, _) => other.next(),
+        _ => one.next(),
+    })
 }
 
 #[cfg(test)]
@@ -123,10 +180,15 @@ mod tests {
         let mut random = 7_u64;
         for n in 0..count {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let due = due(deadline(n, random >> 33) % spread, n % 7);
-            assert_eq!(ours.insert(due), plain.insert(due));
+            let due = due(deadline(n, random >> 33) % spread, random >> 60);
+            assert_eq!(ours.contains(&due), plain.contains(&due));
+            if plain.insert(due) {
+                ours.insert(due);
+            }
             if random >> 40 & 3 == 0 {
-                let from = plain.range(due..).next().copied().unwrap_or(due);
+                let place = random >> 35 & 0xffff;
+                let from = self::due(deadline(n, place) % spread, place % 16).min(due);
+                let from = plain.range(from..).next().copied().unwrap_or(due);
                 assert_eq!((ours.remove(&from), ours.remove(&from)), (plain.remove(&from), false));
             }
             if random >> 43 & 7 == 0 {
@@ -164,6 +226,7 @@ mod tests {
         for n in 0..10_000 {
             ours.insert(due(n, 0));
         }
+        ours.settle();
         assert_eq!(ours.runs.len(), 10_000_usize.div_ceil(RUN));
         for n in (0..10_000).filter(|n| n % 100 > 0) {
             ours.remove(&due(n, 0));
@@ -172,6 +235,7 @@ mod tests {
         assert!(ours.len() == 100 && room(&ours) < 2_000, "room for {}", room(&ours));
         for n in 1..1_000 {
             ours.insert(due(0, 1_000 - n));
+            ours.settle();
         }
         assert!(room(&ours) < 4_000, "what grows at its start is dense, too: room for {}", room(&ours));
     }

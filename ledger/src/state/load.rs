@@ -89,6 +89,7 @@ impl Loader {
         if let Some(problem) = self.ledger.stock.transit_problem() {
             return Err(Corrupt::new("state", problem));
         }
+        self.ledger.deadlines.settle();
         self.ledger.cold.horizon = self.ledger.header.clock.minus(HOT_WINDOW);
         Ok(self.ledger)
     }

@@ -5,6 +5,7 @@
 
 mod aside;
 mod books;
+mod by_id;
 mod cart;
 mod changes;
 mod cold;
@@ -32,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(crate) use aside::{Announced, Aside, Counted, Opened};
 pub(crate) use books::{Books, RareTotals, Totaled};
+pub(crate) use by_id::ById;
 pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, RoundOwn, Row, units};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
@@ -75,7 +77,7 @@ pub struct Ledger {
     pub(crate) shard: ShardId,
     pub(crate) header: Header,
     pub(crate) stock: Stock,
-    pub(crate) reservations: Map<ReservationId, Box<Reservation>>,
+    pub(crate) reservations: ById<Box<Reservation>>,
     /// Live reservations by deadline.
     pub(crate) deadlines: Deadlines,
     /// Live reservations by owner.
@@ -124,7 +126,7 @@ impl Ledger {
             // Epochs count from 1, so that a position of zeros is none.
             header: Header { epoch: Epoch(1), rules: 0, clock: TimeMs(0), counter: 0, journal: BlockHash::default() },
             stock: Stock::default(),
-            reservations: Map::default(),
+            reservations: ById::default(),
             deadlines: Deadlines::default(),
             owners: Owners::default(),
             operations: Map::default(),

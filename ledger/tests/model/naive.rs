@@ -575,7 +575,7 @@ impl Naive {
                     named[line] += i128::from(part.quantity.units());
                     first[line] = first[line].or(Some(index));
                 }
-                None => return Err(Refusal::NotFound(Missing::Line(key))),
+                None => return Err(Refusal::NotFound(Missing::Line(Box::new(key)))),
             }
         }
         let mut short = Vec::new();

@@ -232,7 +232,7 @@ impl Naive {
         for (index, part) in (0_u32..).zip(parts) {
             let key = pool_of(&hold.request.namespace, &part.sku, &part.location, part.kind, &part.lot);
             let Some(line) = hold.lines.iter().position(|line| line.pool == key) else {
-                return Err(Refusal::NotFound(Missing::Line(key)));
+                return Err(Refusal::NotFound(Missing::Line(Box::new(key))));
             };
             let (_, units) = found[line].get_or_insert((index, 0));
             *units += i128::from(part.quantity.units());

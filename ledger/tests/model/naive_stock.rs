@@ -61,7 +61,7 @@ impl Naive {
     pub(super) fn stocked(&self, key: &PoolKey) -> Result<usize, Refusal> {
         self.pool(key).ok_or_else(|| {
             Refusal::NotFound(match self.knows(&key.sku) {
-                true => Missing::Pool(key.clone()),
+                true => Missing::Pool(Box::new(key.clone())),
                 false => Missing::Sku(key.sku.clone()),
             })
         })

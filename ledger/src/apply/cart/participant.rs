@@ -102,7 +102,7 @@ impl Entry<'_> {
             let pool = self.ledger.stock.find_key(&shipping.pool);
             let at = pool.and_then(|pool| part.lines.iter().position(|line| line.pool == pool));
             let Some((pool, at)) = pool.zip(at) else {
-                return Err(Refusal::NotFound(Missing::Line(shipping.pool.detached())));
+                return Err(Refusal::NotFound(Missing::Line(Box::new(shipping.pool.detached()))));
             };
             let shippable = self.ledger.stock.pool(pool).books.shippable();
             let there = shippable.min(u64::from(part.lines[at].truth.unshipped()));
