@@ -54,7 +54,7 @@ fn coding(criterion: &mut Criterion) {
 }
 
 fn keeping(criterion: &mut Criterion) {
-    let store: BTreeMap<Bytes, Bytes> = held().take_changes().puts.into_iter().collect();
+    let store: BTreeMap<Bytes, Bytes> = held().take_changes().puts.copies().into_iter().collect();
     let mut group = criterion.benchmark_group("state");
     group.throughput(Throughput::Elements(HELD)).sample_size(10);
     group.bench_function("checkpoint", |bencher| {

@@ -105,5 +105,5 @@ pub use journal::BlockHash;
 pub use limits::chosen_ttl;
 pub use query::{ExpiringPage, ExpiringView, Fresh, LastMovement, Lookup, Remembered, Totals, Untold};
 pub use records::RecordKey;
-pub use state::{BucketRange, Changes, Ledger, Loader, MetaState};
+pub use state::{BucketRange, Changes, KEY_ROOM, Ledger, Loader, MetaState, Place, Records};
 pub use validate::{validate, validate_settings};

@@ -231,7 +231,7 @@ fn records_of_every_kind() {
     let mut loader = Loader::new(SHARD);
     let mut sum = Accumulator::new();
     let mut kinds = Vec::new();
-    let mut puts = ledger.take_changes().puts;
+    let mut puts = ledger.take_changes().puts.copies();
     puts.sort();
     for (at, (key, value)) in puts.iter().enumerate() {
         let (key, value) = record_sample(&format!("record-1-kind{}-{at:02}", key[0]), key, value);
@@ -266,7 +266,7 @@ fn the_refusal_of_a_whole_commit() {
     let mut loader = Loader::new(SHARD);
     let mut sum = Accumulator::new();
     let mut kinds = Vec::new();
-    for (key, value) in ledger.take_changes().puts {
+    for (key, value) in ledger.take_changes().puts.copies() {
         let (key, value) = record_sample(&format!("record-5-kind{}", key[0]), &key, &value);
         kinds.push(key[0]);
         sum.add(&key, &value);
@@ -285,7 +285,7 @@ fn the_refusal_of_a_whole_commit() {
 fn the_record_of_the_meta_shard() {
     let mut ledger = meta_state();
     let mut loader = Loader::new(ShardId::META);
-    for (key, value) in ledger.take_changes().puts {
+    for (key, value) in ledger.take_changes().puts.copies() {
         let (key, value) = record_sample(&format!("record-1-meta-kind{}", key[0]), &key, &value);
         loader.record(&key, &value).expect("was written once");
     }
@@ -340,7 +340,7 @@ fn a_changed_byte_of_a_block_is_found() {
 fn a_changed_byte_of_a_record_changes_the_digest() {
     for mut ledger in [state().0, meta_state()] {
         let digest = ledger.digest();
-        let puts = ledger.take_changes().puts;
+        let puts = ledger.take_changes().puts.copies();
         let digest_of = |records: &[(Bytes, Bytes)]| {
             let mut sum = Accumulator::new();
             records.iter().for_each(|(key, value)| sum.add(key, value));
@@ -383,7 +383,7 @@ fn what_may_be_forgotten_lies_in_the_ranges_to_look_through() {
     const DAY: u64 = 24 * 3_600_000;
     let (mut ledger, _) = state();
     ledger.apply(LogIndex(6), &batch(BASE, vec![asked(commit(reservation_id(BASE, 1)))]));
-    let puts = ledger.take_changes().puts;
+    let puts = ledger.take_changes().puts.copies();
     let forgettable = |days: u64| {
         let clock = TimeMs(BASE.0 + days * DAY + 1);
         let ranges = records::forget_ranges(clock);

@@ -291,7 +291,7 @@ fn records() {
     let mut loader = Loader::new(SHARD);
     let mut sum = Accumulator::new();
     let mut kinds = Vec::new();
-    let mut puts = ledger.take_changes().puts;
+    let mut puts = ledger.take_changes().puts.copies();
     puts.sort();
     for (at, (key, value)) in puts.iter().enumerate() {
         let len = u16::try_from(key.len()).expect("keys are short").to_be_bytes();

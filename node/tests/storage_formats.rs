@@ -79,7 +79,7 @@ async fn work(disk: &SimulatedDisk) {
     let from = replica.journal_floor();
     replica.fill_journal(from, &[(Epoch(1), LogIndex(9), Bytes::from("block 9"))], floor()).await.unwrap();
     let checkpoint = Checkpoint {
-        puts: vec![(Bytes::from("key"), Bytes::from("value"))],
+        puts: [("key", "value")].into_iter().collect(),
         journal: vec![(LogIndex(12), Bytes::from("block 12"))],
         applied: Some(id(6, 12)),
         membership: StoredMembership::new(Some(id(6, 12)), membership()),

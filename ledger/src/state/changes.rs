@@ -3,7 +3,7 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{AHEAD, Ledger, reservation::Reservation, stock::SkuEntry};
+use super::{AHEAD, Ledger, Records, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
@@ -20,8 +20,8 @@ use bytes::Bytes;
 /// Records to write and to delete, so that the store has the state of one index. No key is in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Key and value of each record that changed, the header among them.
-    pub puts: Vec<(Bytes, Bytes)>,
+    /// Each record that changed, the header among them.
+    pub puts: Records,
     /// Keys of records that are no more.
     pub deletes: Vec<Bytes>,
 }
@@ -163,37 +163,32 @@ impl Dirty {
     }
 }
 
-/// Where records are written to, one behind the other.
+/// Where records are written to.
 struct Output {
-    bytes: Vec<u8>,
-    /// For each record where it starts, where its value starts, and where it ends.
-    records: Vec<(usize, usize, usize)>,
+    records: Records,
     /// This is for a checkpoint: the records are kept, and clean from now on.
     checkpoint: bool,
 }
 
 impl Output {
-    fn new(checkpoint: bool, capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), records: Vec::new(), checkpoint }
-    }
-
     /// Writes one record and brings its part of the digest up to date.
     fn put(&mut self, sum: &mut u128, mark: &mut Mark, kind: u8, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(key);
-        let value = self.bytes.len();
-        write(&mut self.bytes);
+        let place = self.records.put(|bytes| {
+            bytes.push(kind);
+            bytes.extend_from_slice(key);
+            let value = bytes.len();
+            write(bytes);
+            value
+        });
         let left_out = usize::from(kind == POOL && planted::on(Bug::DigestIgnoresField));
-        let now = contribution(&self.bytes[start..self.bytes.len() - left_out], value - start);
+        let now = contribution(self.records.whole(place, left_out), place.value - place.key);
         *sum = sum.wrapping_sub(mark.contribution()).wrapping_add(now);
         mark.set(now);
         if self.checkpoint {
-            self.records.push((start, value, self.bytes.len()));
             mark.dirty = false;
             mark.stored = kind;
         } else {
-            self.bytes.truncate(start);
+            self.records.take_back();
         }
     }
 }
@@ -216,20 +211,23 @@ impl Ledger {
     /// Every record changed since the last call. All changes taken must reach the store, in this order; a node that
     /// can't write them must stop.
     pub fn take_changes(&mut self) -> Changes {
+        self.take_changes_and_room(0)
+    }
+
+    /// The same, with room for so many bytes more in the memory they lie in.
+    pub fn take_changes_and_room(&mut self, room: usize) -> Changes {
         if !self.dirty.header {
             return Changes::default();
         }
-        let mut out = Output::new(true, self.dirty_bytes() + 256);
-        out.records.reserve(self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 1);
+        let records = self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 16;
+        let records = Records::with_capacity(records, self.dirty_bytes() + 256 + room);
+        let mut out = Output { records, checkpoint: true };
         self.settle(&mut out);
         let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
         let mut unused = (0, Mark::default());
         out.put(&mut unused.0, &mut unused.1, HEADER, &[], |bytes| record::put_header(bytes, &header));
         self.dirty.header = false;
 
-        let bytes = Bytes::from(out.bytes);
-        let puts =
-            out.records.iter().map(|(start, value, end)| (bytes.slice(*start..*value), bytes.slice(*value..*end)));
         let deletes = std::mem::take(&mut self.dirty.deletes);
         let mut deletes: Vec<_> = deletes.into_iter().collect();
         deletes.sort_unstable();
@@ -239,12 +237,12 @@ impl Ledger {
         // Until they are deleted from the store, too, what is found there under these keys is no more.
         let cold = deletes.iter().filter(|key| key[0] == ENDED || key[0] == OPERATION);
         self.cold.absent.extend(cold.cloned().map(RecordKey));
-        Changes { puts: puts.collect(), deletes }
+        Changes { puts: out.records, deletes }
     }
 
     /// The digest of this moment.
     pub(crate) fn settle_digest(&mut self) -> Digest {
-        let mut out = Output::new(false, 256);
+        let mut out = Output { records: Records::default(), checkpoint: false };
         self.settle(&mut out);
         let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
         let mut sum = self.dirty.sum;

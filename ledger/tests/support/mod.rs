@@ -164,7 +164,7 @@ impl Store {
     /// Writes a checkpoint.
     pub fn checkpoint(&mut self, ledger: &mut Ledger) {
         let changes = ledger.take_changes();
-        for (key, value) in &changes.puts {
+        for (key, value) in changes.puts.iter() {
             self.0.insert(key.to_vec(), value.to_vec());
         }
         for key in &changes.deletes {

@@ -9,7 +9,7 @@ use super::{
     streams::{Claim, Streams},
 };
 use crate::environment::{Seen, Witness};
-use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError, Way};
+use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError, Way, keys};
 use bytes::Bytes;
 use earmark_ledger::{
     Corrupt, Digest, Ledger, Loader, RecordKey, codec,
@@ -404,7 +404,9 @@ impl Core {
             if hot.checkpointed == Some(applied) {
                 return Ok(false);
             }
-            let changes = hot.ledger.take_changes();
+            // The store puts the blocks of the journal behind them.
+            let blocks = hot.journal_bytes + hot.journal.len() * keys::JOURNAL_KEY_BYTES;
+            let changes = hot.ledger.take_changes_and_room(blocks);
             hot.journal_bytes = 0;
             hot.checkpoint_at = Some(self.checkpoint_bytes);
             hot.journal_leaving = std::mem::take(&mut hot.journal);

@@ -7,6 +7,7 @@ use super::{
     keys::KeyRange,
 };
 use bytes::Bytes;
+use earmark_ledger::{KEY_ROOM, Place, Records as StateRecords};
 use futures::future::BoxFuture;
 use std::{
     ops::{ControlFlow, Range},
@@ -189,6 +190,29 @@ impl Batch {
     /// With room for so many changes, and for so many bytes of keys and values.
     pub fn with_capacity(changes: usize, bytes: usize) -> Self {
         Self { buffer: Vec::with_capacity(bytes), steps: Vec::with_capacity(changes) }
+    }
+
+    /// Sets the keys of all these records, each after `start`, in the order of the keys: a store finds the place of the next beside
+    /// that of the one before. They stay in the memory they lie in.
+    pub fn of_records(family: Family, start: &[u8; KEY_ROOM], records: StateRecords) -> Self {
+        let first_bytes = |key: &[u8]| {
+            let mut bytes = [0; 16];
+            let length = key.len().min(16);
+            bytes[..length].copy_from_slice(&key[..length]);
+            u128::from_be_bytes(bytes)
+        };
+        let (mut buffer, places) = records.into_parts();
+        let key = |place: &Place| &buffer[place.key..place.value];
+        // Nearly all differ in what is compared without going to where they lie.
+        let mut order: Vec<(u128, Place)> = places.into_iter().map(|place| (first_bytes(key(&place)), place)).collect();
+        order.sort_unstable_by(|(one, at), (other, there)| one.cmp(other).then_with(|| key(at).cmp(key(there))));
+        let step = |(_, place): (u128, Place)| {
+            let first = place.key - KEY_ROOM..place.value;
+            buffer[first.start..place.key].copy_from_slice(start);
+            Step { kind: Kind::Put, family, first, second: place.value..place.end }
+        };
+        let steps = order.into_iter().map(step).collect();
+        Self { buffer, steps }
     }
 
     /// Sets a key.

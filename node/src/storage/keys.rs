@@ -9,11 +9,17 @@
 //! | state | shard, generation, key of the ledger | value of the ledger | until deleted, or until another generation is live |
 //! | journal | shard, epoch, index | block of the ledger | until below the journal floor |
 
-use earmark_ledger::types::{Epoch, LogIndex, ShardId};
+use earmark_ledger::{
+    KEY_ROOM,
+    types::{Epoch, LogIndex, ShardId},
+};
 use std::ops::Range;
 
 /// In the place of a shard: what belongs to the node. No shard ever has this number.
 const NODE: u32 = u32::MAX;
+
+/// Length of a journal key.
+pub const JOURNAL_KEY_BYTES: usize = 16;
 
 /// A range of keys, its end excluded.
 pub type KeyRange = Range<Vec<u8>>;
@@ -143,8 +149,8 @@ pub fn state(shard: ShardId, generation: u32, key: &[u8]) -> Vec<u8> {
 }
 
 /// What all state records of a generation begin with.
-pub fn state_start(shard: ShardId, generation: u32) -> [u8; 8] {
-    let mut start = [0; 8];
+pub fn state_start(shard: ShardId, generation: u32) -> [u8; KEY_ROOM] {
+    let mut start = [0; KEY_ROOM];
     start[..4].copy_from_slice(&shard.0.to_be_bytes());
     start[4..].copy_from_slice(&generation.to_be_bytes());
     start
@@ -152,7 +158,7 @@ pub fn state_start(shard: ShardId, generation: u32) -> [u8; 8] {
 
 /// The ledger's part of a state key.
 pub fn state_key(key: &[u8]) -> &[u8] {
-    key.get(8..).unwrap_or_default()
+    key.get(KEY_ROOM..).unwrap_or_default()
 }
 
 /// All state records of the generations from `start` up to `end`, excluded.
@@ -172,8 +178,8 @@ pub fn state_range(shard: ShardId, generation: u32, start: &[u8], end: &[u8]) ->
 }
 
 /// Key of a journal block.
-pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; 16] {
-    let mut key = [0; 16];
+pub fn journal(shard: ShardId, epoch: Epoch, index: LogIndex) -> [u8; JOURNAL_KEY_BYTES] {
+    let mut key = [0; JOURNAL_KEY_BYTES];
     key[..4].copy_from_slice(&shard.0.to_be_bytes());
     key[4..8].copy_from_slice(&epoch.0.to_be_bytes());
     key[8..].copy_from_slice(&index.0.to_be_bytes());

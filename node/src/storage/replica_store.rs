@@ -18,6 +18,7 @@ use super::{
 use crate::shard::raft::{LogId, StoredMembership};
 use bytes::Bytes;
 use earmark_ledger::{
+    Records,
     planted::{self, Bug},
     types::{Epoch, LogIndex, ShardId},
 };
@@ -31,7 +32,7 @@ static READING: Semaphore = Semaphore::const_new(1);
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
     /// Records that are new or changed.
-    pub puts: Vec<(Bytes, Bytes)>,
+    pub puts: Records,
     /// Records that are gone.
     pub deletes: Vec<Bytes>,
     /// One block for each entry that changed something.
@@ -229,7 +230,7 @@ impl ReplicaStore {
     /// as the write fails.
     pub async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
         self.inner.sound()?;
-        let records = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let records = checkpoint.puts.bytes();
         let blocks = checkpoint.journal.iter().map(|(_, block)| block.len()).sum::<usize>();
         let generation = self.replica.lock().sent_generation;
         let (applied, epoch, membership) = (checkpoint.applied, checkpoint.epoch, checkpoint.membership.clone());
@@ -259,14 +260,14 @@ impl ReplicaStore {
         pending.wait().await
     }
 
-    /// The records and blocks of a checkpoint. Sorting and copying thousands of them takes a millisecond, so where the disk blocks it is
-    /// done on a thread of its own, too.
+    /// The records and blocks of a checkpoint. Sorting thousands of them takes a good part of a millisecond, so where the disk blocks it
+    /// is done on a thread of its own, too.
     async fn checkpoint_batch(&self, generation: u32, checkpoint: Checkpoint) -> Result<Batch, StoreError> {
         let shard = self.shard();
         if !self.blocks() {
-            return Ok(checkpoint_batch(shard, generation, &checkpoint));
+            return Ok(checkpoint_batch(shard, generation, checkpoint));
         }
-        let made = tokio::task::spawn_blocking(move || checkpoint_batch(shard, generation, &checkpoint));
+        let made = tokio::task::spawn_blocking(move || checkpoint_batch(shard, generation, checkpoint));
         made.await.map_err(StoreError::io)
     }
 
@@ -437,28 +438,17 @@ impl ReplicaStore {
 }
 
 /// As [`ReplicaStore::checkpoint_batch`].
-fn checkpoint_batch(shard: ShardId, generation: u32, checkpoint: &Checkpoint) -> Batch {
-    let changes = checkpoint.puts.len() + checkpoint.deletes.len() + checkpoint.journal.len();
-    let of_puts = checkpoint.puts.iter().map(|(key, value)| key.len() + value.len());
-    let of_journal = checkpoint.journal.iter().map(|(_, block)| block.len());
-    let of_deletes = checkpoint.deletes.iter().map(Bytes::len);
-    let added = changes * keys::journal(shard, checkpoint.epoch, LogIndex(0)).len();
-    let bytes = of_puts.chain(of_journal).chain(of_deletes).sum::<usize>() + added;
-    let mut batch = Batch::with_capacity(changes, bytes);
+fn checkpoint_batch(shard: ShardId, generation: u32, checkpoint: Checkpoint) -> Batch {
+    let Checkpoint { puts, deletes, journal, epoch, .. } = checkpoint;
     let start = keys::state_start(shard, generation);
-    // Neighbours after each other: a store finds the place of the next beside that of the one before.
-    let mut puts: Vec<_> = checkpoint.puts.iter().collect();
-    puts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    for (key, value) in puts {
-        batch.put_under(Family::State, &start, key, value);
-    }
-    let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { &[][..] } else { &checkpoint.deletes };
+    let mut batch = Batch::of_records(Family::State, &start, puts);
+    let deletes = if planted::on(Bug::CheckpointKeepsDeleted) { Vec::new() } else { deletes };
     for key in deletes {
-        batch.delete_under(Family::State, &start, key);
+        batch.delete_under(Family::State, &start, &key);
     }
     let lost = |index: &LogIndex| planted::on(Bug::JournalBlockLost) && index.0.is_multiple_of(5);
-    for (index, block) in checkpoint.journal.iter().filter(|(index, _)| !lost(index)) {
-        batch.put(Family::Journal, &keys::journal(shard, checkpoint.epoch, *index), block);
+    for (index, block) in journal.iter().filter(|(index, _)| !lost(index)) {
+        batch.put(Family::Journal, &keys::journal(shard, epoch, *index), block);
     }
     batch
 }

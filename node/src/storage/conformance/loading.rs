@@ -44,7 +44,7 @@ async fn a_node_with_one_thread_goes_on_while_a_snapshot_is_read() {
     let (_store, replica) = begin(&bed).await;
     let mut install = replica.begin_install().await.unwrap();
     let mut ledger = stocked();
-    let mut puts = ledger.take_changes().puts;
+    let mut puts = ledger.take_changes().puts.copies();
     puts.sort();
     for records in puts.chunks(1_000) {
         install.write_chunk(&records.to_vec()).await.unwrap();

@@ -77,7 +77,11 @@ async fn checkpoints_and_log_are_written_at_once(mut bed: impl Bed) {
         puts = records.map(|n| (Bytes::from(format!("k{n:05}")), Bytes::from(vec![round as u8; 100]))).collect();
         let deletes = (0..2_000_u32).filter(|n| u64::from(*n).is_multiple_of(round + 1));
         let deletes = deletes.map(|n| Bytes::from(format!("k{n:05}"))).collect();
-        let taken = super::Checkpoint { puts: puts.clone(), deletes, ..checkpoint(id(1, 10 * round - 1), &[]) };
+        let taken = super::Checkpoint {
+            puts: puts.iter().cloned().collect(),
+            deletes,
+            ..checkpoint(id(1, 10 * round - 1), &[])
+        };
         let copy = replica.clone();
         let writing = tokio::spawn(async move { copy.checkpoint(taken).await });
         for index in 10 * round..10 * round + 10 {
@@ -113,7 +117,7 @@ async fn an_older_checkpoint_is_superseded(bed: impl Bed) {
 async fn a_view_stands_still(bed: impl Bed) {
     let (_store, replica) = begin(&bed).await;
     let puts = records(1_000);
-    let first = super::Checkpoint { puts: puts.clone(), ..checkpoint(id(1, 1), &[]) };
+    let first = super::Checkpoint { puts: puts.iter().cloned().collect(), ..checkpoint(id(1, 1), &[]) };
     replica.checkpoint(first).await.unwrap();
     let mut view = replica.view().await.unwrap();
     let deletes = puts.iter().map(|(key, _)| key.clone()).collect();
