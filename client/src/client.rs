@@ -16,6 +16,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 use std::{fmt, time::Duration};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,6 +39,8 @@ const OPERATIONS_PER_RETRY: u32 = 5;
 /// until its deadline (where more is asked than servers answer, only as far as a retry budget allows), so an error is the
 /// last word on it: see [`Error`] for what it says. A future that is dropped before
 /// its end leaves the operation as it is: done, or not, or done a moment later.
+///
+/// Its connections live in the runtime it was opened in, which must be running as long as it is used; it may be used from others.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
@@ -89,6 +92,7 @@ impl Client {
             environment: Arc::clone(&config.environment),
             time: Arc::clone(&time),
             open_timeout: config.connect_timeout,
+            runtime: Handle::current(),
             patience: Patience { try_timeout: config.try_timeout },
             queue: config.queue,
         });

@@ -4,7 +4,11 @@
 //! answer searches, and what is never answered costs its own place only.
 
 use crate::queue::Reply;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// Between two looks through all places it is at least so long for each of them.
+const EXPIRE_EACH: Duration = Duration::from_nanos(500);
 
 /// Who waits for the answer to one tag.
 #[derive(Debug)]
@@ -63,17 +67,20 @@ impl InFlights {
             return;
         }
         self.due = None;
-        let mut all: Vec<_> =
-            self.places.iter_mut().flatten().filter(|(_, waiting)| !waiting.reply.is_closed()).collect();
-        // In the order they were sent, so that two runs of one seed go alike.
-        all.sort_unstable_by_key(|(tag, _)| *tag);
-        for (_, waiting) in all {
+        let mut over_now = Vec::new();
+        for (tag, waiting) in self.places.iter_mut().flatten().filter(|(_, waiting)| !waiting.reply.is_closed()) {
             if waiting.until <= now {
-                over(waiting);
+                over_now.push((*tag, waiting));
             } else {
                 self.due = Some(self.due.map_or(waiting.until, |due| due.min(waiting.until)));
             }
         }
+        // In the order they were sent, so that two runs of one seed go alike.
+        over_now.sort_unstable_by_key(|(tag, _)| *tag);
+        over_now.into_iter().for_each(|(_, waiting)| over(waiting));
+        // Of very many some are always over: all of them are looked through the less often.
+        let rest = EXPIRE_EACH * u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        self.due = self.due.map(|due| due.max(now + rest));
     }
 
     /// The one of that tag, which is none then.
@@ -120,7 +127,6 @@ mod tests {
     use super::*;
     use crate::queue::Answer;
     use bytes::Bytes;
-    use std::time::Duration;
     use tokio::sync::oneshot;
 
     fn waiting() -> (InFlight, oneshot::Receiver<Answer>) {

@@ -14,13 +14,15 @@ use crate::time::ServerTime;
 use crate::transport::Connector;
 use crate::wire::v1::{self, SessionRequest, SessionResponse, reservation_service_client::ReservationServiceClient};
 use bytes::Bytes;
+use std::pin::pin;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -47,6 +49,12 @@ const FRAMES_AHEAD: usize = 1;
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 const ANSWER_CHECK_EVERY: Duration = Duration::from_secs(10);
 
+/// Who waits for a place while the session opens looks so often whether it has opened.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Callers in another runtime than the client's wait for so long beyond their time: by then nobody will tell them.
+const LATE: Duration = Duration::from_millis(100);
+
 /// So many tickets are taken over at once.
 const TICKETS_AT_ONCE: usize = 1_024;
 
@@ -60,6 +68,8 @@ pub(crate) struct LinkSettings {
     pub(crate) time: Arc<ServerTime>,
     /// Connecting and greeting together.
     pub(crate) open_timeout: Duration,
+    /// The client was opened in it, and its actors run there.
+    pub(crate) runtime: Handle,
     /// How long one try waits.
     pub(crate) patience: Patience,
     /// Tickets in front of a session; a full queue makes callers wait.
@@ -73,6 +83,8 @@ pub(crate) struct Link {
     /// Whoever has a place in the queue may send.
     tickets: mpsc::UnboundedSender<Ticket>,
     places: Arc<Semaphore>,
+    /// Where the actor runs.
+    runtime: runtime::Id,
     shared: Arc<Shared>,
 }
 
@@ -111,8 +123,10 @@ impl Link {
             queue: Queue::new(endpoint, Arc::clone(&places), settings.patience),
             failures: 0,
         };
-        tokio::spawn(actor.run());
-        Self { endpoint: endpoint.to_owned(), patience: settings.patience, tickets: handle, places, shared }
+        // Not where it happens to be asked for first: that runtime may be gone before the client is.
+        settings.runtime.spawn(actor.run());
+        let runtime = settings.runtime.id();
+        Self { endpoint: endpoint.to_owned(), patience: settings.patience, tickets: handle, places, runtime, shared }
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -147,21 +161,41 @@ impl Link {
         let (reply, answer) = Reply::new();
         // Without an actor the ticket is dropped, and tells it.
         let _ = self.tickets.send(Ticket { operation, since, deadline, reply });
-        answer.await.unwrap_or_else(|_| Err(TryEnd::Lost("nobody told of its end".to_owned())))
+        let answer = if Handle::current().id() == self.runtime {
+            answer.await
+        } else {
+            // The actor's runtime may no longer be driven while this one is.
+            match Box::pin(timeout_at(deadline + LATE, answer)).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(TryEnd::Lost("the runtime of the client is not running".to_owned())),
+            }
+        };
+        answer.unwrap_or_else(|_| Err(TryEnd::Lost("nobody told of its end".to_owned())))
     }
 
     /// Waits for a place in the queue, which is part of waiting in it.
     async fn take_place(&self, since: Instant, deadline: Instant) -> Result<(), TryEnd> {
-        let until = match self.shared.opened() {
-            Some(opened) => self.patience.behind_others(since, deadline, opened),
-            None => self.patience.to_send(since, deadline),
-        };
-        match timeout_at(until, self.places.acquire()).await {
-            Ok(Ok(place)) => place.forget(),
-            Ok(Err(_)) => return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint))),
-            Err(_) => return Err(too_long(&self.endpoint, since.elapsed(), self.shared.opened().is_some())),
+        let mut place = pin!(self.places.acquire());
+        loop {
+            let now = Instant::now();
+            let (until, opened) = match self.shared.opened() {
+                Some(opened) => (self.patience.behind_others(since, deadline, opened), true),
+                None => (self.patience.to_send(since, deadline), false),
+            };
+            if now >= until {
+                return Err(too_long(&self.endpoint, now - since, opened));
+            }
+            // A session may open meanwhile.
+            let look_again = if opened { until } else { until.min(now + LOOK_AGAIN) };
+            match timeout_at(look_again, &mut place).await {
+                Ok(Ok(place)) => {
+                    place.forget();
+                    return Ok(());
+                }
+                Ok(Err(_)) => return Err(TryEnd::Unsent(format!("the session with {} has ended", self.endpoint))),
+                Err(_) => {}
+            }
         }
-        Ok(())
     }
 
     /// What was sent to the node then was not answered in time.
@@ -288,11 +322,10 @@ impl Actor {
 
     /// Dials, opens the stream and waits for the greeting.
     async fn open(&mut self) -> Result<Stream, Over> {
-        let until = Instant::now() + self.settings.open_timeout;
         let greeted = greet(self.endpoint.clone(), Arc::clone(&self.settings), Arc::clone(&self.shared));
-        let mut greeted = Box::pin(timeout_at(until, greeted));
+        let mut greeted = Box::pin(timeout(self.settings.open_timeout, greeted));
         loop {
-            let due = self.queue.due().unwrap_or(until);
+            let due = self.queue.due();
             tokio::select! {
                 biased;
                 opened = &mut greeted => {
@@ -300,7 +333,7 @@ impl Actor {
                     return opened.unwrap_or_else(|_| Err(late())).map_err(Over::Broken);
                 }
                 received = self.receive_tickets() => received?,
-                () = sleep_until(due) => self.queue.expire(Instant::now()),
+                () = reached(due) => self.queue.expire(Instant::now()),
             }
         }
     }
@@ -316,6 +349,19 @@ impl Actor {
             let room = session.room();
             if room == 0 && !self.queue.is_empty() {
                 session.is_short(Instant::now());
+            }
+            // However much else there is to do.
+            if alarm.is_elapsed() {
+                let now = Instant::now();
+                session.expire(now, &self.endpoint, |sent_at| shared.note_timeout(sent_at));
+                self.queue.expire(now);
+                if now >= checked + ANSWER_CHECK_EVERY {
+                    checked = now;
+                    if session.oldest().is_some_and(|since| since.elapsed() > ANSWER_WAIT_MAX) {
+                        return Over::Broken(format!("{} left an operation without answer", self.endpoint));
+                    }
+                }
+                alarm.as_mut().reset(checked + ANSWER_CHECK_EVERY);
             }
             if let Some(due) = session.due().into_iter().chain(self.queue.due()).min()
                 && due < alarm.deadline()
@@ -334,7 +380,10 @@ impl Actor {
                 },
                 writer = frames_out.reserve(), if room > 0 && !self.queue.is_empty() => match writer {
                     Ok(writer) => {
-                        if let Some(frame) = session.frame(&mut self.queue, Instant::now()) {
+                        let now = Instant::now();
+                        // What is over by now surely need not be sent.
+                        self.queue.expire(now);
+                        if let Some(frame) = session.frame(&mut self.queue, now) {
                             writer.send(frame);
                         }
                     }
@@ -349,18 +398,7 @@ impl Actor {
                         return Over::Broken(format!("{} answers nothing", self.endpoint));
                     }
                 }
-                () = &mut alarm => {
-                    let now = Instant::now();
-                    session.expire(now, &self.endpoint, |sent_at| shared.note_timeout(sent_at));
-                    self.queue.expire(now);
-                    if now >= checked + ANSWER_CHECK_EVERY {
-                        checked = now;
-                        if session.oldest().is_some_and(|since| since.elapsed() > ANSWER_WAIT_MAX) {
-                            return Over::Broken(format!("{} left an operation without answer", self.endpoint));
-                        }
-                    }
-                    alarm.as_mut().reset(checked + ANSWER_CHECK_EVERY);
-                }
+                () = &mut alarm => {}
             }
         }
     }
@@ -403,6 +441,20 @@ impl Actor {
         let ceiling = PROBE_FIRST.saturating_mul(1 << doublings).min(PROBE_CEILING);
         let half_us = u64::try_from(ceiling.as_micros() / 2).expect("seconds");
         Duration::from_micros(half_us + self.settings.environment.random_u64() % (half_us + 1))
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.shared.set_opened(None);
+    }
+}
+
+/// Returns at that moment; never if there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -228,6 +228,13 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    /// Whoever waits for a place is told that there is none any more.
+    fn drop(&mut self) {
+        self.places.close();
+    }
+}
+
 /// What a caller is told whose try waited too long to be sent.
 pub(crate) fn too_long(endpoint: &str, waited: Duration, behind_others: bool) -> TryEnd {
     if !behind_others {
@@ -326,5 +333,8 @@ mod tests {
         assert!(matches!(ends[0], Some(TryEnd::Lost(_))), "it may have been done");
         assert_eq!(ends[2], Some(TryEnd::Unsent("down".to_owned())));
         assert!([1, 3, 4].iter().all(|place| matches!(ends[*place], Some(TryEnd::Unsent(_)))));
+        let places = Arc::clone(&queue.places);
+        drop(queue);
+        assert!(places.is_closed(), "who waits for one is told");
     }
 }

@@ -521,3 +521,22 @@ async fn two_runs_send_the_same_bytes() {
     }
     assert_eq!(run().await, run().await);
 }
+
+/// A client's connections live in the runtime it was opened in.
+#[test]
+fn callers_in_another_runtime_come_back_whatever_becomes_of_the_clients() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (home, other) = (runtime(), runtime());
+    let (cluster, client) = home.block_on(async {
+        let cluster = FakeCluster::start(1);
+        let client = cluster.client().await;
+        let _ = reserve(&client).await.unwrap();
+        (cluster, client)
+    });
+    let stands_still = other.block_on(reserve(&client)).expect_err("nobody drives what would send it");
+    assert!(stands_still.is_unknown(), "{stands_still}");
+    drop(home);
+    let gone = other.block_on(reserve(&client)).expect_err("there is nobody to send it");
+    assert!(gone.surely_no_effect(), "{gone}");
+    assert_eq!(cluster.nodes[0].seen().len(), 1);
+}

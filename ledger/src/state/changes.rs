@@ -3,7 +3,7 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{AHEAD, Ledger, Records, reservation::Reservation, stock::SkuEntry};
+use super::{AHEAD, KEY_ROOM, Ledger, Records, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
@@ -220,6 +220,7 @@ impl Ledger {
             return Changes::default();
         }
         let records = self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 16;
+        let room = room + self.dirty.deletes.len() * KEY_ROOM;
         let records = Records::with_capacity(records, self.dirty_bytes() + 256 + room);
         let mut out = Output { records, checkpoint: true };
         self.settle(&mut out);

@@ -98,9 +98,6 @@ impl Deadlines {
         gathered.sort_unstable();
         let last = self.runs.last_key_value().map(|(key, _)| *key);
         let sooner = last.map_or(0, |last| gathered.partition_point(|due| *due < last));
-        for due in &gathered[..sooner] {
-            self.put(*due);
-        }
         if let Some(first) = gathered.get(sooner) {
             // Nearly always those of the last entry and the one before overlap, and no others.
             let (mut key, mut run) = self.runs.pop_last().unwrap_or((*first, VecDeque::new()));
@@ -114,6 +111,10 @@ impl Deadlines {
                 run.push_back(due);
             }
             self.runs.insert(key, run);
+        }
+        // After those: where there is one run, it may become another's.
+        for due in &gathered[..sooner] {
+            self.put(*due);
         }
         gathered.clear();
         self.gathered = gathered;
@@ -201,6 +202,7 @@ mod tests {
             }
             assert_eq!((ours.len(), ours.first()), (plain.len(), plain.first().copied()));
             if n % 97 == 0 {
+                check(&ours);
                 assert!(ours.from(due).eq(plain.range(due..).copied()));
                 assert!(ours.from(Due::first_at(TimeMs(0))).eq(plain.iter().copied()));
             }
@@ -209,6 +211,53 @@ mod tests {
             assert!(ours.remove(&due));
         }
         assert!(ours.runs.is_empty() && ours.first().is_none() && ours.len() == 0);
+    }
+
+    /// What is promised of runs.
+    fn check(ours: &Deadlines) {
+        let mut before = None;
+        for (key, run) in &ours.runs {
+            assert!(!run.is_empty() && run.len() <= RUN && run[0] >= *key, "{key:?}");
+            for due in run {
+                assert!(before.is_none_or(|before| before < *due), "{due:?} stands behind {before:?}");
+                before = Some(*due);
+            }
+        }
+        assert_eq!(ours.runs.values().map(VecDeque::len).sum::<usize>() + ours.gathered.len(), ours.len());
+    }
+
+    #[test]
+    fn bursts_around_a_few_that_are_there_are_put_in_order() {
+        let mut random = 11_u64;
+        let mut draw = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for round in 0..400 {
+            let (mut ours, mut plain) = (Deadlines::default(), BTreeSet::new());
+            for burst in 0..6 {
+                let (from, spread) =
+                    [(600_000, 300_000), (0, 900_000), (0, 50_000), (590_000, 60_000)][draw(4) as usize];
+                let count = if burst == 0 { 200 + draw(60) } else { draw(60) };
+                for _ in 0..count {
+                    let due = due(from + draw(spread), draw(1 << 20));
+                    if plain.insert(due) {
+                        ours.insert(due);
+                    }
+                }
+                if draw(2) == 0 {
+                    let last = plain.last().copied().expect("some are there");
+                    assert!(plain.remove(&last) && ours.remove(&last));
+                }
+                check(&ours);
+                assert!(ours.from(Due::first_at(TimeMs(0))).eq(plain.iter().copied()), "round {round}");
+            }
+            while let Some(first) = plain.pop_first() {
+                assert_eq!(ours.first(), Some(first));
+                assert!(ours.remove(&first), "round {round}: {first:?}");
+            }
+            check(&ours);
+        }
     }
 
     #[test]
