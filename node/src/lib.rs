@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod beacon;
+mod behind;
 pub mod config;
 pub mod courier;
 pub mod environment;
