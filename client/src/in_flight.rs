@@ -3,12 +3,8 @@
 //! A ring: a tag's place is its lowest bits, and a tag whose place is still taken is left out. So neither sending nor an
 //! answer searches, and what is never answered costs its own place only.
 
-use crate::queue::Reply;
-use std::time::Duration;
+use crate::queue::{EXPIRE_EACH, Reply};
 use tokio::time::Instant;
-
-/// Between two looks through all places it is at least so long for each of them.
-const EXPIRE_EACH: Duration = Duration::from_nanos(500);
 
 /// Who waits for the answer to one tag.
 #[derive(Debug)]
@@ -25,7 +21,7 @@ pub(crate) struct InFlights {
     places: Vec<Option<(u64, InFlight)>>,
     len: usize,
     tag_next: u64,
-    /// None that still waits does so until an earlier moment.
+    /// None that still waits is told before.
     due: Option<Instant>,
 }
 
@@ -56,7 +52,7 @@ impl InFlights {
         tag
     }
 
-    /// Nobody's time is over before that moment.
+    /// When it is to be looked whose time is over.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -127,6 +123,7 @@ mod tests {
     use super::*;
     use crate::queue::Answer;
     use bytes::Bytes;
+    use std::time::Duration;
     use tokio::sync::oneshot;
 
     fn waiting() -> (InFlight, oneshot::Receiver<Answer>) {

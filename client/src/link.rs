@@ -50,7 +50,10 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 const ANSWER_CHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// Who waits for a place while the session opens looks so often whether it has opened.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// So often an actor does something else before it looks who has waited too long.
+const PASSED_OVER_MAX: u32 = 32;
 
 /// Callers in another runtime than the client's wait for so long beyond their time: by then nobody will tell them.
 const LATE: Duration = Duration::from_millis(100);
@@ -91,6 +94,7 @@ pub(crate) struct Link {
 struct Shared {
     channel: Mutex<Option<Channel>>,
     connector: Arc<dyn Connector>,
+    runtime: Handle,
     down: AtomicBool,
     timeouts: AtomicU32,
     give_up: Notify,
@@ -108,6 +112,7 @@ impl Link {
         let shared = Arc::new(Shared {
             channel: Mutex::new(None),
             connector: Arc::clone(&settings.connector),
+            runtime: settings.runtime.clone(),
             down: AtomicBool::new(false),
             timeouts: AtomicU32::new(0),
             give_up: Notify::new(),
@@ -144,8 +149,8 @@ impl Link {
     }
 
     /// One try of an encoded operation by the session stream, begun at `since`, which is now. It waits in the queue for a part of the
-    /// time until `deadline` and for its answer for as long as a try does, and comes back by the deadline at the latest: the actor
-    /// sees to both.
+    /// time until `deadline` and for its answer for as long as a try does, and comes back by the deadline, or some milliseconds later
+    /// where thousands wait: the actor sees to it.
     pub(crate) async fn send(&self, operation: Bytes, since: Instant, deadline: Instant) -> Answer {
         if self.is_down() {
             return Err(TryEnd::Unsent(format!("{} can't be reached", self.endpoint)));
@@ -161,7 +166,7 @@ impl Link {
         let (reply, answer) = Reply::new();
         // Without an actor the ticket is dropped, and tells it.
         let _ = self.tickets.send(Ticket { operation, since, deadline, reply });
-        let answer = if Handle::current().id() == self.runtime {
+        let answer = if Handle::try_current().is_ok_and(|here| here.id() == self.runtime) {
             answer.await
         } else {
             // The actor's runtime may no longer be driven while this one is.
@@ -210,6 +215,8 @@ impl Shared {
         if let Some(channel) = &*channel {
             return Ok(channel.clone());
         }
+        // Its worker lives where the client does, not where it happens to be asked for first.
+        let _runtime = self.runtime.enter();
         let made = self.connector.channel(endpoint).map_err(|error| format!("{endpoint}: {error}"))?;
         *channel = Some(made.clone());
         Ok(made)
@@ -345,13 +352,17 @@ impl Actor {
         let mut checked = Instant::now();
         let alarm = sleep_until(checked + ANSWER_CHECK_EVERY);
         tokio::pin!(alarm);
+        // It rang, or this often something else was to be done since it should have.
+        let (mut rang, mut passed_over) = (false, 0);
         loop {
             let room = session.room();
             if room == 0 && !self.queue.is_empty() {
                 session.is_short(Instant::now());
             }
-            // However much else there is to do.
-            if alarm.is_elapsed() {
+            // Answers that are there come first, but not for ever.
+            passed_over += u32::from(alarm.is_elapsed());
+            if rang || passed_over > PASSED_OVER_MAX {
+                (rang, passed_over) = (false, 0);
                 let now = Instant::now();
                 session.expire(now, &self.endpoint, |sent_at| shared.note_timeout(sent_at));
                 self.queue.expire(now);
@@ -398,7 +409,7 @@ impl Actor {
                         return Over::Broken(format!("{} answers nothing", self.endpoint));
                     }
                 }
-                () = &mut alarm => {}
+                () = &mut alarm => rang = true,
             }
         }
     }

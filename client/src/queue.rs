@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// answers all that are sent have waited for about as long; the rest is for the answer.
 const QUEUE_SHARE: u32 = 4;
 
+/// Between two looks through all that wait or are in flight it is at least so long for each of them: 4 ms for a full queue.
+pub(crate) const EXPIRE_EACH: Duration = Duration::from_nanos(500);
+
 /// What a try comes back with: an encoded `OperationResult`.
 pub(crate) type Answer = Result<Bytes, TryEnd>;
 
@@ -117,7 +120,7 @@ pub(crate) struct Queue {
     tickets: VecDeque<(Instant, Ticket)>,
     /// No ticket gives up before one in front of it: nearly always, because most have the same time.
     ordered: bool,
-    /// None gives up before.
+    /// None is told before.
     earliest: Option<Instant>,
     /// Those that callers may take: what is in the queue, or on its way into it, has one.
     places: Arc<Semaphore>,
@@ -180,7 +183,7 @@ impl Queue {
         self.tickets.iter().map(|(_, ticket)| ticket)
     }
 
-    /// No ticket gives up before that moment.
+    /// When it is to be looked who gives up.
     pub(crate) fn due(&self) -> Option<Instant> {
         if self.ordered { self.tickets.front().map(|(due, _)| *due) } else { self.earliest }
     }
@@ -206,6 +209,9 @@ impl Queue {
                 !over
             });
             self.look_through();
+            // Of very many some are always over: all of them are looked through the less often.
+            let rest = EXPIRE_EACH * u32::try_from(self.tickets.len()).unwrap_or(u32::MAX);
+            self.earliest = self.earliest.map(|earliest| earliest.max(now + rest));
         }
         self.places.add_permits(before - self.tickets.len());
     }

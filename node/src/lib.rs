@@ -8,7 +8,6 @@
 
 pub mod api;
 pub mod beacon;
-mod behind;
 pub mod config;
 pub mod courier;
 pub mod environment;

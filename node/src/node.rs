@@ -349,11 +349,14 @@ impl Node {
         Ok(())
     }
 
-    /// Opens every replica and serves.
+    /// Opens every replica that is not open and serves. Whoever calls it holds [`changing`](Self::changing): two that open one replica
+    /// would make two of it, with one log.
     pub async fn serve(self: &Arc<Self>) {
         let Some(formation) = self.formation() else { return };
         for shard in formation.shards() {
-            self.open_replica(shard).await;
+            if self.replica(shard).is_none() {
+                self.open_replica(shard).await;
+            }
         }
         self.set_health(Health::Serving);
         tokio::spawn(begin_shards(Arc::downgrade(self), formation));

@@ -121,6 +121,8 @@ async fn settle(node: Arc<Node>, store: Store, mut reasons: Vec<String>) {
         node.set_health(Health::Doubted(format!("{}; {advice}", lost(reasons))));
         return;
     }
+    // A peer may ask for a replica to be opened anew meanwhile.
+    let _changing = node.changing().await;
     node.serve().await;
 }
 

@@ -8,7 +8,6 @@ use super::{
     raft::{Entry, LogId, Membership, ReplicaId, Reply, SnapshotMeta, StoredMembership, TypeConfig, batch_of},
     streams::{Claim, Streams},
 };
-use crate::behind;
 use crate::environment::{Seen, Witness};
 use crate::storage::{Checkpoint, Install, ReplicaStore, StateView, StoreError, Way, keys};
 use bytes::Bytes;
@@ -172,27 +171,13 @@ pub async fn load_received(shard: ShardId, mut install: Install) -> Result<(Ledg
         return Ok((load(shard, &install, || true)?, install));
     }
     let _turn = LOADING.acquire().await.map_err(StoreError::io)?;
-    let (waiting, waits) = oneshot::channel::<()>();
-    let loaded = behind::spawn("load", move || {
-        let ledger = load(shard, &install, || !waiting.is_closed());
-        ledger.map(|ledger| (ledger, install))
+    let (answer, loaded) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let ledger = load(shard, &install, || !answer.is_closed());
+        // Whoever waited may have gone.
+        answer.send(ledger.map(|ledger| (ledger, install))).ok();
     });
-    let loaded = loaded.map_err(StoreError::io)?.await;
-    drop(waits);
-    loaded.map_err(|_| StoreError::io("the thread that read a snapshot's records ended"))?
-}
-
-/// Reads the hot records of the state that is live.
-async fn load_own(shard: ShardId, store: &ReplicaStore) -> Result<Ledger, LoadError> {
-    if !store.blocks() {
-        return load(shard, store, || true);
-    }
-    let store = store.clone();
-    let (waiting, waits) = oneshot::channel::<()>();
-    let loaded = behind::spawn("load", move || load(shard, &store, || !waiting.is_closed()));
-    let loaded = loaded.map_err(StoreError::io)?.await;
-    drop(waits);
-    loaded.map_err(|_| StoreError::io("the thread that read a shard's records ended"))?
+    loaded.await.map_err(|_| StoreError::io("the thread that read a snapshot's records ended"))?
 }
 
 /// Drops a whole state, which takes a while, too.
@@ -207,13 +192,13 @@ impl Core {
     ///
     /// # Errors
     /// [`LoadError`] if a record can't be read.
-    pub async fn open(
+    pub fn open(
         shard: ShardId,
         store: ReplicaStore,
         checkpoint_bytes: usize,
         witness: Option<(ReplicaId, Arc<dyn Witness>)>,
     ) -> Result<Arc<Self>, LoadError> {
-        let ledger = load_own(shard, &store).await?;
+        let ledger = load(shard, &store, || true)?;
         let restored = store.restored();
         let hot = Hot {
             ledger,

@@ -188,7 +188,6 @@ impl Replica {
         // The same changes on every replica at once; their checkpoints need not come at once, too.
         let checkpoint_bytes = config.limits.checkpoint_bytes / 4 * (4 + id.node as usize % 4);
         let core = Core::open(shard, store.clone(), checkpoint_bytes, witness)
-            .await
             .map_err(|error| OpenError::Load { shard, error })?;
         let failed = |what: String| OpenError::Raft { shard, what };
         // Who voted or acknowledged a leader before a restart may not help another before that one's lease is over, nor
