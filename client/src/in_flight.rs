@@ -3,7 +3,7 @@
 //! A ring: a tag's place is its lowest bits, and a tag whose place is still taken is left out. So neither sending nor an
 //! answer searches, and what is never answered costs its own place only.
 
-use crate::queue::{EXPIRE_EACH, Reply};
+use crate::queue::{Reply, not_before, note_sooner};
 use tokio::time::Instant;
 
 /// Who waits for the answer to one tag.
@@ -46,7 +46,7 @@ impl InFlights {
         let tag = self.tag_next;
         self.tag_next += 1;
         let place = self.place(tag);
-        self.due = Some(self.due.map_or(waiting.until, |due| due.min(waiting.until)));
+        note_sooner(&mut self.due, waiting.until);
         self.places[place] = Some((tag, waiting));
         self.len += 1;
         tag
@@ -68,15 +68,13 @@ impl InFlights {
             if waiting.until <= now {
                 over_now.push((*tag, waiting));
             } else {
-                self.due = Some(self.due.map_or(waiting.until, |due| due.min(waiting.until)));
+                note_sooner(&mut self.due, waiting.until);
             }
         }
         // In the order they were sent, so that two runs of one seed go alike.
         over_now.sort_unstable_by_key(|(tag, _)| *tag);
         over_now.into_iter().for_each(|(_, waiting)| over(waiting));
-        // Of very many some are always over: all of them are looked through the less often.
-        let rest = EXPIRE_EACH * u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        self.due = self.due.map(|due| due.max(now + rest));
+        self.due = not_before(self.due, now, self.places.len());
     }
 
     /// The one of that tag, which is none then.

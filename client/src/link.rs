@@ -20,7 +20,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use std::time::Duration;
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -86,8 +86,6 @@ pub(crate) struct Link {
     /// Whoever has a place in the queue may send.
     tickets: mpsc::UnboundedSender<Ticket>,
     places: Arc<Semaphore>,
-    /// Where the actor runs.
-    runtime: runtime::Id,
     shared: Arc<Shared>,
 }
 
@@ -130,8 +128,7 @@ impl Link {
         };
         // Not where it happens to be asked for first: that runtime may be gone before the client is.
         settings.runtime.spawn(actor.run());
-        let runtime = settings.runtime.id();
-        Self { endpoint: endpoint.to_owned(), patience: settings.patience, tickets: handle, places, runtime, shared }
+        Self { endpoint: endpoint.to_owned(), patience: settings.patience, tickets: handle, places, shared }
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -166,7 +163,7 @@ impl Link {
         let (reply, answer) = Reply::new();
         // Without an actor the ticket is dropped, and tells it.
         let _ = self.tickets.send(Ticket { operation, since, deadline, reply });
-        let answer = if Handle::try_current().is_ok_and(|here| here.id() == self.runtime) {
+        let answer = if Handle::try_current().is_ok_and(|here| here.id() == self.shared.runtime.id()) {
             answer.await
         } else {
             // The actor's runtime may no longer be driven while this one is.

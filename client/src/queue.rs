@@ -16,7 +16,19 @@ use tokio::time::Instant;
 const QUEUE_SHARE: u32 = 4;
 
 /// Between two looks through all that wait or are in flight it is at least so long for each of them: 4 ms for a full queue.
-pub(crate) const EXPIRE_EACH: Duration = Duration::from_nanos(500);
+const EXPIRE_EACH: Duration = Duration::from_nanos(500);
+
+/// Of all moments noted the soonest is kept.
+pub(crate) fn note_sooner(soonest: &mut Option<Instant>, moment: Instant) {
+    *soonest = Some(soonest.map_or(moment, |soonest| soonest.min(moment)));
+}
+
+/// When to look again through `count` that were looked through now, the next of which is over at `due`: of very many some always
+/// are.
+pub(crate) fn not_before(due: Option<Instant>, now: Instant, count: usize) -> Option<Instant> {
+    let rest = EXPIRE_EACH * u32::try_from(count).unwrap_or(u32::MAX);
+    due.map(|due| due.max(now + rest))
+}
 
 /// What a try comes back with: an encoded `OperationResult`.
 pub(crate) type Answer = Result<Bytes, TryEnd>;
@@ -164,7 +176,7 @@ impl Queue {
     pub(crate) fn push(&mut self, ticket: Ticket) {
         let due = self.due_of(&ticket);
         self.ordered &= self.tickets.back().is_none_or(|(last, _)| *last <= due);
-        self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
+        note_sooner(&mut self.earliest, due);
         self.tickets.push_back((due, ticket));
     }
 
@@ -209,9 +221,7 @@ impl Queue {
                 !over
             });
             self.look_through();
-            // Of very many some are always over: all of them are looked through the less often.
-            let rest = EXPIRE_EACH * u32::try_from(self.tickets.len()).unwrap_or(u32::MAX);
-            self.earliest = self.earliest.map(|earliest| earliest.max(now + rest));
+            self.earliest = not_before(self.earliest, now, self.tickets.len());
         }
         self.places.add_permits(before - self.tickets.len());
     }
