@@ -3,6 +3,11 @@
 //! A sum does not depend on the order of the records, so it can be kept up to date record by record, and it is the
 //! same whether a record is in memory or on disk only. It finds accidents, not forgery.
 
+use crate::{
+    codec::record::{self, HOLD_KEY_BYTES},
+    records::{PACK, PACK_LEFT, pack_number},
+    state::{Left, Map},
+};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -35,11 +40,14 @@ pub(crate) fn contribution(key_and_value: &[u8], key_len: usize) -> u128 {
     xxh3_128_with_seed(key_and_value, seed)
 }
 
-/// Computes the digest of a state from its records, in any order. What the receiver of a snapshot gets so equals
-/// [`Ledger::digest`](crate::Ledger::digest) of the sender at that checkpoint.
+/// Computes the digest of a state from its records, in any order in which what has left a pack comes before the pack. What the
+/// receiver of a snapshot gets so equals [`Ledger::digest`](crate::Ledger::digest) of the sender at that checkpoint.
+///
+/// A hold counts for itself, in a pack or not: two replicas pack them differently.
 #[derive(Clone, Debug, Default)]
 pub struct Accumulator {
     sum: u128,
+    left: Map<u64, Left>,
     buffer: Vec<u8>,
 }
 
@@ -51,6 +59,26 @@ impl Accumulator {
 
     /// Adds one record: each exactly once, the header included.
     pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        match key.first() {
+            // What can't be read counts as it is, so that the sum is wrong.
+            Some(&PACK_LEFT) => match (pack_number(key), record::decode_pack_left(value)) {
+                (Ok(number), Ok(left)) => drop(self.left.insert(number, left)),
+                _ => self.count(key, value),
+            },
+            Some(&PACK) => match (pack_number(key), record::decode_pack(value)) {
+                (Ok(number), Ok(holds)) => {
+                    let left = self.left.remove(&number).unwrap_or_default();
+                    for (_, hold) in holds.iter().enumerate().filter(|(at, _)| !left.has(*at)) {
+                        self.sum = self.sum.wrapping_add(contribution(hold, HOLD_KEY_BYTES));
+                    }
+                }
+                _ => self.count(key, value),
+            },
+            _ => self.count(key, value),
+        }
+    }
+
+    fn count(&mut self, key: &[u8], value: &[u8]) {
         self.buffer.clear();
         self.buffer.extend_from_slice(key);
         self.buffer.extend_from_slice(value);

@@ -49,6 +49,11 @@ pub const FLOOR: u8 = 12;
 /// The remembered refusal of a commit or release of all that was held.
 pub const REFUSED_WHOLE: u8 = 13;
 
+/// Which holds have left a [`PACK`]; never cold. Its key is smaller than that of any pack, so that it is read before.
+pub const PACK_LEFT: u8 = 14;
+/// Many reservations that still hold units, each with the key and the record it would have by itself ([`LIVE`]). Never cold.
+pub const PACK: u8 = 15;
+
 /// Units on their way between two locations of a SKU.
 pub const TRANSFER: u8 = 20;
 /// What an owner holds and bought of a SKU that limits it.
@@ -82,6 +87,22 @@ pub(crate) fn id_key(kind: u8, id: [u8; 16]) -> [u8; 17] {
     let mut key = [kind; 17];
     key[1..].copy_from_slice(&id);
     key
+}
+
+/// The key of a record of a pack.
+pub(crate) fn pack_key(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number of the pack named by a key of kind [`PACK`] or [`PACK_LEFT`].
+///
+/// # Errors
+/// [`Corrupt`] if it names none.
+pub(crate) fn pack_number(key: &[u8]) -> Result<u64, Corrupt> {
+    let bytes: Option<[u8; 8]> = key.get(1..).and_then(|number| number.try_into().ok());
+    bytes.map(u64::from_be_bytes).ok_or_else(|| Corrupt::new("record key", "names no pack"))
 }
 
 /// The ranges of keys (start included, end excluded) that must be loaded before a state whose header says `clock` can
@@ -149,7 +170,7 @@ pub(crate) fn reservation_forgettable(
 /// that are not cold, nor of a record that can't be read: whoever needs it will say so.
 pub fn forgettable(key: &[u8], value: &[u8], clock: TimeMs) -> bool {
     match key.first() {
-        Some(&ENDED) => match (reservation_id(key), record::decode_reservation(value)) {
+        Some(&ENDED) => match (reservation_id(key), record::decode_reservation(Bytes::copy_from_slice(value))) {
             (Ok(id), Ok(found)) => {
                 let (committed, unshipped) = (found.committed(), found.unshipped());
                 reservation_forgettable(id, TimeMs(found.since), committed, unshipped, clock)

@@ -366,6 +366,7 @@ impl Entry<'_> {
             seldom: Seldom::of(rares(&ledger.stock, wants), None, 0),
             cart: None,
             mark: Mark::default(),
+            packed: None,
         });
         ledger.dirty.reservation(reserve.id, &mut reservation);
         ledger.deadlines.insert(due);

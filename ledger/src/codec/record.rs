@@ -3,10 +3,12 @@
 //! These messages are also what the digest is computed from: two replicas must write the same record as the same
 //! bytes, so a change in how a record is written (not only in what can be read) is a new rules version.
 
+mod pack;
 mod reservation;
 mod stock;
 
 pub(crate) use super::part::{decode_floor, decode_part, put_floor, put_part};
+pub(crate) use pack::{HOLD_KEY_BYTES, begin_pack, decode_pack, decode_pack_left, put_pack_left, put_packed};
 pub(crate) use reservation::{ReservationMsg, decode_reservation, put_reservation, view_of_cold};
 pub(crate) use stock::{
     decode_owner_uses, decode_pool, decode_sku, decode_transit, put_owner_uses, put_pool, put_sku, put_transit,

@@ -3,14 +3,14 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{AHEAD, KEY_ROOM, Ledger, Records, reservation::Reservation, stock::SkuEntry};
+use super::{AHEAD, KEY_ROOM, Ledger, PACK_MAX, PackChange, Packs, Records, reservation::Reservation, stock::SkuEntry};
 use crate::{
-    codec::record,
+    codec::record::{self, HOLD_KEY_BYTES},
     digest::{Digest, contribution},
     planted::{self, Bug},
     records::{
-        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, RecordKey, SKU, TRANSFER, UNSETTLED,
-        floor_key, id_key,
+        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK, PACK_LEFT, PART, POOL, RecordKey, SKU, TRANSFER,
+        UNSETTLED, floor_key, id_key, pack_key,
     },
     state::{Intent, Part, Set},
     types::{OperationId, ReservationId, ShardId},
@@ -41,7 +41,7 @@ pub(crate) struct Mark {
     contribution: [u8; 16],
     /// It changed since the last checkpoint.
     pub(crate) dirty: bool,
-    /// The kind it has in the store; 0: it is not there.
+    /// The kind it has in the store; 0: it is not there, or in a pack.
     pub(crate) stored: u8,
 }
 
@@ -51,17 +51,25 @@ impl Mark {
         let mut both = Vec::with_capacity(key.len() + value.len());
         both.extend_from_slice(key);
         both.extend_from_slice(value);
-        let mut mark = Self { stored: key[0], ..Self::default() };
-        mark.set(contribution(&both, key.len()));
+        Self { stored: key[0], ..Self::packed(&both, key.len()) }
+    }
+
+    /// Of a record that was just read from a pack, in one piece with its key.
+    pub(crate) fn packed(key_and_value: &[u8], key_len: usize) -> Self {
+        let mut mark = Self::default();
+        mark.count(&mut 0, key_and_value, key_len);
         mark
+    }
+
+    /// Brings its part of the digest up to date.
+    fn count(&mut self, sum: &mut u128, key_and_value: &[u8], key_len: usize) {
+        let now = contribution(key_and_value, key_len);
+        *sum = sum.wrapping_sub(self.contribution()).wrapping_add(now);
+        self.contribution = now.to_ne_bytes();
     }
 
     fn contribution(&self) -> u128 {
         u128::from_ne_bytes(self.contribution)
-    }
-
-    fn set(&mut self, contribution: u128) {
-        self.contribution = contribution.to_ne_bytes();
     }
 }
 
@@ -93,7 +101,10 @@ impl<T: Copy> DirtyList<T> {
 pub(crate) struct Dirty {
     pub(crate) header: bool,
     pub(crate) meta: bool,
+    /// Those that have no record yet and go into a pack.
+    fresh: DirtyList<ReservationId>,
     reservations: DirtyList<ReservationId>,
+    pub(crate) packs: Packs,
     operations: DirtyList<OperationId>,
     refusals: DirtyList<Intent>,
     parts: DirtyList<ReservationId>,
@@ -110,8 +121,14 @@ const LINE_BYTES: usize = 50;
 const REFUSED_RECORD_BYTES: usize = 120;
 const DELETE_BYTES: usize = 17;
 
+/// Fewer holds have records of their own.
+const PACKED_FROM: usize = 2;
+
 impl Dirty {
     pub(crate) fn reservation(&mut self, id: ReservationId, reservation: &mut Reservation) {
+        if let Some(packed) = reservation.packed.take() {
+            self.packs.leave(packed);
+        }
         // Its record moves from kind to kind as it ends and settles.
         let stored = reservation.mark.stored;
         if stored != 0 && stored != reservation.record_kind() {
@@ -120,7 +137,9 @@ impl Dirty {
         }
         let remote = reservation.cart.as_ref().map_or(0, |cart| cart.remote.len());
         let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * (reservation.lines.as_slice().len() + remote);
-        self.reservations.note(&mut reservation.mark, id, bytes);
+        let fresh = reservation.mark.stored == 0 && reservation.packs();
+        let list = if fresh { &mut self.fresh } else { &mut self.reservations };
+        list.note(&mut reservation.mark, id, bytes);
     }
 
     pub(crate) fn part(&mut self, id: ReservationId, part: &mut Part) {
@@ -181,9 +200,7 @@ impl Output {
             value
         });
         let left_out = usize::from(kind == POOL && planted::on(Bug::DigestIgnoresField));
-        let now = contribution(self.records.whole(place, left_out), place.value - place.key);
-        *sum = sum.wrapping_sub(mark.contribution()).wrapping_add(now);
-        mark.set(now);
+        mark.count(sum, self.records.whole(place, left_out), place.value - place.key);
         if self.checkpoint {
             mark.dirty = false;
             mark.stored = kind;
@@ -200,7 +217,9 @@ impl Ledger {
             + self.stock.dirty_skus.bytes
             + self.stock.dirty_transit.bytes
             + self.stock.uses.dirty_bytes()
+            + self.dirty.fresh.bytes
             + self.dirty.reservations.bytes
+            + self.dirty.packs.dirty_bytes()
             + self.dirty.operations.bytes
             + self.dirty.refusals.bytes
             + self.dirty.parts.bytes
@@ -219,7 +238,10 @@ impl Ledger {
         if !self.dirty.header {
             return Changes::default();
         }
-        let records = self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 16;
+        let records = self.dirty.reservations.list.len()
+            + self.dirty.fresh.list.len() / PACK_MAX
+            + self.stock.dirty_pools.list.len()
+            + 16;
         let room = room + self.dirty.deletes.len() * KEY_ROOM;
         let records = Records::with_capacity(records, self.dirty_bytes() + 256 + room);
         let mut out = Output { records, checkpoint: true };
@@ -235,6 +257,17 @@ impl Ledger {
         let mut deletes: Vec<Bytes> =
             deletes.into_iter().map(|(kind, id)| Bytes::copy_from_slice(&id_key(kind, id))).collect();
         deletes.extend(self.stock.uses.take_deletes());
+        self.dirty.packs.take_changes(|change| match change {
+            PackChange::Left(number, left) => {
+                out.records.put(|bytes| {
+                    bytes.extend_from_slice(&pack_key(PACK_LEFT, number));
+                    let value = bytes.len();
+                    record::put_pack_left(bytes, left);
+                    value
+                });
+            }
+            PackChange::Delete(key) => deletes.push(Bytes::copy_from_slice(&key)),
+        });
         // Until they are deleted from the store, too, what is found there under these keys is no more.
         let cold = deletes.iter().filter(|key| key[0] == ENDED || key[0] == OPERATION);
         self.cold.absent.extend(cold.cloned().map(RecordKey));
@@ -259,6 +292,9 @@ impl Ledger {
         }
         self.settle_stock(out);
         self.settle_uses(out);
+        if out.checkpoint {
+            self.pack(out);
+        }
         self.settle_reservations(out);
         self.settle_memory(out);
         self.settle_parts(out);
@@ -305,12 +341,57 @@ impl Ledger {
         }
     }
 
+    /// Writes holds that have no record yet into packs, and leaves the others to [`settle_reservations`](Self::settle_reservations).
+    fn pack(&mut self, out: &mut Output) {
+        let Self { stock, dirty, reservations, .. } = self;
+        let fresh = std::mem::take(&mut dirty.fresh);
+        for ids in fresh.list.chunks(PACK_MAX) {
+            // They are no longer in the processor's cache: those of a pack are waited for together. One may be gone since, have ended, or
+            // be listed twice because it went and came back.
+            let mut packs = |id: &ReservationId| {
+                let found = reservations.get_mut(id).filter(|found| found.mark.dirty);
+                found
+                    .filter(|found| found.mark.stored == 0 && found.packs())
+                    .map(|found| found.mark.dirty = false)
+                    .is_some()
+            };
+            let (holds, others): (Vec<ReservationId>, Vec<ReservationId>) = ids.iter().partition(|id| packs(id));
+            dirty.reservations.list.extend(others);
+            if holds.len() < PACKED_FROM {
+                for id in holds {
+                    dirty.reservations.list.push(id);
+                    reservations.get_mut(&id).expect("was there just now").mark.dirty = true;
+                }
+                continue;
+            }
+            let (pack, number) = dirty.packs.add(holds.len());
+            out.records.put(|bytes| {
+                bytes.extend_from_slice(&pack_key(PACK, number));
+                let value = bytes.len();
+                record::begin_pack(bytes);
+                for (at, id) in holds.iter().enumerate() {
+                    let reservation = reservations.get_mut(id).expect("was there just now");
+                    let start = record::put_packed(bytes, |bytes| {
+                        bytes.extend_from_slice(&id_key(LIVE, id.to_bytes()));
+                        record::put_reservation(bytes, *id, reservation, &stock.pools);
+                    });
+                    reservation.mark.count(&mut dirty.sum, &bytes[start..], HOLD_KEY_BYTES);
+                    reservation.packed = Some(pack.place(at));
+                }
+                value
+            });
+        }
+    }
+
     fn settle_reservations(&mut self, out: &mut Output) {
         let Self { stock, dirty, reservations, .. } = self;
-        for (number, id) in dirty.reservations.list.iter().enumerate() {
+        let lists = [&dirty.fresh.list, &dirty.reservations.list];
+        let listed =
+            lists.into_iter().flat_map(|list| list.iter().enumerate().map(move |(at, id)| (&list[at..], id, at)));
+        for (rest, id, number) in listed {
             if number.is_multiple_of(AHEAD) {
                 // They are no longer in the processor's cache. Those of several can be waited for together.
-                let next = dirty.reservations.list[number..].iter().take(AHEAD);
+                let next = rest.iter().take(AHEAD);
                 let seen = next.filter_map(|id| reservations.get(id)).map(|found| u64::from(found.revision));
                 std::hint::black_box(seen.fold(0, u64::wrapping_add));
             }

@@ -156,11 +156,11 @@ impl Ledger {
                 if self.reservations.contains_key(&id) {
                     return Ok(());
                 }
-                let message = record::decode_reservation(value)?;
+                let message = record::decode_reservation(Bytes::copy_from_slice(value))?;
                 if EndedBy::from_tag(message.ended_by).is_none() {
                     return Err(Corrupt::new("reservation record", "is live, but stands among the ended"));
                 }
-                self.insert_reservation(id, message, Mark::stored(key.as_bytes(), value))
+                self.insert_reservation(id, message, Mark::stored(key.as_bytes(), value), None)
             }
             Some(&OPERATION) => {
                 let id = records::operation_id(key.as_bytes())?;

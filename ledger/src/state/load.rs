@@ -1,13 +1,18 @@
 //! Making a state from its records: at restart, and from a snapshot.
 
-use super::{Due, Ledger, Line, Lines, Mark, Operation, OwnerUses, Part, Reservation, stock::check_sku_key};
+use super::{
+    Due, Ledger, Line, Lines, LoadingPacks, Mark, Operation, OwnerUses, Packed, Part, Reservation, stock::check_sku_key,
+};
 use crate::{
-    codec::{Corrupt, record},
+    codec::{
+        Corrupt,
+        record::{self, HOLD_KEY_BYTES},
+    },
     limits::HOT_WINDOW,
     planted::{self, Bug},
     records::{
-        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PART, POOL, REFUSED_OPERATION, REFUSED_RESERVE,
-        REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, read_owner_key, read_pool_key, sku_part,
+        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK, PACK_LEFT, PART, POOL, REFUSED_OPERATION,
+        REFUSED_RESERVE, REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, pack_number, read_owner_key, read_pool_key, sku_part,
     },
     state::{EndedBy, Intent, RoundKind, Seldom},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -16,19 +21,26 @@ use bytes::Bytes;
 use std::{cmp::Reverse, collections::hash_map::Entry};
 
 /// Takes the records of [`hot_ranges`](crate::records::hot_ranges) (more do no harm) and makes the state of them. The
-/// order of keys is the quickest; any other works.
+/// order of keys is the quickest; any other works in which what has left a pack comes before the pack.
 pub struct Loader {
     ledger: Ledger,
     header: bool,
     records: u64,
+    packs: LoadingPacks,
     /// Records that came before those they name: pools before their SKU, reservations before their pools.
-    early: Vec<(Bytes, Bytes)>,
+    early: Vec<(Bytes, Bytes, Option<Packed>)>,
 }
 
 impl Loader {
     /// Nothing loaded yet.
     pub fn new(shard: ShardId) -> Self {
-        Self { ledger: Ledger::new(shard), header: false, records: 0, early: Vec::new() }
+        Self {
+            ledger: Ledger::new(shard),
+            header: false,
+            records: 0,
+            packs: LoadingPacks::default(),
+            early: Vec::new(),
+        }
     }
 
     /// Takes one record.
@@ -47,15 +59,17 @@ impl Loader {
             Some(&SKU) => self.sku(key, value),
             Some(&(POOL | LIVE | ENDED | UNSETTLED | PART)) => {
                 if !self.place(key, value)? {
-                    self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                    self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), None));
                 }
                 Ok(())
             }
+            Some(&PACK_LEFT) => self.packs.left(pack_number(key)?, record::decode_pack_left(value)?),
+            Some(&PACK) => self.pack(key, value),
             Some(&OPERATION) => self.operation(key, value),
             Some(&(REFUSED_RESERVE | REFUSED_OPERATION | REFUSED_WHOLE)) => self.refusal(key, value),
             Some(&(TRANSFER | OWNER_USE)) => {
                 // They name pools, SKUs and reservations, and there are few of them.
-                self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                self.early.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), None));
                 Ok(())
             }
             Some(&FLOOR) => self.floor(key, value),
@@ -72,10 +86,20 @@ impl Loader {
         if self.records > 0 && !self.header {
             return Err(Corrupt::new("state", "has no header"));
         }
+        if !self.packs.complete() {
+            return Err(Corrupt::new("state", "tells what has left a pack that is not there"));
+        }
         let mut early = std::mem::take(&mut self.early);
         early.sort_unstable();
-        for (key, value) in early {
-            if !self.place(&key, &value)? {
+        for (key, value, packed) in early {
+            let placed = match packed {
+                Some(_) => {
+                    let mark = Mark::packed(&[&key[..], &value[..]].concat(), key.len());
+                    self.reservation(&key, value, mark, packed)?
+                }
+                None => self.place(&key, &value)?,
+            };
+            if !placed {
                 return Err(Corrupt::new("state", "has a record that names a SKU or pool that is not there"));
             }
         }
@@ -125,20 +149,7 @@ impl Loader {
             _ => {}
         }
         if key[0] != POOL {
-            let id = records::reservation_id(key)?;
-            let message = record::decode_reservation(value)?;
-            if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.passing() {
-                return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
-            }
-            if self.ledger.reservations.contains_key(&id) {
-                return Err(twice());
-            }
-            let absent = |pool: &Bytes| self.ledger.stock.find_bytes(pool).is_none();
-            let prepared = message.cart.iter().flat_map(|cart| cart.own_pools()).any(absent);
-            if prepared || message.lines.iter().any(|line| absent(&line.pool)) {
-                return Ok(false);
-            }
-            return self.ledger.insert_reservation(id, message, Mark::stored(key, value)).map(|()| true);
+            return self.reservation(key, Bytes::copy_from_slice(value), Mark::stored(key, value), None);
         }
         let bytes = Bytes::copy_from_slice(&key[1..]);
         // Read of a copy: what is kept stays alone.
@@ -152,6 +163,40 @@ impl Loader {
         let (books, totals, last, aside) = record::decode_pool(value)?;
         self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value), aside);
         Ok(true)
+    }
+
+    fn pack(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
+        let holds = record::decode_pack(value)?;
+        let (pack, left) = self.packs.pack(&mut self.ledger.dirty.packs, pack_number(key)?, holds.len())?;
+        for (at, hold) in holds.into_iter().enumerate().filter(|(at, _)| !left.has(*at)) {
+            let (key, value) = (hold.slice(..HOLD_KEY_BYTES), hold.slice(HOLD_KEY_BYTES..));
+            if key[0] != LIVE {
+                return Err(Corrupt::new("pack record", "has what is no hold"));
+            }
+            let (mark, packed) = (Mark::packed(&hold, HOLD_KEY_BYTES), pack.place(at));
+            if !self.reservation(&key, value.clone(), mark, Some(packed))? {
+                self.early.push((key, value, Some(packed)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the pools of the reservation were there, so that it could be put in its place.
+    fn reservation(&mut self, key: &[u8], value: Bytes, mark: Mark, packed: Option<Packed>) -> Result<bool, Corrupt> {
+        let id = records::reservation_id(key)?;
+        let message = record::decode_reservation(value)?;
+        if (key[0] == LIVE) != (message.ended_by == 0) || (key[0] == UNSETTLED) != message.passing() {
+            return Err(Corrupt::new("reservation record", "stands among the wrong kind"));
+        }
+        if self.ledger.reservations.contains_key(&id) {
+            return Err(twice());
+        }
+        let absent = |pool: &Bytes| self.ledger.stock.find_bytes(pool).is_none();
+        let prepared = message.cart.iter().flat_map(|cart| cart.own_pools()).any(absent);
+        if prepared || message.lines.iter().any(|line| absent(&line.pool)) {
+            return Ok(false);
+        }
+        self.ledger.insert_reservation(id, message, mark, packed).map(|()| true)
     }
 
     fn transfer(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
@@ -247,6 +292,7 @@ impl Ledger {
         id: ReservationId,
         message: record::ReservationMsg,
         mark: Mark,
+        packed: Option<Packed>,
     ) -> Result<(), Corrupt> {
         if message.id()? != id {
             return Err(Corrupt::new("reservation record", "stands under the key of another"));
@@ -282,7 +328,11 @@ impl Ledger {
             seldom: Seldom::of(message.rares(), first, message.grace_ms()),
             cart: message.cart.map(|cart| cart.cart().map(Box::new)).transpose()?,
             mark,
+            packed,
         };
+        if packed.is_some() && !reservation.packs() {
+            return Err(Corrupt::new("reservation record", "is in a pack, and is to have a record of its own"));
+        }
         self.index_reservation(id, &reservation)?;
         self.reservations.insert(id, Box::new(reservation));
         Ok(())

@@ -15,6 +15,7 @@ mod load;
 mod memory;
 mod meta;
 mod owners;
+mod packs;
 mod part;
 mod records;
 mod reservation;
@@ -46,9 +47,12 @@ pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
+pub(crate) use packs::{Left, LoadingPacks, PACK_MAX, PackChange, Packed, Packs};
 pub(crate) use part::{Holding, Part, PartGranted, PartLine};
 pub use records::{KEY_ROOM, Place, Records};
-pub(crate) use reservation::{EndedBy, Line, Lines, Rare, Reservation, ReservationLook, Seldom, line_view};
+pub(crate) use reservation::{
+    EndedBy, Line, Lines, PACKED_LINES_MAX, Rare, Reservation, ReservationLook, Seldom, line_view,
+};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock, hash_of, write_pool_key};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};

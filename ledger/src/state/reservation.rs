@@ -1,12 +1,13 @@
 //! One reservation in memory: small, for there may be millions.
 
-use super::{Cart, Mark, PoolRef, RemoteLine, Round, RoundKind, Stock, units};
+use super::{Cart, Mark, Packed, PoolRef, RemoteLine, Round, RoundKind, Stock, units};
 use crate::{
     cart::{
         Number,
         message::{After, Truth},
     },
     command::Command,
+    limits::LIFE_MAX,
     movement::Spot,
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     planted::{self, Bug},
@@ -137,7 +138,15 @@ pub(crate) struct Reservation {
     /// Its lines in other shards, if it has or had any.
     pub(crate) cart: Option<Box<Cart>>,
     pub(crate) mark: Mark,
+    /// The pack it is stored in, unchanged since; none if it is not, or has a record of its own.
+    pub(crate) packed: Option<Packed>,
 }
+
+// Of the sizes there are in memory the next one is a fifth more.
+const _: () = assert!(size_of::<Reservation>() <= 160);
+
+/// With more lines than this a hold has a record of its own.
+pub(crate) const PACKED_LINES_MAX: usize = 4;
 
 /// What few reservations have: apart, for it must be small where it is not.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +263,13 @@ impl Reservation {
         round.not_after = round.not_after.max(command.not_after);
         round.attempt = round.attempt.max(command.attempt);
         Some((round.number, later))
+    }
+
+    /// Whether it can be stored with others in one record: it is of a bounded size, changes seldom while it is live, and does not
+    /// keep the others' bytes for long once they are gone.
+    pub(crate) fn packs(&self) -> bool {
+        let plain = self.cart.is_none() && self.first().is_none() && self.ended.is_none();
+        plain && self.lines.as_slice().len() <= PACKED_LINES_MAX && self.deadline <= self.created.plus(LIFE_MAX)
     }
 
     /// Whether a participant has not answered home's last decision.

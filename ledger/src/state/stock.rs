@@ -16,21 +16,24 @@ use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A pool's place in this process. Never told or stored: another replica may have another.
+/// A pool's place in this process. Never told or stored: another replica may have another. Counted from 1, so that a line that
+/// names one leaves a value free for what has no line (`Lines`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PoolRef(u32);
+pub(crate) struct PoolRef(NonZeroU32);
 
 impl PoolRef {
     pub(crate) fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 
     pub(crate) fn at(index: usize) -> Self {
-        Self(u32::try_from(index).expect("fewer than 2^32 pools fit in memory"))
+        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("fewer than 2^32 pools fit in memory"))
     }
 }
 
@@ -535,7 +538,7 @@ impl Stock {
         aside: Option<Box<Aside>>,
     ) -> PoolRef {
         let sku = self.sku_or_make(sku_part(&bytes));
-        let at = PoolRef(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools fit in memory"));
+        let at = PoolRef::at(self.pools.len());
         let same_hash = self.by_hash.insert(hash_of(&bytes), at);
         self.pools.push(Pool {
             sku,

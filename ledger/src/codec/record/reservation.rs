@@ -220,8 +220,8 @@ fn put_spot(out: &mut Vec<u8>, tag: u8, spot: Spot) {
     }
 }
 
-pub(crate) fn decode_reservation(value: &[u8]) -> Result<ReservationMsg, Corrupt> {
-    let message: ReservationMsg = unframe("reservation record", Bytes::copy_from_slice(value))?;
+pub(crate) fn decode_reservation(value: Bytes) -> Result<ReservationMsg, Corrupt> {
+    let message: ReservationMsg = unframe("reservation record", value)?;
     let problem = |problem| Err(Corrupt::new("reservation record", problem));
     if message.lines.is_empty() && message.cart.is_none() {
         return problem("has no line");
@@ -272,7 +272,7 @@ impl LineMsg {
 
 /// What is told of a reservation that is on disk only.
 pub(crate) fn view_of_cold(value: &[u8]) -> Result<ReservationView, Corrupt> {
-    let message = decode_reservation(value)?;
+    let message = decode_reservation(Bytes::copy_from_slice(value))?;
     let Some(ended) = EndedBy::from_tag(message.ended_by) else {
         return Err(Corrupt::new("reservation record", "is live, but not in memory"));
     };

@@ -68,6 +68,7 @@ fn reservation() -> impl Strategy<Value = Reservation> {
                 seldom: Seldom::of(rares, None, 7),
                 cart: None,
                 mark: Mark::default(),
+                packed: None,
             }
         },
     )

@@ -1,0 +1,189 @@
+//! Holds that are stored together.
+//!
+//! What a store does for a record it does whether the record is long or short, and most records are new holds: stored one by one they cost
+//! more than applying them. So new holds go into *packs*, many in one record. A hold that changes leaves its pack, and is stored
+//! elsewhere if it still is; which ones have left stands in a second record. Once all have, both records are deleted.
+//!
+//! A pack of which one hold is left stays as long as that one, an hour at most: what is held for longer has a record of its own.
+//! Packs are of one replica. Another has taken its checkpoints at other moments, and has others with the same holds.
+
+use super::Map;
+use crate::{
+    codec::Corrupt,
+    records::{PACK, PACK_LEFT, pack_key},
+};
+use std::{collections::hash_map::Entry, num::NonZeroU32};
+
+/// So many holds at most are in a pack: as many as there are bits to say which have left.
+pub(crate) const PACK_MAX: usize = u128::BITS as usize;
+
+/// Where a hold is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Packed {
+    /// Counted from 1.
+    pack: NonZeroU32,
+    place: u8,
+}
+
+/// A pack in this process.
+#[derive(Clone, Copy)]
+pub(crate) struct PackRef(NonZeroU32);
+
+impl PackRef {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+
+    /// The place of one of its holds.
+    pub(crate) fn place(self, at: usize) -> Packed {
+        Packed { pack: self.0, place: u8::try_from(at).expect("fewer than 256 are in a pack") }
+    }
+}
+
+/// The holds of a pack that have left it, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Left(pub(crate) u128);
+
+impl Left {
+    /// Whether the hold of that place has left.
+    pub(crate) fn has(self, place: usize) -> bool {
+        place < PACK_MAX && self.0 >> place & 1 == 1
+    }
+}
+
+struct Pack {
+    number: u64,
+    holds: u8,
+    left: [u8; 16],
+    /// Some left since the last checkpoint.
+    changed: bool,
+    /// There is a record of those that left.
+    told: bool,
+}
+
+impl Pack {
+    fn left(&self) -> Left {
+        Left(u128::from_ne_bytes(self.left))
+    }
+}
+
+/// All packs of a state.
+#[derive(Default)]
+pub(crate) struct Packs {
+    packs: Vec<Pack>,
+    free: Vec<PackRef>,
+    /// All numbers in the store are below.
+    next: u64,
+    changed: Vec<PackRef>,
+}
+
+/// What a checkpoint does with a pack.
+pub(crate) enum PackChange {
+    /// Of the pack of that number these have left.
+    Left(u64, Left),
+    /// All have, and the record with that key is no more.
+    Delete([u8; 9]),
+}
+
+/// What a record of those that left takes in a checkpoint, about.
+const LEFT_BYTES: usize = 36;
+
+impl Packs {
+    /// One more pack with so many holds, and its number in the store.
+    pub(crate) fn add(&mut self, holds: usize) -> (PackRef, u64) {
+        let number = self.next;
+        self.next += 1;
+        (self.insert(number, holds, None), number)
+    }
+
+    fn insert(&mut self, number: u64, holds: usize, left: Option<Left>) -> PackRef {
+        let holds = u8::try_from(holds).expect("fewer than 256 are in a pack");
+        let told = left.is_some();
+        let pack = Pack { number, holds, left: left.unwrap_or_default().0.to_ne_bytes(), changed: false, told };
+        match self.free.pop() {
+            Some(at) => {
+                self.packs[at.index()] = pack;
+                at
+            }
+            None => {
+                self.packs.push(pack);
+                let at = u32::try_from(self.packs.len()).ok().and_then(NonZeroU32::new);
+                PackRef(at.expect("fewer than 2^32 packs fit in memory"))
+            }
+        }
+    }
+
+    /// A hold is no longer what its pack says.
+    pub(crate) fn leave(&mut self, packed: Packed) {
+        let at = PackRef(packed.pack);
+        let pack = &mut self.packs[at.index()];
+        pack.left = (pack.left().0 | 1 << packed.place).to_ne_bytes();
+        if !pack.changed {
+            pack.changed = true;
+            self.changed.push(at);
+        }
+    }
+
+    /// How many bytes the next [`take_changes`](Self::take_changes) will have, about.
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.changed.len() * LEFT_BYTES
+    }
+
+    /// What changed since the last call.
+    pub(crate) fn take_changes(&mut self, mut take: impl FnMut(PackChange)) {
+        for at in std::mem::take(&mut self.changed) {
+            let pack = &mut self.packs[at.index()];
+            let left = pack.left();
+            if left.0.count_ones() < u32::from(pack.holds) {
+                take(PackChange::Left(pack.number, left));
+                (pack.changed, pack.told) = (false, true);
+                continue;
+            }
+            if pack.told {
+                take(PackChange::Delete(pack_key(PACK_LEFT, pack.number)));
+            }
+            take(PackChange::Delete(pack_key(PACK, pack.number)));
+            self.free.push(at);
+        }
+    }
+}
+
+/// What is known of packs while a state is loaded.
+#[derive(Default)]
+pub(crate) struct LoadingPacks {
+    /// By number, of packs that did not come yet.
+    left: Map<u64, Left>,
+}
+
+impl LoadingPacks {
+    /// The record of those that left a pack: it comes before that of the pack, as their keys do.
+    pub(crate) fn left(&mut self, number: u64, left: Left) -> Result<(), Corrupt> {
+        match self.left.entry(number) {
+            Entry::Vacant(place) => {
+                place.insert(left);
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(Corrupt::new("state", "has the same record twice")),
+        }
+    }
+
+    /// A pack of so many holds: where it is from now on, and which of them have left it.
+    pub(crate) fn pack(&mut self, packs: &mut Packs, number: u64, holds: usize) -> Result<(PackRef, Left), Corrupt> {
+        let all = match holds {
+            1..PACK_MAX => (1 << holds) - 1,
+            PACK_MAX => u128::MAX,
+            _ => return Err(Corrupt::new("pack record", format_args!("has {holds} holds"))),
+        };
+        let left = self.left.remove(&number);
+        if left.is_some_and(|Left(left)| left == 0 || left & !all != 0 || left == all) {
+            return Err(Corrupt::new("pack record", "does not hold those that are said to have left it"));
+        }
+        packs.next = packs.next.max(number.saturating_add(1));
+        Ok((packs.insert(number, holds, left), left.unwrap_or_default()))
+    }
+
+    /// Whether all packs came of which some have left.
+    pub(crate) fn complete(&self) -> bool {
+        self.left.is_empty()
+    }
+}
