@@ -87,15 +87,15 @@ fn holds_share_a_record_until_they_change() {
     store.checkpoint(&mut shard.ledger);
     assert_eq!(kinds(&store, records::PACK_LEFT), 3);
     assert_eq!(kinds(&store, records::ENDED), 2);
-    // The two that hold units still are in a pack of their own.
-    assert_eq!((kinds(&store, records::PACK), kinds(&store, records::LIVE)), (4, 0));
+    // The two that hold units still have records of their own.
+    assert_eq!((kinds(&store, records::PACK), kinds(&store, records::LIVE)), (3, 2));
     assert_stored(&store, &mut shard.ledger);
 
     // A restarted node goes on with what it found.
     shard.ledger = store.load();
     apply(&mut shard, &store, BASE, (0..128).map(|number| command(release(reservation_id(BASE, number)))).collect());
     store.checkpoint(&mut shard.ledger);
-    assert_eq!((kinds(&store, records::PACK), kinds(&store, records::PACK_LEFT)), (3, 2));
+    assert_eq!((kinds(&store, records::PACK), kinds(&store, records::PACK_LEFT)), (2, 2));
     assert_stored(&store, &mut shard.ledger);
 
     // At the deadline of the last there is neither a pack nor a word about one.
@@ -108,13 +108,20 @@ fn holds_share_a_record_until_they_change() {
 }
 
 #[test]
-fn a_hold_that_ends_before_a_checkpoint_is_in_no_pack() {
+fn a_pack_that_all_leave_before_a_checkpoint_is_never_stored() {
     let (mut shard, mut store) = (stocked(), Store::default());
-    apply(&mut shard, &store, BASE, holds(0, 20, 10));
-    apply(&mut shard, &store, BASE, (0..19).map(|number| command(release(reservation_id(BASE, number)))).collect());
+    apply(&mut shard, &store, BASE, holds(0, 200, 10));
+    let release = |number| command(release(reservation_id(BASE, number)));
+    apply(&mut shard, &store, BASE, (0..199).map(release).collect());
     store.checkpoint(&mut shard.ledger);
-    let found = [records::PACK, records::LIVE, records::ENDED].map(|kind| kinds(&store, kind));
-    assert_eq!(found, [0, 1, 19]);
+    let found = |store: &Store| [records::PACK, records::PACK_LEFT, records::LIVE].map(|kind| kinds(store, kind));
+    assert_eq!(found(&store), [1, 1, 0]);
+    assert_stored(&store, &mut shard.ledger);
+    apply(&mut shard, &store, BASE, holds(300, 3, 10));
+    apply(&mut shard, &store, BASE, [199, 300, 301, 302].map(release).to_vec());
+    store.checkpoint(&mut shard.ledger);
+    assert_eq!(found(&store), [0, 0, 0]);
+    assert_eq!(kinds(&store, records::ENDED), 203);
     assert_stored(&store, &mut shard.ledger);
 }
 

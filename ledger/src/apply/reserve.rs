@@ -368,7 +368,7 @@ impl Entry<'_> {
             mark: Mark::default(),
             packed: None,
         });
-        ledger.dirty.reservation(reserve.id, &mut reservation);
+        ledger.dirty.hold(reserve.id, &mut reservation, &ledger.stock.pools);
         ledger.deadlines.insert(due);
         ledger.owners.add(reserve.owner.as_bytes(), reserve.id);
         ledger.reservations.insert(reserve.id, reservation);

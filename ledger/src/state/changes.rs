@@ -3,13 +3,13 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{AHEAD, KEY_ROOM, Ledger, PACK_MAX, PackChange, Packs, Records, reservation::Reservation, stock::SkuEntry};
+use super::{AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pool, Records, reservation::Reservation, stock::SkuEntry};
 use crate::{
     codec::record::{self, HOLD_KEY_BYTES},
     digest::{Digest, contribution},
     planted::{self, Bug},
     records::{
-        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK, PACK_LEFT, PART, POOL, RecordKey, SKU, TRANSFER,
+        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK_LEFT, PART, POOL, RecordKey, SKU, TRANSFER,
         UNSETTLED, floor_key, id_key, pack_key,
     },
     state::{Intent, Part, Set},
@@ -101,8 +101,6 @@ impl<T: Copy> DirtyList<T> {
 pub(crate) struct Dirty {
     pub(crate) header: bool,
     pub(crate) meta: bool,
-    /// Those that have no record yet and go into a pack.
-    fresh: DirtyList<ReservationId>,
     reservations: DirtyList<ReservationId>,
     pub(crate) packs: Packs,
     operations: DirtyList<OperationId>,
@@ -121,9 +119,6 @@ const LINE_BYTES: usize = 50;
 const REFUSED_RECORD_BYTES: usize = 120;
 const DELETE_BYTES: usize = 17;
 
-/// Fewer holds have records of their own.
-const PACKED_FROM: usize = 2;
-
 impl Dirty {
     pub(crate) fn reservation(&mut self, id: ReservationId, reservation: &mut Reservation) {
         if let Some(packed) = reservation.packed.take() {
@@ -137,9 +132,20 @@ impl Dirty {
         }
         let remote = reservation.cart.as_ref().map_or(0, |cart| cart.remote.len());
         let bytes = RESERVATION_RECORD_BYTES + LINE_BYTES * (reservation.lines.as_slice().len() + remote);
-        let fresh = reservation.mark.stored == 0 && reservation.packs();
-        let list = if fresh { &mut self.fresh } else { &mut self.reservations };
-        list.note(&mut reservation.mark, id, bytes);
+        self.reservations.note(&mut reservation.mark, id, bytes);
+    }
+
+    /// A new hold, to be stored as it is now: mostly it is the same at the next checkpoint, and now all that goes into its record is at hand.
+    pub(crate) fn hold(&mut self, id: ReservationId, reservation: &mut Reservation, pools: &[Pool]) {
+        if !reservation.packs() {
+            return self.reservation(id, reservation);
+        }
+        let (packed, written) = self.packs.put(|bytes| {
+            bytes.extend_from_slice(&id_key(LIVE, id.to_bytes()));
+            record::put_reservation(bytes, id, reservation, pools);
+        });
+        reservation.mark.count(&mut self.sum, written, HOLD_KEY_BYTES);
+        reservation.packed = Some(packed);
     }
 
     pub(crate) fn part(&mut self, id: ReservationId, part: &mut Part) {
@@ -217,7 +223,6 @@ impl Ledger {
             + self.stock.dirty_skus.bytes
             + self.stock.dirty_transit.bytes
             + self.stock.uses.dirty_bytes()
-            + self.dirty.fresh.bytes
             + self.dirty.reservations.bytes
             + self.dirty.packs.dirty_bytes()
             + self.dirty.operations.bytes
@@ -238,12 +243,9 @@ impl Ledger {
         if !self.dirty.header {
             return Changes::default();
         }
-        let records = self.dirty.reservations.list.len()
-            + self.dirty.fresh.list.len() / PACK_MAX
-            + self.stock.dirty_pools.list.len()
-            + 16;
-        let room = room + self.dirty.deletes.len() * KEY_ROOM;
-        let records = Records::with_capacity(records, self.dirty_bytes() + 256 + room);
+        let mut records = self.dirty.packs.take_records();
+        let others = self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 16;
+        records.reserve(others, self.dirty_bytes() + 256 + self.dirty.deletes.len() * KEY_ROOM + room);
         let mut out = Output { records, checkpoint: true };
         self.settle(&mut out);
         let header = record::HeaderMsg::new(self.shard, &self.header, self.dirty.sum);
@@ -292,9 +294,6 @@ impl Ledger {
         }
         self.settle_stock(out);
         self.settle_uses(out);
-        if out.checkpoint {
-            self.pack(out);
-        }
         self.settle_reservations(out);
         self.settle_memory(out);
         self.settle_parts(out);
@@ -341,57 +340,12 @@ impl Ledger {
         }
     }
 
-    /// Writes holds that have no record yet into packs, and leaves the others to [`settle_reservations`](Self::settle_reservations).
-    fn pack(&mut self, out: &mut Output) {
-        let Self { stock, dirty, reservations, .. } = self;
-        let fresh = std::mem::take(&mut dirty.fresh);
-        for ids in fresh.list.chunks(PACK_MAX) {
-            // They are no longer in the processor's cache: those of a pack are waited for together. One may be gone since, have ended, or
-            // be listed twice because it went and came back.
-            let mut packs = |id: &ReservationId| {
-                let found = reservations.get_mut(id).filter(|found| found.mark.dirty);
-                found
-                    .filter(|found| found.mark.stored == 0 && found.packs())
-                    .map(|found| found.mark.dirty = false)
-                    .is_some()
-            };
-            let (holds, others): (Vec<ReservationId>, Vec<ReservationId>) = ids.iter().partition(|id| packs(id));
-            dirty.reservations.list.extend(others);
-            if holds.len() < PACKED_FROM {
-                for id in holds {
-                    dirty.reservations.list.push(id);
-                    reservations.get_mut(&id).expect("was there just now").mark.dirty = true;
-                }
-                continue;
-            }
-            let (pack, number) = dirty.packs.add(holds.len());
-            out.records.put(|bytes| {
-                bytes.extend_from_slice(&pack_key(PACK, number));
-                let value = bytes.len();
-                record::begin_pack(bytes);
-                for (at, id) in holds.iter().enumerate() {
-                    let reservation = reservations.get_mut(id).expect("was there just now");
-                    let start = record::put_packed(bytes, |bytes| {
-                        bytes.extend_from_slice(&id_key(LIVE, id.to_bytes()));
-                        record::put_reservation(bytes, *id, reservation, &stock.pools);
-                    });
-                    reservation.mark.count(&mut dirty.sum, &bytes[start..], HOLD_KEY_BYTES);
-                    reservation.packed = Some(pack.place(at));
-                }
-                value
-            });
-        }
-    }
-
     fn settle_reservations(&mut self, out: &mut Output) {
         let Self { stock, dirty, reservations, .. } = self;
-        let lists = [&dirty.fresh.list, &dirty.reservations.list];
-        let listed =
-            lists.into_iter().flat_map(|list| list.iter().enumerate().map(move |(at, id)| (&list[at..], id, at)));
-        for (rest, id, number) in listed {
+        for (number, id) in dirty.reservations.list.iter().enumerate() {
             if number.is_multiple_of(AHEAD) {
                 // They are no longer in the processor's cache. Those of several can be waited for together.
-                let next = rest.iter().take(AHEAD);
+                let next = dirty.reservations.list[number..].iter().take(AHEAD);
                 let seen = next.filter_map(|id| reservations.get(id)).map(|found| u64::from(found.revision));
                 std::hint::black_box(seen.fold(0, u64::wrapping_add));
             }

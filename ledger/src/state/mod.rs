@@ -47,7 +47,7 @@ pub(crate) use memory::{Intent, Operation, Refused};
 pub(crate) use meta::equal_ranges;
 pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
-pub(crate) use packs::{Left, LoadingPacks, PACK_MAX, PackChange, Packed, Packs};
+pub(crate) use packs::{Left, LoadingPacks, PackChange, Packed, Packs};
 pub(crate) use part::{Holding, Part, PartGranted, PartLine};
 pub use records::{KEY_ROOM, Place, Records};
 pub(crate) use reservation::{

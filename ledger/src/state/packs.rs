@@ -1,15 +1,15 @@
 //! Holds that are stored together.
 //!
 //! What a store does for a record it does whether the record is long or short, and most records are new holds: stored one by one they cost
-//! more than applying them. So new holds go into *packs*, many in one record. A hold that changes leaves its pack, and is stored
-//! elsewhere if it still is; which ones have left stands in a second record. Once all have, both records are deleted.
+//! more than applying them. So new holds go into *packs*, many in one record, as soon as they are made. A hold that changes leaves its
+//! pack, and has a record of its own; which ones have left stands in a second record. Once all have, both records are deleted.
 //!
 //! A pack of which one hold is left stays as long as that one, an hour at most: what is held for longer has a record of its own.
 //! Packs are of one replica. Another has taken its checkpoints at other moments, and has others with the same holds.
 
-use super::Map;
+use super::{KEY_ROOM, Map, Place, Records};
 use crate::{
-    codec::Corrupt,
+    codec::{Corrupt, record},
     records::{PACK, PACK_LEFT, pack_key},
 };
 use std::{collections::hash_map::Entry, num::NonZeroU32};
@@ -59,11 +59,17 @@ struct Pack {
     changed: bool,
     /// There is a record of those that left.
     told: bool,
+    /// It is not in the store yet.
+    new: bool,
 }
 
 impl Pack {
     fn left(&self) -> Left {
         Left(u128::from_ne_bytes(self.left))
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().0.count_ones() == u32::from(self.holds)
     }
 }
 
@@ -75,6 +81,12 @@ pub(crate) struct Packs {
     /// All numbers in the store are below.
     next: u64,
     changed: Vec<PackRef>,
+    /// Records of those made since the last checkpoint, as in [`Records`].
+    bytes: Vec<u8>,
+    /// Where each of them is. The last is written to until it is full.
+    made: Vec<(PackRef, Place)>,
+    /// How many holds have left those.
+    left: usize,
 }
 
 /// What a checkpoint does with a pack.
@@ -85,21 +97,41 @@ pub(crate) enum PackChange {
     Delete([u8; 9]),
 }
 
-/// What a record of those that left takes in a checkpoint, about.
+/// What a hold, and a record of those that left, take in a checkpoint, about.
+const HOLD_BYTES: usize = 160;
 const LEFT_BYTES: usize = 36;
 
 impl Packs {
-    /// One more pack with so many holds, and its number in the store.
-    pub(crate) fn add(&mut self, holds: usize) -> (PackRef, u64) {
-        let number = self.next;
-        self.next += 1;
-        (self.insert(number, holds, None), number)
+    /// Stores one more hold, whose key and record are written by `write`: where it is, and what was written.
+    pub(crate) fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> (Packed, &[u8]) {
+        let open = self.made.last().filter(|(at, _)| usize::from(self.packs[at.index()].holds) < PACK_MAX);
+        let (at, mut place) = open.copied().unwrap_or_else(|| self.begin());
+        let start = record::put_packed(&mut self.bytes, write);
+        place.end = self.bytes.len();
+        if let Some(last) = self.made.last_mut() {
+            *last = (at, place);
+        }
+        let holds = &mut self.packs[at.index()].holds;
+        *holds += 1;
+        (at.place(usize::from(*holds) - 1), &self.bytes[start..])
     }
 
-    fn insert(&mut self, number: u64, holds: usize, left: Option<Left>) -> PackRef {
-        let holds = u8::try_from(holds).expect("fewer than 256 are in a pack");
-        let told = left.is_some();
-        let pack = Pack { number, holds, left: left.unwrap_or_default().0.to_ne_bytes(), changed: false, told };
+    fn begin(&mut self) -> (PackRef, Place) {
+        let number = self.next;
+        self.next += 1;
+        let pack = Pack { number, holds: 0, left: [0; 16], changed: false, told: false, new: true };
+        let at = self.insert(pack);
+        self.bytes.extend_from_slice(&[0; KEY_ROOM]);
+        let key = self.bytes.len();
+        self.bytes.extend_from_slice(&pack_key(PACK, number));
+        let value = self.bytes.len();
+        record::begin_pack(&mut self.bytes);
+        let place = Place { key, value, end: self.bytes.len() };
+        self.made.push((at, place));
+        (at, place)
+    }
+
+    fn insert(&mut self, pack: Pack) -> PackRef {
         match self.free.pop() {
             Some(at) => {
                 self.packs[at.index()] = pack;
@@ -118,6 +150,7 @@ impl Packs {
         let at = PackRef(packed.pack);
         let pack = &mut self.packs[at.index()];
         pack.left = (pack.left().0 | 1 << packed.place).to_ne_bytes();
+        self.left += usize::from(pack.new);
         if !pack.changed {
             pack.changed = true;
             self.changed.push(at);
@@ -126,23 +159,41 @@ impl Packs {
 
     /// How many bytes the next [`take_changes`](Self::take_changes) will have, about.
     pub(crate) fn dirty_bytes(&self) -> usize {
-        self.changed.len() * LEFT_BYTES
+        self.bytes.len().saturating_sub(self.left * HOLD_BYTES) + self.changed.len() * LEFT_BYTES
+    }
+
+    /// The packs made since the last call of which holds are left. To be followed by [`take_changes`](Self::take_changes).
+    pub(crate) fn take_records(&mut self) -> Records {
+        let bytes = std::mem::take(&mut self.bytes);
+        // About as much will come until the next call, and what is added to it by whoever takes it.
+        self.bytes.reserve(bytes.len());
+        self.left = 0;
+        let mut places = Vec::with_capacity(self.made.len());
+        for (at, place) in self.made.drain(..) {
+            let pack = &mut self.packs[at.index()];
+            if !pack.is_over() {
+                pack.new = false;
+                places.push(place);
+            }
+        }
+        Records::of(bytes, places)
     }
 
     /// What changed since the last call.
     pub(crate) fn take_changes(&mut self, mut take: impl FnMut(PackChange)) {
         for at in std::mem::take(&mut self.changed) {
             let pack = &mut self.packs[at.index()];
-            let left = pack.left();
-            if left.0.count_ones() < u32::from(pack.holds) {
-                take(PackChange::Left(pack.number, left));
+            if !pack.is_over() {
+                take(PackChange::Left(pack.number, pack.left()));
                 (pack.changed, pack.told) = (false, true);
                 continue;
             }
             if pack.told {
                 take(PackChange::Delete(pack_key(PACK_LEFT, pack.number)));
             }
-            take(PackChange::Delete(pack_key(PACK, pack.number)));
+            if !pack.new {
+                take(PackChange::Delete(pack_key(PACK, pack.number)));
+            }
             self.free.push(at);
         }
     }
@@ -179,7 +230,10 @@ impl LoadingPacks {
             return Err(Corrupt::new("pack record", "does not hold those that are said to have left it"));
         }
         packs.next = packs.next.max(number.saturating_add(1));
-        Ok((packs.insert(number, holds, left), left.unwrap_or_default()))
+        let (told, left) = (left.is_some(), left.unwrap_or_default());
+        let holds = u8::try_from(holds).expect("at most as many as may be");
+        let pack = Pack { number, holds, left: left.0.to_ne_bytes(), changed: false, told, new: false };
+        Ok((packs.insert(pack), left))
     }
 
     /// Whether all packs came of which some have left.

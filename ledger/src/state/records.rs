@@ -25,9 +25,15 @@ pub struct Place {
 }
 
 impl Records {
-    /// With room for so many records, and for so many bytes of them.
-    pub(crate) fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes + records * KEY_ROOM), places: Vec::with_capacity(records) }
+    /// Those that lie in `bytes`, the room in front of their keys included.
+    pub(crate) fn of(bytes: Vec<u8>, places: Vec<Place>) -> Self {
+        Self { bytes, places }
+    }
+
+    /// Makes room for so many records more, and for so many bytes of them.
+    pub(crate) fn reserve(&mut self, records: usize, bytes: usize) {
+        self.bytes.reserve(bytes + records * KEY_ROOM);
+        self.places.reserve(records);
     }
 
     /// One more, whose key and value are written by `write`, which tells where the value begins.
