@@ -70,7 +70,7 @@ impl Entry<'_> {
         if !ledger.deadlines.remove(&before) {
             stop(format_args!("reservation {id} is not among the deadlines"));
         }
-        ledger.deadlines.insert(after);
+        ledger.deadlines.add(after, ());
         let remote = reservation.cart.iter().flat_map(|cart| &cart.remote);
         let told: Vec<_> = remote.filter(|line| line.now.held > 0).map(|line| line.shard).collect();
         self.tell(id, &mut reservation, &told, By::Request(&command.context));

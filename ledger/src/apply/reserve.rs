@@ -369,7 +369,7 @@ impl Entry<'_> {
             packed: None,
         });
         ledger.dirty.hold(reserve.id, &mut reservation, &ledger.stock.pools);
-        ledger.deadlines.insert(due);
+        ledger.deadlines.add(due, ());
         ledger.owners.add(reserve.owner.as_bytes(), reserve.id);
         ledger.reservations.insert(reserve.id, reservation);
         (reserved.map_or(Done::Noted, Done::Reserved), Some(last))

@@ -373,7 +373,7 @@ impl Ledger {
             return Ok(());
         }
         let due = Due::new(reservation.deadline, id);
-        self.deadlines.insert(due);
+        self.deadlines.add(due, ());
         self.owners.add(&reservation.owner, id);
         for line in reservation.lines.iter().filter(|line| line.held > 0) {
             self.stock.pool_mut(line.pool).add_hold(due, u64::from(line.held));

@@ -9,7 +9,6 @@ mod by_id;
 mod cart;
 mod changes;
 mod cold;
-mod deadlines;
 mod dues;
 mod load;
 mod memory;
@@ -19,6 +18,7 @@ mod packs;
 mod part;
 mod records;
 mod reservation;
+mod runs;
 mod stock;
 mod transit;
 mod uses;
@@ -40,7 +40,6 @@ pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
 pub(crate) use cold::Cold;
-pub(crate) use deadlines::Deadlines;
 pub(crate) use dues::{Due, Dues};
 pub use load::Loader;
 pub(crate) use memory::{Intent, Operation, Refused};
@@ -53,6 +52,7 @@ pub use records::{KEY_ROOM, Place, Records};
 pub(crate) use reservation::{
     EndedBy, Line, Lines, PACKED_LINES_MAX, Rare, Reservation, ReservationLook, Seldom, line_view,
 };
+pub(crate) use runs::{Deadlines, Runs};
 pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock, hash_of, write_pool_key};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};

@@ -189,7 +189,7 @@ impl Entry<'_> {
         reservation.created = clock;
         reservation.since = clock;
         self.tell(id, reservation, &shards, By::Request(&context));
-        self.ledger.deadlines.insert(due);
+        self.ledger.deadlines.add(due, ());
         self.ledger.owners.add(&reservation.owner, id);
         self.ledger.drop_refusal(Intent::Reserve(id));
         let done = Done::Reserved(reservation.reserved(id, &self.ledger.stock));

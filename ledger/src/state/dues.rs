@@ -3,22 +3,19 @@
 //! The sum is what makes a million overdue holds harmless: it is read in two thousand steps at worst ([`Runs`]), and in a
 //! few where nothing or everything is overdue, and not hold by hold.
 
-mod runs;
-
-use super::stop;
+use super::{Runs, stop};
 use crate::types::{ReservationId, TimeMs};
-use runs::Runs;
 
 /// A hold by its deadline. Ordered by deadline, then id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
-    deadline: u64,
+    pub(super) deadline: u64,
     id: ReservationId,
 }
 
 impl Due {
     /// Before all others.
-    const MIN: Self = Self { deadline: 0, id: ReservationId::LEAST };
+    pub(super) const MIN: Self = Self { deadline: 0, id: ReservationId::LEAST };
 
     pub(crate) fn new(deadline: TimeMs, id: ReservationId) -> Self {
         Self { deadline: deadline.0, id }
@@ -55,7 +52,7 @@ pub(crate) struct Dues {
 enum Holds {
     /// In the order of their deadlines, each with its units.
     Few(Vec<(Due, u64)>),
-    Many(Box<Runs>),
+    Many(Box<Runs<u64>>),
 }
 
 impl Default for Dues {
@@ -83,7 +80,10 @@ impl Dues {
                     false
                 }
             },
-            Holds::Many(many) => !many.add(due, units),
+            Holds::Many(many) => {
+                many.add(due, units);
+                false
+            }
         };
         if known {
             stop(format_args!("a hold is in its pool twice: {due:?}"));
@@ -124,7 +124,7 @@ impl Dues {
     pub(crate) fn look(&self) -> u64 {
         match &self.holds {
             Holds::Few(list) => list.last().map_or(0, |(_, units)| *units),
-            Holds::Many(many) => many.last_units(),
+            Holds::Many(many) => many.look(),
         }
     }
 
@@ -173,7 +173,7 @@ impl Dues {
     pub(crate) fn total(&self) -> u64 {
         match &self.holds {
             Holds::Few(list) => list.iter().map(|(_, units)| units).sum(),
-            Holds::Many(many) => many.units_by(u64::MAX),
+            Holds::Many(many) => many.units(),
         }
     }
 }
