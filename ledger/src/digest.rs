@@ -85,8 +85,10 @@ impl Accumulator {
         self.sum = self.sum.wrapping_add(contribution(&self.buffer, key.len()));
     }
 
-    /// The digest of what was added.
+    /// The digest of what was added. What is said to have left a pack that did not come is no part of any state.
     pub fn finish(&self) -> Digest {
-        Digest(self.sum)
+        let strays =
+            self.left.iter().map(|(number, Left(left))| u128::from(*number) ^ left).fold(0, u128::wrapping_add);
+        Digest(self.sum.wrapping_add(strays))
     }
 }

@@ -102,7 +102,7 @@ impl Default for Limits {
             requests_per_connection: 4_096,
             clock_bound: Duration::from_millis(500),
             checkpoint_every: Duration::from_secs(3),
-            checkpoint_bytes: 512 << 10,
+            checkpoint_bytes: 1 << 20,
             log_kept: 4_096,
             log_kept_bytes: 64 << 20,
             snapshot_chunk_bytes: 256 << 10,

@@ -1,9 +1,11 @@
 //! What changed since the last checkpoint, and the digest, which follows from the same marks.
 //!
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
-//! at all. The digest is brought up to date at the same time, or when it is asked for.
+//! at all; but a new hold is written at once, into a pack. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pool, Records, reservation::Reservation, stock::SkuEntry};
+use super::{
+    AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pool, Records, reservation::Reservation, stock::SkuEntry, stop,
+};
 use crate::{
     codec::record::{self, HOLD_KEY_BYTES},
     digest::{Digest, contribution},
@@ -242,6 +244,12 @@ impl Ledger {
     pub fn take_changes_and_room(&mut self, room: usize) -> Changes {
         if !self.dirty.header {
             return Changes::default();
+        }
+        let lonely = self.dirty.packs.lonely().unwrap_or_else(|bad| stop(format_args!("what was written here: {bad}")));
+        for id in lonely {
+            if let Some(found) = self.reservations.get_mut(&id) {
+                self.dirty.reservation(id, found);
+            }
         }
         let mut records = self.dirty.packs.take_records();
         let others = self.dirty.reservations.list.len() + self.stock.dirty_pools.list.len() + 16;

@@ -26,6 +26,11 @@ impl Due {
         Self { deadline: deadline.0, id: ReservationId::LEAST }
     }
 
+    /// The last there can be with that deadline.
+    pub(super) fn last_at(deadline: u64) -> Self {
+        Self { deadline, id: ReservationId::GREATEST }
+    }
+
     pub(crate) fn deadline(self) -> TimeMs {
         TimeMs(self.deadline)
     }

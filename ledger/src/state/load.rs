@@ -330,8 +330,8 @@ impl Ledger {
             mark,
             packed,
         };
-        if packed.is_some() && !reservation.packs() {
-            return Err(Corrupt::new("reservation record", "is in a pack, and is to have a record of its own"));
+        if packed.is_some() && (reservation.cart.is_some() || reservation.ended.is_some()) {
+            return Err(Corrupt::new("pack record", "has a cart, or what has ended"));
         }
         self.index_reservation(id, &reservation)?;
         self.reservations.insert(id, Box::new(reservation));

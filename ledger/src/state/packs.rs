@@ -9,8 +9,12 @@
 
 use super::{KEY_ROOM, Map, Place, Records};
 use crate::{
-    codec::{Corrupt, record},
-    records::{PACK, PACK_LEFT, pack_key},
+    codec::{
+        Corrupt,
+        record::{self, HOLD_KEY_BYTES},
+    },
+    records::{PACK, PACK_LEFT, pack_key, reservation_id},
+    types::ReservationId,
 };
 use std::{collections::hash_map::Entry, num::NonZeroU32};
 
@@ -85,8 +89,6 @@ pub(crate) struct Packs {
     bytes: Vec<u8>,
     /// Where each of them is. The last is written to until it is full.
     made: Vec<(PackRef, Place)>,
-    /// How many holds have left those.
-    left: usize,
 }
 
 /// What a checkpoint does with a pack.
@@ -97,8 +99,7 @@ pub(crate) enum PackChange {
     Delete([u8; 9]),
 }
 
-/// What a hold, and a record of those that left, take in a checkpoint, about.
-const HOLD_BYTES: usize = 160;
+/// What a record of those that left takes in a checkpoint, about.
 const LEFT_BYTES: usize = 36;
 
 impl Packs {
@@ -150,7 +151,6 @@ impl Packs {
         let at = PackRef(packed.pack);
         let pack = &mut self.packs[at.index()];
         pack.left = (pack.left().0 | 1 << packed.place).to_ne_bytes();
-        self.left += usize::from(pack.new);
         if !pack.changed {
             pack.changed = true;
             self.changed.push(at);
@@ -159,15 +159,28 @@ impl Packs {
 
     /// How many bytes the next [`take_changes`](Self::take_changes) will have, about.
     pub(crate) fn dirty_bytes(&self) -> usize {
-        self.bytes.len().saturating_sub(self.left * HOLD_BYTES) + self.changed.len() * LEFT_BYTES
+        self.bytes.len() + self.changed.len() * LEFT_BYTES
+    }
+
+    /// Whose packs were made since the last checkpoint and are nearly empty already: those had better have records of their own.
+    pub(crate) fn lonely(&self) -> Result<Vec<ReservationId>, Corrupt> {
+        let mut ids = Vec::new();
+        for (at, place) in &self.made {
+            let pack = &self.packs[at.index()];
+            let (left, holds) = (pack.left().0.count_ones(), u32::from(pack.holds));
+            if left < holds && left * 4 >= holds * 3 {
+                let holds = record::decode_pack(&self.bytes[place.value..place.end])?;
+                for (_, hold) in holds.iter().enumerate().filter(|(at, _)| !pack.left().has(*at)) {
+                    ids.push(reservation_id(&hold[..HOLD_KEY_BYTES])?);
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// The packs made since the last call of which holds are left. To be followed by [`take_changes`](Self::take_changes).
     pub(crate) fn take_records(&mut self) -> Records {
         let bytes = std::mem::take(&mut self.bytes);
-        // About as much will come until the next call, and what is added to it by whoever takes it.
-        self.bytes.reserve(bytes.len());
-        self.left = 0;
         let mut places = Vec::with_capacity(self.made.len());
         for (at, place) in self.made.drain(..) {
             let pack = &mut self.packs[at.index()];
@@ -229,7 +242,8 @@ impl LoadingPacks {
         if left.is_some_and(|Left(left)| left == 0 || left & !all != 0 || left == all) {
             return Err(Corrupt::new("pack record", "does not hold those that are said to have left it"));
         }
-        packs.next = packs.next.max(number.saturating_add(1));
+        let next = number.checked_add(1).ok_or_else(|| Corrupt::new("pack record", "has the last number there is"))?;
+        packs.next = packs.next.max(next);
         let (told, left) = (left.is_some(), left.unwrap_or_default());
         let holds = u8::try_from(holds).expect("at most as many as may be");
         let pack = Pack { number, holds, left: left.0.to_ne_bytes(), changed: false, told, new: false };

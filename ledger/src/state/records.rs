@@ -73,7 +73,7 @@ impl Records {
         self.places.is_empty()
     }
 
-    /// Bytes of all of them, with the room in front of their keys.
+    /// Bytes of all of them, with the room in front of their keys and what came and went between them.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }

@@ -337,7 +337,10 @@ impl<V: Held> Runs<V> {
             }
         }
         gathered.clear();
-        self.gathered = gathered;
+        // Where few are left nothing is gathered any more.
+        if self.len >= GATHERED_FROM {
+            self.gathered = gathered;
+        }
     }
 
     fn settle_earlier(&mut self, mut holds: &[(Due, V)]) {
@@ -378,6 +381,9 @@ impl<V: Held> Runs<V> {
             if let Some(first) = piece.first() {
                 self.earlier.insert(first, piece);
             }
+        }
+        if runs > 1 {
+            all.shrink_to_fit();
         }
         self.earlier.insert(key, Run::of(all));
     }
@@ -426,18 +432,22 @@ impl<V: Held> Runs<V> {
         if self.latest.first().is_some_and(|first| first.deadline <= now) {
             return of_earlier + self.latest.units_by(now);
         }
+        // All runs before that one are due, and none after it.
+        let Some((key, last)) = self.earlier.range(..=Due::last_at(now)).next_back() else { return 0 };
+        let within = last.units_by(now);
         // From both ends: after a million ended at once nearly all are due, otherwise hardly any.
-        let (mut runs, mut due, mut later) = (self.earlier.values(), 0, 0);
+        let units = |(_, run): (&Due, &Run<V>)| run.units;
+        let mut due = self.earlier.range(..key).map(units);
+        let mut later = self.earlier.range((Excluded(key), Unbounded)).map(units);
+        let (mut sum, mut rest) = (0, of_earlier - last.units);
         loop {
-            match runs.next() {
-                Some(run) if run.last().is_some_and(|last| last.deadline <= now) => due += run.units,
-                Some(run) => return due + run.units_by(now),
-                None => return due,
+            match due.next() {
+                Some(units) => sum += units,
+                None => return sum + within,
             }
-            match runs.next_back() {
-                Some(run) if run.first().is_some_and(|first| first.deadline > now) => later += run.units,
-                Some(run) => return of_earlier - later - run.units + run.units_by(now),
-                None => return due,
+            match later.next() {
+                Some(units) => rest -= units,
+                None => return rest + within,
             }
         }
     }

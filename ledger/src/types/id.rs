@@ -71,6 +71,9 @@ impl ReservationId {
     /// None sorts before it.
     pub(crate) const LEAST: Self = Self(Halves { high: 0, low: 0 });
 
+    /// None sorts after it.
+    pub(crate) const GREATEST: Self = Self(Halves { high: u64::MAX, low: u64::MAX });
+
     /// An id made at `time` that lives in `home`; `random` must be fresh randomness.
     pub fn timed(time: TimeMs, home: Bucket, random: u64) -> Self {
         Self::assemble(time.0, home, 0, random)

@@ -573,7 +573,9 @@ impl Run {
         for shard in self.world.shards() {
             assert_eq!(self.world.records(shard, records::PART), 0, "parts of {shard} were not forgotten");
             assert_eq!(self.world.records(shard, records::UNSETTLED), 0, "carts of {shard} did not settle");
-            assert_eq!(self.world.records(shard, records::LIVE), 0, "carts of {shard} did not end");
+            for kind in [records::LIVE, records::PACK, records::PACK_LEFT] {
+                assert_eq!(self.world.records(shard, kind), 0, "carts of {shard} did not end: kind {kind}");
+            }
             self.world.restart(shard);
         }
     }

@@ -36,7 +36,7 @@ static LOADING: Semaphore = Semaphore::const_new(1);
 
 /// A checkpoint holds up who answers callers for as long as it is large. So where there is time for many small ones, they come at this
 /// share of the bytes that bring one at once.
-const SMALLER: usize = 8;
+const SMALLER: usize = 16;
 
 /// Digest marks a replica remembers.
 const DIGESTS_KEPT: usize = 16;

@@ -54,8 +54,7 @@ impl Entry<'_> {
         let home = self.ledger.shard;
         // The same reserve may have been tried before, and its last decision may still be on its way.
         let before = self.ledger.reservations.remove(&id);
-        let (mark, packed, cart) =
-            before.map_or((Mark::default(), None, None), |found| (found.mark, found.packed, found.cart));
+        let (mark, cart) = before.map_or((Mark::default(), None), |found| (found.mark, found.cart));
         let participants = cart.map_or_else(Vec::new, |cart| cart.participants);
         let wanted = wanted(&reserve.lines, &reserve.shards, home);
         let mut last = None;
@@ -111,7 +110,8 @@ impl Entry<'_> {
             seldom: Seldom::of(rares(&self.ledger.stock, wants), None, 0),
             cart: Some(Box::new(cart)),
             mark,
-            packed,
+            // One that was tried before was rejected, and only holds are packed.
+            packed: None,
         });
         let to = Sending { shards: &shards, number, row: Row::Prepare };
         self.send(id, &mut reservation, &to, By::Request(&command.context));

@@ -162,6 +162,19 @@ fn what_grows_at_its_end_is_dense_and_what_shrinks_gives_back() {
         ours.settle();
     }
     assert!(room(&ours) < 4_000, "what grows at its start is dense, too: room for {}", room(&ours));
+    // A burst between two that are there.
+    let mut ours = Deadlines::default();
+    for n in 0..2_000 {
+        ours.add(due(n * 1_000, 0), ());
+    }
+    for gap in 0..200 {
+        for n in 0..999 {
+            ours.add(due(gap * 9_000 + n * 7 % 999 + 1, 0), ());
+        }
+        ours.settle();
+    }
+    check(&ours);
+    assert!(room(&ours) < 2 * ours.len(), "room for {} of {}", room(&ours), ours.len());
     // Whatever order the holds of one moment come in.
     let mut ours = Deadlines::default();
     let moment: BTreeSet<u64> = draws(5).take(100_000).collect();
