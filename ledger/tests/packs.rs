@@ -312,6 +312,9 @@ fn what_contradicts_a_pack_is_refused() {
         assert!(load(&[(pack.0.clone(), many(&other, 1))]).is_err(), "byte {at}");
     }
     assert!(load(&[(pack.0.clone(), many(&hold[..17], 1))]).is_err());
+    // A number after which there is none.
+    let last = [&[records::PACK][..], &[0xff; 8]].concat();
+    assert!(load(&[(last, pack.1.clone())]).is_err());
     // All have left, more than there are, and none.
     for bits in [0b1_1111_u128, 1 << 5, 0] {
         let halves = [(bits >> 64) as u64, bits as u64].map(u64::to_le_bytes);
