@@ -4,8 +4,8 @@
 //! same whether a record is in memory or on disk only. It finds accidents, not forgery.
 
 use crate::{
-    codec::record::{self, HOLD_KEY_BYTES},
-    records::{PACK, PACK_LEFT, pack_number},
+    codec::record,
+    records::{ID_KEY_BYTES, PACK, PACK_LEFT, pack_number},
     state::{Left, Map},
 };
 use std::fmt;
@@ -69,7 +69,7 @@ impl Accumulator {
                 (Ok(number), Ok(holds)) => {
                     let left = self.left.remove(&number).unwrap_or_default();
                     for (_, hold) in holds.iter().enumerate().filter(|(at, _)| !left.has(*at)) {
-                        self.sum = self.sum.wrapping_add(contribution(hold, HOLD_KEY_BYTES));
+                        self.sum = self.sum.wrapping_add(contribution(hold, ID_KEY_BYTES));
                     }
                 }
                 _ => self.count(key, value),

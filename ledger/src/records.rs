@@ -83,8 +83,11 @@ impl RecordKey {
     }
 }
 
-pub(crate) fn id_key(kind: u8, id: [u8; 16]) -> [u8; 17] {
-    let mut key = [kind; 17];
+/// Bytes of a key whose rest is an id.
+pub(crate) const ID_KEY_BYTES: usize = 17;
+
+pub(crate) fn id_key(kind: u8, id: [u8; 16]) -> [u8; ID_KEY_BYTES] {
+    let mut key = [kind; ID_KEY_BYTES];
     key[1..].copy_from_slice(&id);
     key
 }

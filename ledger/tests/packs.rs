@@ -53,6 +53,15 @@ fn kinds(store: &Store, kind: u8) -> usize {
     store.0.keys().filter(|key| key[0] == kind).count()
 }
 
+/// How many packs there are, words about what left one, and holds by themselves.
+fn stored(store: &Store) -> [usize; 3] {
+    [records::PACK, records::PACK_LEFT, records::LIVE].map(|kind| kinds(store, kind))
+}
+
+fn released(number: u64) -> Command {
+    command(release(reservation_id(BASE, number)))
+}
+
 /// What a restart finds is what is in memory.
 fn assert_stored(store: &Store, ledger: &mut Ledger) {
     let mut loaded = store.load();
@@ -93,7 +102,7 @@ fn holds_share_a_record_until_they_change() {
 
     // A restarted node goes on with what it found.
     shard.ledger = store.load();
-    apply(&mut shard, &store, BASE, (0..128).map(|number| command(release(reservation_id(BASE, number)))).collect());
+    apply(&mut shard, &store, BASE, (0..128).map(released).collect());
     store.checkpoint(&mut shard.ledger);
     assert_eq!((kinds(&store, records::PACK), kinds(&store, records::PACK_LEFT)), (2, 2));
     assert_stored(&store, &mut shard.ledger);
@@ -101,8 +110,7 @@ fn holds_share_a_record_until_they_change() {
     // At the deadline of the last there is neither a pack nor a word about one.
     sweep(&mut shard, &store, BASE.plus(DurationMs(30 * MINUTE)));
     store.checkpoint(&mut shard.ledger);
-    let rest = [records::PACK, records::PACK_LEFT, records::LIVE].map(|kind| kinds(&store, kind));
-    assert_eq!(rest, [0, 0, 0]);
+    assert_eq!(stored(&store), [0, 0, 0]);
     assert_eq!(kinds(&store, records::ENDED), 300);
     assert_stored(&store, &mut shard.ledger);
 }
@@ -111,16 +119,14 @@ fn holds_share_a_record_until_they_change() {
 fn a_pack_that_all_leave_before_a_checkpoint_is_never_stored() {
     let (mut shard, mut store) = (stocked(), Store::default());
     apply(&mut shard, &store, BASE, holds(0, 200, 10));
-    let release = |number| command(release(reservation_id(BASE, number)));
-    apply(&mut shard, &store, BASE, (0..199).map(release).collect());
+    apply(&mut shard, &store, BASE, (0..199).map(released).collect());
     store.checkpoint(&mut shard.ledger);
-    let found = |store: &Store| [records::PACK, records::PACK_LEFT, records::LIVE].map(|kind| kinds(store, kind));
-    assert_eq!(found(&store), [0, 0, 1]);
+    assert_eq!(stored(&store), [0, 0, 1]);
     assert_stored(&store, &mut shard.ledger);
     apply(&mut shard, &store, BASE, holds(300, 3, 10));
-    apply(&mut shard, &store, BASE, [199, 300, 301, 302].map(release).to_vec());
+    apply(&mut shard, &store, BASE, [199, 300, 301, 302].map(released).to_vec());
     store.checkpoint(&mut shard.ledger);
-    assert_eq!(found(&store), [0, 0, 0]);
+    assert_eq!(stored(&store), [0, 0, 0]);
     assert_eq!(kinds(&store, records::ENDED), 203);
     assert_stored(&store, &mut shard.ledger);
 }
@@ -163,7 +169,7 @@ fn numbers_and_places_of_packs_are_not_mixed_up() {
     // After a restart the next one is not written over those that are there.
     shard.ledger = store.load();
     apply(&mut shard, &store, later, holds(30, 5, 10));
-    apply(&mut shard, &store, later, [0, 24, 32].map(|number| command(release(reservation_id(BASE, number)))).to_vec());
+    apply(&mut shard, &store, later, [0, 24, 32].map(released).to_vec());
     store.checkpoint(&mut shard.ledger);
     assert_eq!((kinds(&store, records::PACK), kinds(&store, records::PACK_LEFT)), (3, 3));
     assert_stored(&store, &mut shard.ledger);
@@ -173,11 +179,9 @@ fn numbers_and_places_of_packs_are_not_mixed_up() {
 fn a_pack_that_most_left_before_a_checkpoint_is_not_stored_for_the_rest() {
     let (mut shard, mut store) = (stocked(), Store::default());
     apply(&mut shard, &store, BASE, holds(0, 128, 10));
-    let release = |number| command(release(reservation_id(BASE, number)));
-    apply(&mut shard, &store, BASE, (0..96).map(release).collect());
+    apply(&mut shard, &store, BASE, (0..96).map(released).collect());
     store.checkpoint(&mut shard.ledger);
-    let found = [records::PACK, records::PACK_LEFT, records::LIVE].map(|kind| kinds(&store, kind));
-    assert_eq!(found, [0, 0, 32]);
+    assert_eq!(stored(&store), [0, 0, 32]);
     assert_stored(&store, &mut shard.ledger);
 }
 
@@ -186,8 +190,7 @@ fn a_checkpoint_has_about_as_many_bytes_as_it_says() {
     for ended in [0, 1_500] {
         let (mut shard, mut store) = (stocked(), Store::default());
         apply(&mut shard, &store, BASE, holds(0, 2_000, 10));
-        let release = |number: u64| command(release(reservation_id(BASE, number * 7 % 2_000)));
-        apply(&mut shard, &store, BASE, (0..ended).map(release).collect());
+        apply(&mut shard, &store, BASE, (0..ended).map(|number| released(number * 7 % 2_000)).collect());
         let said = shard.ledger.dirty_bytes();
         store.checkpoint(&mut shard.ledger);
         let written: usize = store.0.iter().map(|(key, value)| key.len() + value.len()).sum();

@@ -8,7 +8,7 @@ mod reservation;
 mod stock;
 
 pub(crate) use super::part::{decode_floor, decode_part, put_floor, put_part};
-pub(crate) use pack::{HOLD_KEY_BYTES, begin_pack, decode_pack, decode_pack_left, put_pack_left, put_packed};
+pub(crate) use pack::{begin_pack, decode_pack, decode_pack_left, put_pack_left, put_packed};
 pub(crate) use reservation::{ReservationMsg, decode_reservation, put_reservation, view_of_cold};
 pub(crate) use stock::{
     decode_owner_uses, decode_pool, decode_sku, decode_transit, put_owner_uses, put_pool, put_sku, put_transit,

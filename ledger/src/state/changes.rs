@@ -7,12 +7,12 @@ use super::{
     AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pool, Records, reservation::Reservation, stock::SkuEntry, stop,
 };
 use crate::{
-    codec::record::{self, HOLD_KEY_BYTES},
+    codec::record,
     digest::{Digest, contribution},
     planted::{self, Bug},
     records::{
-        ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK_LEFT, PART, POOL, RecordKey, SKU, TRANSFER,
-        UNSETTLED, floor_key, id_key, pack_key,
+        ENDED, FLOOR, HEADER, ID_KEY_BYTES, LIVE, META, OPERATION, OWNER_USE, PACK_LEFT, PART, POOL, RecordKey, SKU,
+        TRANSFER, UNSETTLED, floor_key, id_key, pack_key,
     },
     state::{Intent, Part, Set},
     types::{OperationId, ReservationId, ShardId},
@@ -119,7 +119,7 @@ pub(crate) struct Dirty {
 const RESERVATION_RECORD_BYTES: usize = 90;
 const LINE_BYTES: usize = 50;
 const REFUSED_RECORD_BYTES: usize = 120;
-const DELETE_BYTES: usize = 17;
+const DELETE_BYTES: usize = ID_KEY_BYTES;
 
 impl Dirty {
     pub(crate) fn reservation(&mut self, id: ReservationId, reservation: &mut Reservation) {
@@ -146,7 +146,7 @@ impl Dirty {
             bytes.extend_from_slice(&id_key(LIVE, id.to_bytes()));
             record::put_reservation(bytes, id, reservation, pools);
         });
-        reservation.mark.count(&mut self.sum, written, HOLD_KEY_BYTES);
+        reservation.mark.count(&mut self.sum, written, ID_KEY_BYTES);
         reservation.packed = Some(packed);
     }
 

@@ -4,15 +4,13 @@ use super::{
     Due, Ledger, Line, Lines, LoadingPacks, Mark, Operation, OwnerUses, Packed, Part, Reservation, stock::check_sku_key,
 };
 use crate::{
-    codec::{
-        Corrupt,
-        record::{self, HOLD_KEY_BYTES},
-    },
+    codec::{Corrupt, record},
     limits::HOT_WINDOW,
     planted::{self, Bug},
     records::{
-        self, ENDED, FLOOR, HEADER, LIVE, META, OPERATION, OWNER_USE, PACK, PACK_LEFT, PART, POOL, REFUSED_OPERATION,
-        REFUSED_RESERVE, REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, pack_number, read_owner_key, read_pool_key, sku_part,
+        self, ENDED, FLOOR, HEADER, ID_KEY_BYTES, LIVE, META, OPERATION, OWNER_USE, PACK, PACK_LEFT, PART, POOL,
+        REFUSED_OPERATION, REFUSED_RESERVE, REFUSED_WHOLE, SKU, TRANSFER, UNSETTLED, pack_number, read_owner_key,
+        read_pool_key, sku_part,
     },
     state::{EndedBy, Intent, RoundKind, Seldom},
     types::{OperationId, Owner, ReservationId, ShardId, TimeMs},
@@ -169,11 +167,11 @@ impl Loader {
         let holds = record::decode_pack(value)?;
         let (pack, left) = self.packs.pack(&mut self.ledger.dirty.packs, pack_number(key)?, holds.len())?;
         for (at, hold) in holds.into_iter().enumerate().filter(|(at, _)| !left.has(*at)) {
-            let (key, value) = (hold.slice(..HOLD_KEY_BYTES), hold.slice(HOLD_KEY_BYTES..));
+            let (key, value) = (hold.slice(..ID_KEY_BYTES), hold.slice(ID_KEY_BYTES..));
             if key[0] != LIVE {
                 return Err(Corrupt::new("pack record", "has what is no hold"));
             }
-            let (mark, packed) = (Mark::packed(&hold, HOLD_KEY_BYTES), pack.place(at));
+            let (mark, packed) = (Mark::packed(&hold, ID_KEY_BYTES), pack.place(at));
             if !self.reservation(&key, value.clone(), mark, Some(packed))? {
                 self.early.push((key, value, Some(packed)));
             }
@@ -281,7 +279,7 @@ impl Loader {
     }
 }
 
-fn twice() -> Corrupt {
+pub(super) fn twice() -> Corrupt {
     Corrupt::new("state", "has the same record twice")
 }
 

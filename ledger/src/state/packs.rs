@@ -7,16 +7,13 @@
 //! A pack of which one hold is left stays as long as that one, an hour at most: what is held for longer has a record of its own.
 //! Packs are of one replica. Another has taken its checkpoints at other moments, and has others with the same holds.
 
-use super::{KEY_ROOM, Map, Place, Records};
+use super::{Map, Records, load::twice};
 use crate::{
-    codec::{
-        Corrupt,
-        record::{self, HOLD_KEY_BYTES},
-    },
-    records::{PACK, PACK_LEFT, pack_key, reservation_id},
+    codec::{Corrupt, record},
+    records::{ID_KEY_BYTES, PACK, PACK_LEFT, pack_key, reservation_id},
     types::ReservationId,
 };
-use std::{collections::hash_map::Entry, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 /// So many holds at most are in a pack: as many as there are bits to say which have left.
 pub(crate) const PACK_MAX: usize = u128::BITS as usize;
@@ -58,7 +55,7 @@ impl Left {
 struct Pack {
     number: u64,
     holds: u8,
-    left: [u8; 16],
+    left: Left,
     /// Some left since the last checkpoint.
     changed: bool,
     /// There is a record of those that left.
@@ -68,12 +65,8 @@ struct Pack {
 }
 
 impl Pack {
-    fn left(&self) -> Left {
-        Left(u128::from_ne_bytes(self.left))
-    }
-
     fn is_over(&self) -> bool {
-        self.left().0.count_ones() == u32::from(self.holds)
+        self.left.0.count_ones() == u32::from(self.holds)
     }
 }
 
@@ -85,10 +78,10 @@ pub(crate) struct Packs {
     /// All numbers in the store are below.
     next: u64,
     changed: Vec<PackRef>,
-    /// Records of those made since the last checkpoint, as in [`Records`].
-    bytes: Vec<u8>,
-    /// Where each of them is. The last is written to until it is full.
-    made: Vec<(PackRef, Place)>,
+    /// Those made since the last checkpoint. The last is written to until it is full.
+    made: Vec<PackRef>,
+    /// Their records.
+    records: Records,
 }
 
 /// From here on numbers are nobody's: a million packs a second need three hundred thousand years.
@@ -108,31 +101,26 @@ const LEFT_BYTES: usize = 36;
 impl Packs {
     /// Stores one more hold, whose key and record are written by `write`: where it is, and what was written.
     pub(crate) fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> (Packed, &[u8]) {
-        let open = self.made.last().filter(|(at, _)| usize::from(self.packs[at.index()].holds) < PACK_MAX);
-        let (at, mut place) = open.copied().unwrap_or_else(|| self.begin());
-        let start = record::put_packed(&mut self.bytes, write);
-        place.end = self.bytes.len();
-        if let Some(last) = self.made.last_mut() {
-            *last = (at, place);
-        }
+        let open = self.made.last().filter(|at| usize::from(self.packs[at.index()].holds) < PACK_MAX);
+        let at = open.copied().unwrap_or_else(|| self.begin());
         let holds = &mut self.packs[at.index()].holds;
         *holds += 1;
-        (at.place(usize::from(*holds) - 1), &self.bytes[start..])
+        (at.place(usize::from(*holds) - 1), self.records.extend(|bytes| record::put_packed(bytes, write)))
     }
 
-    fn begin(&mut self) -> (PackRef, Place) {
+    fn begin(&mut self) -> PackRef {
         let number = self.next;
         self.next += 1;
-        let pack = Pack { number, holds: 0, left: [0; 16], changed: false, told: false, new: true };
+        let pack = Pack { number, holds: 0, left: Left::default(), changed: false, told: false, new: true };
         let at = self.insert(pack);
-        self.bytes.extend_from_slice(&[0; KEY_ROOM]);
-        let key = self.bytes.len();
-        self.bytes.extend_from_slice(&pack_key(PACK, number));
-        let value = self.bytes.len();
-        record::begin_pack(&mut self.bytes);
-        let place = Place { key, value, end: self.bytes.len() };
-        self.made.push((at, place));
-        (at, place)
+        self.records.put(|bytes| {
+            bytes.extend_from_slice(&pack_key(PACK, number));
+            let value = bytes.len();
+            record::begin_pack(bytes);
+            value
+        });
+        self.made.push(at);
+        at
     }
 
     fn insert(&mut self, pack: Pack) -> PackRef {
@@ -153,7 +141,7 @@ impl Packs {
     pub(crate) fn leave(&mut self, packed: Packed) {
         let at = PackRef(packed.pack);
         let pack = &mut self.packs[at.index()];
-        pack.left = (pack.left().0 | 1 << packed.place).to_ne_bytes();
+        pack.left.0 |= 1 << packed.place;
         if !pack.changed {
             pack.changed = true;
             self.changed.push(at);
@@ -162,19 +150,19 @@ impl Packs {
 
     /// How many bytes the next [`take_changes`](Self::take_changes) will have, about.
     pub(crate) fn dirty_bytes(&self) -> usize {
-        self.bytes.len() + self.changed.len() * LEFT_BYTES
+        self.records.bytes() + self.changed.len() * LEFT_BYTES
     }
 
     /// Whose packs were made since the last checkpoint and are nearly empty already: those had better have records of their own.
     pub(crate) fn lonely(&self) -> Result<Vec<ReservationId>, Corrupt> {
         let mut ids = Vec::new();
-        for (at, place) in &self.made {
+        for (at, (_, value)) in self.made.iter().zip(self.records.iter()) {
             let pack = &self.packs[at.index()];
-            let (left, holds) = (pack.left().0.count_ones(), u32::from(pack.holds));
+            let (left, holds) = (pack.left.0.count_ones(), u32::from(pack.holds));
             if left < holds && left * 4 >= holds * 3 {
-                let holds = record::decode_pack(&self.bytes[place.value..place.end])?;
-                for (_, hold) in holds.iter().enumerate().filter(|(at, _)| !pack.left().has(*at)) {
-                    ids.push(reservation_id(&hold[..HOLD_KEY_BYTES])?);
+                let holds = record::decode_pack(value)?;
+                for (_, hold) in holds.iter().enumerate().filter(|(at, _)| !pack.left.has(*at)) {
+                    ids.push(reservation_id(&hold[..ID_KEY_BYTES])?);
                 }
             }
         }
@@ -183,16 +171,12 @@ impl Packs {
 
     /// The packs made since the last call of which holds are left. To be followed by [`take_changes`](Self::take_changes).
     pub(crate) fn take_records(&mut self) -> Records {
-        let bytes = std::mem::take(&mut self.bytes);
-        let mut places = Vec::with_capacity(self.made.len());
-        for (at, place) in self.made.drain(..) {
-            let pack = &mut self.packs[at.index()];
-            if !pack.is_over() {
-                pack.new = false;
-                places.push(place);
-            }
-        }
-        Records::of(bytes, places)
+        let (mut records, mut made) = (std::mem::take(&mut self.records), self.made.drain(..));
+        records.retain(|| {
+            let pack = made.next().map(|at| &mut self.packs[at.index()]).filter(|pack| !pack.is_over());
+            pack.map(|pack| pack.new = false).is_some()
+        });
+        records
     }
 
     /// What changed since the last call.
@@ -200,7 +184,7 @@ impl Packs {
         for at in std::mem::take(&mut self.changed) {
             let pack = &mut self.packs[at.index()];
             if !pack.is_over() {
-                take(PackChange::Left(pack.number, pack.left()));
+                take(PackChange::Left(pack.number, pack.left));
                 (pack.changed, pack.told) = (false, true);
                 continue;
             }
@@ -225,12 +209,9 @@ pub(crate) struct LoadingPacks {
 impl LoadingPacks {
     /// The record of those that left a pack: it comes before that of the pack, as their keys do.
     pub(crate) fn left(&mut self, number: u64, left: Left) -> Result<(), Corrupt> {
-        match self.left.entry(number) {
-            Entry::Vacant(place) => {
-                place.insert(left);
-                Ok(())
-            }
-            Entry::Occupied(_) => Err(Corrupt::new("state", "has the same record twice")),
+        match self.left.insert(number, left) {
+            Some(_) => Err(twice()),
+            None => Ok(()),
         }
     }
 
@@ -251,7 +232,7 @@ impl LoadingPacks {
         packs.next = packs.next.max(number + 1);
         let (told, left) = (left.is_some(), left.unwrap_or_default());
         let holds = u8::try_from(holds).expect("at most as many as may be");
-        let pack = Pack { number, holds, left: left.0.to_ne_bytes(), changed: false, told, new: false };
+        let pack = Pack { number, holds, left, changed: false, told, new: false };
         Ok((packs.insert(pack), left))
     }
 

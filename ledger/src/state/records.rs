@@ -25,11 +25,6 @@ pub struct Place {
 }
 
 impl Records {
-    /// Those that lie in `bytes`, the room in front of their keys included.
-    pub(crate) fn of(bytes: Vec<u8>, places: Vec<Place>) -> Self {
-        Self { bytes, places }
-    }
-
     /// Makes room for so many records more, and for so many bytes of them.
     pub(crate) fn reserve(&mut self, records: usize, bytes: usize) {
         self.bytes.reserve(bytes + records * KEY_ROOM);
@@ -44,6 +39,20 @@ impl Records {
         let place = Place { key, value, end: self.bytes.len() };
         self.places.push(place);
         place
+    }
+
+    /// Writes more of the last one's value. What lies from where `write` tells on.
+    pub(crate) fn extend(&mut self, write: impl FnOnce(&mut Vec<u8>) -> usize) -> &[u8] {
+        let start = write(&mut self.bytes);
+        if let Some(last) = self.places.last_mut() {
+            last.end = self.bytes.len();
+        }
+        &self.bytes[start..]
+    }
+
+    /// Keeps those for which `keep` says so, asked in order. The bytes of the others stay, and are nobody's.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut() -> bool) {
+        self.places.retain(|_| keep());
     }
 
     /// Takes back the last one.

@@ -8,13 +8,13 @@ use crate::{
         reader::{DELIMITED, key},
         unframe,
     },
-    records::POOL_KEY_BYTES_MAX,
+    records::{ID_KEY_BYTES, POOL_KEY_BYTES_MAX},
     state::{Left, PACKED_LINES_MAX},
     types::Owner,
 };
 use bytes::Bytes;
 
-/// Each hold is the key of its record, [`HOLD_KEY_BYTES`], and behind it the record, as both would be stored by themselves.
+/// Each hold is the key of its record, [`ID_KEY_BYTES`], and behind it the record, as both would be stored by themselves.
 #[derive(Clone, PartialEq, prost::Message)]
 struct PackMsg {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -28,9 +28,6 @@ struct PackLeftMsg {
     #[prost(fixed64, tag = "2")]
     low: u64,
 }
-
-/// Bytes of the key of a live reservation.
-pub(crate) const HOLD_KEY_BYTES: usize = 17;
 
 /// Bytes of a length in a pack. It is known only once the hold is written, so it always takes as many as the longest needs: protobuf
 /// allows a number to be written longer than it has to be.
@@ -64,7 +61,7 @@ pub(crate) fn put_packed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) ->
 /// The holds of a pack's record, each its key and its record in one piece.
 pub(crate) fn decode_pack(value: &[u8]) -> Result<Vec<Bytes>, Corrupt> {
     let message: PackMsg = unframe("pack record", Bytes::copy_from_slice(value))?;
-    if message.holds.iter().any(|hold| hold.len() <= HOLD_KEY_BYTES) {
+    if message.holds.iter().any(|hold| hold.len() <= ID_KEY_BYTES) {
         return Err(Corrupt::new("pack record", "has a hold without a record"));
     }
     Ok(message.holds)
