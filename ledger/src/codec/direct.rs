@@ -187,11 +187,10 @@ pub(super) fn batch(bytes: &Bytes, other: impl Fn(Bytes) -> Option<Command>) -> 
             KEY_TIME => batch.time = TimeMs(reader.number()?),
             KEY_DIGEST => batch.digest = reader.flag()?,
             KEY_COMMAND => {
-                let range = reader.range()?;
-                let command = Reader::within(bytes, range.clone()).command();
-                batch.commands.push(match command {
+                let inner = reader.inner()?;
+                batch.commands.push(match inner.command() {
                     Some(command) => command,
-                    None => other(bytes.slice(range))?,
+                    None => other(inner.shared())?,
                 });
             }
             _ => return None,

@@ -3,7 +3,6 @@
 //! wrong with it.
 
 use bytes::Bytes;
-use std::ops::Range;
 
 /// How a value is written: <https://protobuf.dev/programming-guides/encoding/#structure>
 pub const VARINT: u8 = 0;
@@ -20,40 +19,49 @@ pub const fn key(tag: u8, wire: u8) -> u8 {
 /// Where it is in a message.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    bytes: &'a Bytes,
-    at: usize,
-    end: usize,
+    /// What the message came in.
+    whole: &'a Bytes,
+    /// What of it is not read yet.
+    rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// At the beginning of a message.
     pub fn new(bytes: &'a Bytes) -> Self {
-        Self { bytes, at: 0, end: bytes.len() }
-    }
-
-    /// At the beginning of a part of it. A part that is not there is empty.
-    pub fn within(bytes: &'a Bytes, part: Range<usize>) -> Self {
-        let end = part.end.min(bytes.len());
-        Self { bytes, at: part.start.min(end), end }
+        Self { whole: bytes, rest: bytes }
     }
 
     /// Whether all is read.
     pub fn is_over(&self) -> bool {
-        self.at >= self.end
+        self.rest.is_empty()
+    }
+
+    /// What is not read yet, shared with the message.
+    pub fn shared(self) -> Bytes {
+        self.whole.slice_ref(self.rest)
     }
 
     /// The key of the next field, as one byte; none at the end. A key of several bytes is none that is known.
+    #[inline]
     pub fn key(&mut self) -> Option<u8> {
-        (self.at < self.end).then(|| {
-            self.at += 1;
-            self.bytes[self.at - 1]
-        })
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
     }
 
     /// A number of up to 64 bits.
+    #[inline]
     pub fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..70).step_by(7) {
+        match self.key()? {
+            byte @ ..0x80 => Some(byte.into()),
+            byte => self.longer(byte),
+        }
+    }
+
+    /// A number of several bytes, after the first.
+    fn longer(&mut self, first: u8) -> Option<u64> {
+        let mut number = u64::from(first & 0x7f);
+        for shift in (7..70).step_by(7) {
             let byte = self.key()?;
             // The tenth byte has room for one bit.
             if shift == 63 && byte > 1 {
@@ -78,30 +86,29 @@ impl<'a> Reader<'a> {
 
     /// A number of eight bytes.
     pub fn fixed(&mut self) -> Option<u64> {
-        let end = self.at.checked_add(8).filter(|end| *end <= self.end)?;
-        let half = u64::from_le_bytes(self.bytes[self.at..end].try_into().ok()?);
-        self.at = end;
-        Some(half)
+        let (bytes, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u64::from_le_bytes(*bytes))
     }
 
-    /// Where the bytes of the next field are.
-    pub fn range(&mut self) -> Option<Range<usize>> {
+    /// The bytes of the next field.
+    #[inline]
+    fn delimited(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
-        let end = self.at.checked_add(length).filter(|end| *end <= self.end)?;
-        let range = self.at..end;
-        self.at = end;
-        Some(range)
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(bytes)
     }
 
     /// The bytes of the next field, shared with the message.
     pub fn text(&mut self) -> Option<Bytes> {
-        Some(self.bytes.slice(self.range()?))
+        self.inner().map(Self::shared)
     }
 
     /// The message within the next field.
+    #[inline]
     pub fn inner(&mut self) -> Option<Self> {
-        let range = self.range()?;
-        Some(Self { bytes: self.bytes, at: range.start, end: range.end })
+        self.delimited().map(|rest| Self { whole: self.whole, rest })
     }
 
     /// How many fields have that key, from here to the end.
@@ -110,7 +117,7 @@ impl<'a> Reader<'a> {
         while let Some(field) = self.key() {
             match field & 7 {
                 VARINT => self.number().map(drop)?,
-                DELIMITED => self.range().map(drop)?,
+                DELIMITED => self.delimited().map(drop)?,
                 _ => return None,
             }
             count += usize::from(field == counted);

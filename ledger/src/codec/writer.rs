@@ -35,18 +35,47 @@ fn put_key(out: &mut Vec<u8>, tag: u8, wire: u8) {
 }
 
 /// Writes a number without its key.
-pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, number: u64) {
+    if number < 0x80 { out.push(number as u8) } else { put_longer(out, number) }
+}
+
+/// Writes a number that takes several bytes.
+fn put_longer(out: &mut Vec<u8>, mut number: u64) {
+    if number >> 56 != 0 {
+        while number >= 0x80 {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        return out.push(number as u8);
     }
-    out.push(number as u8);
+    let len = varint_len(number);
+    // Groups of seven bits become bytes: first the two halves of four groups move apart, then those of two, then of one.
+    number = (number & 0x00ff_ffff_f000_0000) << 4 | number & 0x0fff_ffff;
+    number = (number & 0x0fff_c000_0fff_c000) << 2 | number & 0x0000_3fff_0000_3fff;
+    number = (number & 0x3f80_3f80_3f80_3f80) << 1 | number & 0x007f_007f_007f_007f;
+    // All but the last byte say that more follow.
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+    let end = out.len() + len;
+    out.extend_from_slice(&(number | more).to_le_bytes());
+    out.truncate(end);
+}
+
+/// Writes a key and a number.
+#[inline]
+fn put_keyed(out: &mut Vec<u8>, tag: u8, wire: u8, number: u64) {
+    if tag < 16 && number < 0x80 {
+        // As most are.
+        return out.extend_from_slice(&[key(tag, wire), number as u8]);
+    }
+    put_key(out, tag, wire);
+    put_varint(out, number);
 }
 
 /// Writes the key of a message within, and its length.
+#[inline]
 pub fn put_length(out: &mut Vec<u8>, tag: u8, length: usize) {
-    put_key(out, tag, DELIMITED);
-    put_varint(out, length as u64);
+    put_keyed(out, tag, DELIMITED, length as u64);
 }
 
 /// Writes a field of bytes.
@@ -67,8 +96,7 @@ pub fn put_number(out: &mut Vec<u8>, tag: u8, number: u64) {
 /// Writes a number that may be absent; zero is not.
 pub fn put_some_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
     if let Some(number) = number {
-        put_key(out, tag, VARINT);
-        put_varint(out, number);
+        put_keyed(out, tag, VARINT, number);
     }
 }
 
@@ -94,5 +122,29 @@ pub fn put_some_fixed(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
     if let Some(number) = number {
         put_key(out, tag, FIXED_64);
         out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::reader::Reader;
+    use bytes::Bytes;
+
+    #[test]
+    fn numbers_are_written_as_protobuf_has_them() {
+        let around = |bits: u32| [1 << bits, (1 << bits) - 1, (1_u64 << bits) + 1, u64::MAX >> bits];
+        for number in (0..u64::BITS).flat_map(around).chain([0, 0x0123_4567_89ab_cdef, 0x00fe_dcba_9876_5432]) {
+            let (mut ours, mut theirs) = (vec![7], vec![7]);
+            put_varint(&mut ours, number);
+            prost::encoding::encode_varint(number, &mut theirs);
+            assert_eq!(ours, theirs, "{number:#x}");
+            assert_eq!(varint_len(number), ours.len() - 1);
+            let bytes = Bytes::from(ours).slice(1..);
+            let mut reader = Reader::new(&bytes);
+            assert_eq!((reader.number(), reader.is_over()), (Some(number), true), "{number:#x}");
+            let bytes = bytes.slice(..bytes.len() - 1);
+            assert_eq!(Reader::new(&bytes).number(), None, "its last byte is missing");
+        }
     }
 }

@@ -56,12 +56,21 @@ fn check(bytes: &[u8], alphabet: Alphabet, min: usize, max: usize) -> Result<(),
     if bytes.len() > max {
         return Err(BadText::TooLong { max, got: bytes.len() });
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| BadText::NotUtf8)?;
-    let allowed = match alphabet {
-        Alphabet::Name => bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')),
-        Alphabet::Printable => !text.chars().any(char::is_control),
+    // Nearly all texts are of these bytes alone, and each is checked wherever a message is read.
+    let simple = match alphabet {
+        Alphabet::Name => bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
+        Alphabet::Printable => bytes.iter().all(|byte| (b' '..=b'~').contains(byte)),
     };
-    if allowed { Ok(()) } else { Err(BadText::Character) }
+    if simple { Ok(()) } else { check_thoroughly(bytes, alphabet) }
+}
+
+#[cold]
+fn check_thoroughly(bytes: &[u8], alphabet: Alphabet) -> Result<(), BadText> {
+    let text = std::str::from_utf8(bytes).map_err(|_| BadText::NotUtf8)?;
+    match alphabet {
+        Alphabet::Printable if !text.chars().any(char::is_control) => Ok(()),
+        Alphabet::Printable | Alphabet::Name => Err(BadText::Character),
+    }
 }
 
 /// Whether they are equal. Most texts that may be empty are, and of empty slices the C library is not asked: they point
