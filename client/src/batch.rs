@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use prost::Message;
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -40,7 +41,7 @@ struct Item {
     prepared: Box<Prepared>,
     progress: Progress,
     hint: Option<String>,
-    end: Option<Result<Body, Error>>,
+    end: Option<Result<Answer, Error>>,
 }
 
 /// What goes into one call.
@@ -60,19 +61,61 @@ impl Client {
         let mut items: Vec<Item> = operations.into_iter().map(|operation| item(shared, operation)).collect();
         let mut open: Vec<usize> = (0..items.len()).collect();
         while !open.is_empty() {
-            let after = round(shared, &mut items, &open, limits).await;
+            let after = self.round(&mut items, &open, limits).await;
             open.retain(|index| items[*index].end.is_none());
             if !open.is_empty() && call::pause(after, limits.deadline).await.is_none() {
                 break;
             }
         }
-        items.into_iter().map(|item| self.concluded(item)).collect()
+        items.into_iter().map(|item| item.end.unwrap_or_else(|| Err(item.progress.out_of_time()))).collect()
     }
 
-    fn concluded(&self, item: Item) -> Result<Answer, Error> {
-        match item.end {
-            Some(end) => answer(self, end?, item.prepared.subject),
-            None => Err(item.progress.out_of_time()),
+    /// Sends everything open once. Tells how long to wait before the next round: as long as the most patient of those that
+    /// remain, so that the round is one again.
+    async fn round(&self, items: &mut [Item], open: &[usize], limits: Limits) -> Duration {
+        let shared = &*self.shared;
+        // Thousands of operations take longer than one, and are dear to send twice.
+        let patience = shared.try_timeout.max(shared.timeout / 2);
+        let until = limits.deadline.min(Instant::now() + patience);
+        let calls = sort(shared, items, open, limits.not_after_ms);
+        let mut ended = stream::iter(calls)
+            .map(|call| async move {
+                let ends = send(&call.link, call.operations, until).await;
+                (call.items, ends)
+            })
+            .buffer_unordered(CALLS_MAX);
+        let (mut after, mut budgeted) = (Duration::ZERO, false);
+        while let Some((indices, ends)) = ended.next().await {
+            for (index, end) in indices.into_iter().zip(ends.each()) {
+                let Some(again) = self.conclude(&mut items[index], end) else { continue };
+                after = after.max(again.after);
+                budgeted |= again.budget != BudgetRule::Free;
+            }
+        }
+        // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
+        if budgeted && !shared.budget.withdraw() { after.max(DENIED_PAUSE) } else { after }
+    }
+
+    /// Notes how a try ended; for one that has to be sent again, tells how.
+    fn conclude(&self, item: &mut Item, end: Result<Body, TryEnd>) -> Option<Again> {
+        let shared = &*self.shared;
+        let end = match end {
+            Ok(body) => {
+                item.end = Some(answer(self, body, item.prepared.subject));
+                return None;
+            }
+            Err(end) => end,
+        };
+        match item.progress.ended(end, || shared.environment.random_u64()) {
+            Next::Stop(error) => {
+                item.end = Some(Err(error));
+                None
+            }
+            Next::Again(mut again) => {
+                call::learn(shared, item.prepared.bucket, &again);
+                item.hint = again.to.take();
+                Some(again)
+            }
         }
     }
 }
@@ -81,31 +124,6 @@ fn item(shared: &Shared, operation: Operation) -> Item {
     shared.deposit();
     let progress = operation.prepared.progress();
     Item { prepared: operation.prepared, progress, hint: None, end: None }
-}
-
-/// Sends everything open once. Tells how long to wait before the next round: as long as the most patient of those that
-/// remain, so that the round is one again.
-async fn round(shared: &Shared, items: &mut [Item], open: &[usize], limits: Limits) -> Duration {
-    // Thousands of operations take longer than one, and are dear to send twice.
-    let patience = shared.try_timeout.max(shared.timeout / 2);
-    let until = limits.deadline.min(Instant::now() + patience);
-    let calls = sort(shared, items, open, limits.not_after_ms);
-    let mut ended = stream::iter(calls)
-        .map(|call| async move {
-            let ends = send(&call.link, call.operations, until).await;
-            (call.items, ends)
-        })
-        .buffer_unordered(CALLS_MAX);
-    let (mut after, mut budgeted) = (Duration::ZERO, false);
-    while let Some((indices, ends)) = ended.next().await {
-        for (index, end) in indices.into_iter().zip(ends) {
-            let Some(again) = conclude(shared, &mut items[index], end) else { continue };
-            after = after.max(again.after);
-            budgeted |= again.budget != BudgetRule::Free;
-        }
-    }
-    // A round is one call for thousands of tries, so an empty budget slows it down but does not stop it.
-    if budgeted && !shared.budget.withdraw() { after.max(DENIED_PAUSE) } else { after }
 }
 
 /// Which operation goes in which call.
@@ -134,10 +152,30 @@ fn sort(shared: &Shared, items: &mut [Item], open: &[usize], not_after_ms: u64) 
     full
 }
 
+/// How the tries of one call ended.
+enum Ends {
+    /// Each in its own way: still encoded, for what is read of it is large.
+    Answered(Vec<Bytes>),
+    /// So many, all in the same way.
+    Alike(TryEnd, usize),
+}
+
+impl Ends {
+    fn each(self) -> impl Iterator<Item = Result<Body, TryEnd>> {
+        let (answered, alike) = match self {
+            Self::Answered(results) => (results, None),
+            Self::Alike(end, count) => (Vec::new(), Some(iter::repeat_n(end, count))),
+        };
+        // What makes no sense of a faulty answer says nothing.
+        let read = |bytes: Bytes| answer_of(v1::OperationResult::decode(bytes).unwrap_or_default());
+        answered.into_iter().map(read).chain(alike.into_iter().flatten().map(Err))
+    }
+}
+
 /// One call. As many ends come back as operations went out.
-async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result<Body, TryEnd>> {
+async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Ends {
     let count = operations.len();
-    let all = |end: TryEnd| vec![Err(end); count];
+    let all = |end: TryEnd| Ends::Alike(end, count);
     let channel = match link.channel() {
         Ok(channel) => channel,
         Err(why) => return all(TryEnd::Unsent(why)),
@@ -148,12 +186,10 @@ async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result
     let sent_at = Instant::now();
     match timeout_at(until, stub.batch(request)).await {
         Ok(Ok(answer)) => {
-            // What makes no sense of a faulty answer says nothing, and operations that it left out may have been done.
-            let result = |bytes: Bytes| v1::OperationResult::decode(bytes).unwrap_or_default();
-            let mut ends: Vec<_> =
-                answer.into_inner().results.into_iter().map(|bytes| answer_of(result(bytes))).collect();
-            ends.resize_with(count, || answer_of(v1::OperationResult::default()));
-            ends
+            let mut results = answer.into_inner().results;
+            // Operations that a faulty answer left out may have been done.
+            results.resize(count, Bytes::new());
+            Ends::Answered(results)
         }
         Ok(Err(status)) if status::never_sent(&status) => {
             all(TryEnd::Unsent(format!("{}: {}", link.endpoint(), status::root_cause(&status))))
@@ -162,28 +198,6 @@ async fn send(link: &Link, operations: Vec<Bytes>, until: Instant) -> Vec<Result
         Err(_) => {
             link.note_timeout(sent_at);
             all(TryEnd::Lost(format!("{} gave no answer in time", link.endpoint())))
-        }
-    }
-}
-
-/// Notes how a try ended; for one that has to be sent again, tells how.
-fn conclude(shared: &Shared, item: &mut Item, end: Result<Body, TryEnd>) -> Option<Again> {
-    let end = match end {
-        Ok(body) => {
-            item.end = Some(Ok(body));
-            return None;
-        }
-        Err(end) => end,
-    };
-    match item.progress.ended(end, || shared.environment.random_u64()) {
-        Next::Stop(error) => {
-            item.end = Some(Err(error));
-            None
-        }
-        Next::Again(mut again) => {
-            call::learn(shared, item.prepared.bucket, &again);
-            item.hint = again.to.take();
-            Some(again)
         }
     }
 }
