@@ -20,6 +20,7 @@ use crate::{
 use bytes::Bytes;
 use earmark_client::wire::v1;
 use earmark_ledger::types::ShardId;
+use slab::Slab;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -42,28 +43,41 @@ impl Leaders {
 /// What is waited for, each until its time is up.
 struct Table<T> {
     answers: Answers,
-    /// Numbers are never used twice: what is answered too late is nobody's.
-    numbers: u64,
-    under_way: BTreeMap<u64, (Instant, T)>,
+    /// So many were kept so far.
+    count: u32,
+    under_way: Slab<UnderWay<T>>,
     /// When to look whose time is up; about when the first is.
     look_at: Option<Instant>,
 }
 
+struct UnderWay<T> {
+    /// Its place in the low half, and how many were kept before it in the high one. So no number comes again before four thousand million
+    /// others: what is answered too late is nobody's.
+    number: u64,
+    until: Instant,
+    what: T,
+}
+
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { answers: Answers::default(), numbers: 0, under_way: BTreeMap::new(), look_at: None }
+        Self { answers: Answers::default(), count: 0, under_way: Slab::new(), look_at: None }
     }
 }
 
 impl<T> Table<T> {
     /// The place to be told in, and the number to be told under, of what is [kept](Self::keep) next.
     fn next_number(&mut self) -> (&Answers, u64) {
-        self.numbers += 1;
-        (&self.answers, self.numbers)
+        self.count = self.count.wrapping_add(1);
+        (&self.answers, self.number())
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(self.count) << 32 | self.under_way.vacant_key() as u64
     }
 
     fn keep(&mut self, until: Instant, what: T) {
-        self.under_way.insert(self.numbers, (until, what));
+        let number = self.number();
+        self.under_way.insert(UnderWay { number, until, what });
         self.look_at = Some(self.look_at.map_or(until, |look_at| look_at.min(until)));
     }
 
@@ -75,8 +89,9 @@ impl<T> Table<T> {
             let told = tokio::time::timeout_at(look_at, self.answers.next()).await.unwrap_or_default();
             let mut ended = Vec::with_capacity(told.iter().map(Vec::len).sum());
             for (number, told) in told.into_iter().flatten() {
-                if let Some((_, what)) = self.under_way.remove(&number) {
-                    ended.push((what, Some(told)));
+                let place = usize::try_from(number & u64::from(u32::MAX)).expect("a place has 32 bits");
+                if self.under_way.get(place).is_some_and(|under_way| under_way.number == number) {
+                    ended.push((self.under_way.remove(place).what, Some(told)));
                 }
             }
             // Also where answers never cease.
@@ -94,14 +109,17 @@ impl<T> Table<T> {
     }
 
     fn overdue(&mut self, now: Instant) -> impl Iterator<Item = (T, Option<Told>)> + use<T> {
-        let overdue: Vec<_> = self.under_way.extract_if(.., |_, (until, _)| *until <= now).collect();
-        let next = self.under_way.values().map(|(until, _)| *until).min();
+        let mut overdue: Vec<_> =
+            self.under_way.iter().filter(|(_, one)| one.until <= now).map(|(place, _)| place).collect();
+        overdue.sort_unstable_by_key(|place| self.under_way[*place].number);
+        let overdue: Vec<_> = overdue.into_iter().map(|place| self.under_way.remove(place)).collect();
+        let next = self.under_way.iter().map(|(_, one)| one.until).min();
         self.look_at = next.map(|next| next.max(now + LOOK_EVERY));
         if self.under_way.is_empty() {
             // Whoever still answers one of these would have it kept until something else is asked.
             self.answers = Answers::default();
         }
-        overdue.into_iter().map(|(_, (_, what))| (what, None))
+        overdue.into_iter().map(|one| (one.what, None))
     }
 }
 
@@ -162,8 +180,8 @@ impl Awaited {
 
     /// Those that came to their end since it was last asked; waits until there are some. To be dropped at any moment
     /// without losing any.
-    pub(super) async fn next(&mut self, router: &Router) -> Vec<Decided> {
-        let ended = self.0.next().await.into_iter().map(|(Waiting { name, begun, owed }, told)| {
+    pub(super) async fn next<'a>(&mut self, router: &'a Router) -> impl Iterator<Item = Decided> + use<'a> {
+        self.0.next().await.into_iter().map(|(Waiting { name, begun, owed }, told)| {
             let answer = match told {
                 Some(Ok(answer)) => {
                     begun.into_iter().for_each(Begun::decided);
@@ -173,11 +191,7 @@ impl Awaited {
                 None => Err(router.failure(begun.map_or(Failure::Unknown, Begun::unanswered))),
             };
             Decided { name, answer, owed }
-        });
-        // Not in the place of what they are made of, which is smaller.
-        let mut decided = Vec::with_capacity(ended.len());
-        decided.extend(ended);
-        decided
+        })
     }
 }
 
