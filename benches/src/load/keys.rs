@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt, rngs::SmallRng};
 use rand_distr::{Distribution, Zipf};
+use std::sync::Arc;
 
 /// How demand spreads over SKUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,14 +21,20 @@ pub struct Keys {
     count: u64,
     spread: Spread,
     zipf: Zipf<f64>,
+    /// By number, unless there are many: to write one anew for each operation takes as long as some answers do.
+    names: Arc<[String]>,
 }
+
+/// Of more SKUs the names are not kept.
+const NAMES_MAX: u64 = 100_000;
 
 impl Keys {
     /// Of so many SKUs, at least one.
     pub fn new(count: u64, spread: Spread) -> Self {
         let count = count.max(1);
         let zipf = Zipf::new(count as f64, 1.0).expect("at least one SKU and an exponent above 0");
-        Self { count, spread, zipf }
+        let names = if count <= NAMES_MAX { (0..count).map(name).collect() } else { Arc::default() };
+        Self { count, spread, zipf, names }
     }
 
     /// All that can be drawn.
@@ -37,7 +44,12 @@ impl Keys {
 
     /// The next one.
     pub fn draw(&self, random: &mut SmallRng) -> String {
-        name(self.number(random))
+        self.name(self.number(random))
+    }
+
+    fn name(&self, number: u64) -> String {
+        let kept = usize::try_from(number).ok().and_then(|number| self.names.get(number));
+        kept.cloned().unwrap_or_else(|| name(number))
     }
 
     /// Several different ones; fewer where there are not so many.
@@ -51,7 +63,7 @@ impl Keys {
                 numbers.push(number);
             }
         }
-        numbers.into_iter().map(name).collect()
+        numbers.into_iter().map(|number| self.name(number)).collect()
     }
 
     fn number(&self, random: &mut impl Rng) -> u64 {
