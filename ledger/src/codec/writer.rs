@@ -56,8 +56,13 @@ fn put_longer(out: &mut Vec<u8>, mut number: u64) {
     number = (number & 0x3f80_3f80_3f80_3f80) << 1 | number & 0x007f_007f_007f_007f;
     // All but the last byte say that more follow.
     let more = 0x8080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+    let bytes = (number | more).to_le_bytes();
+    if out.capacity() - out.len() < bytes.len() {
+        // What has exactly the room it needs does not grow for bytes that go again.
+        return out.extend_from_slice(&bytes[..len]);
+    }
     let end = out.len() + len;
-    out.extend_from_slice(&(number | more).to_le_bytes());
+    out.extend_from_slice(&bytes);
     out.truncate(end);
 }
 
@@ -140,6 +145,10 @@ mod tests {
             prost::encoding::encode_varint(number, &mut theirs);
             assert_eq!(ours, theirs, "{number:#x}");
             assert_eq!(varint_len(number), ours.len() - 1);
+            let mut exact = Vec::with_capacity(varint_len(number));
+            let room = exact.capacity();
+            put_varint(&mut exact, number);
+            assert!(exact == ours[1..] && exact.capacity() == room, "what has the room it needs is not moved");
             let bytes = Bytes::from(ours).slice(1..);
             let mut reader = Reader::new(&bytes);
             assert_eq!((reader.number(), reader.is_over()), (Some(number), true), "{number:#x}");
