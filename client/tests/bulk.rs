@@ -73,6 +73,23 @@ async fn each_operation_has_its_own_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_faulty_answer_does_not_tell_may_have_been_done() {
+    let cluster = FakeCluster::start(1);
+    let client = cluster.client().await;
+    cluster.nodes[0].on_operation(|body| match body {
+        earmark_client::wire::v1::operation::Body::Receive(request) if request.sku == "sku-1" => Reply::Garbage,
+        earmark_client::wire::v1::operation::Body::Receive(request) if request.sku == "sku-3" => Reply::Short,
+        other => accept(other),
+    });
+    let answers = client.batch(receipts(&client, 5)).await;
+    let unknown =
+        |answer: &Result<Answer, earmark_client::Error>| answer.as_ref().is_err_and(|error| error.is_unknown());
+    assert_eq!(answers.iter().map(unknown).collect::<Vec<_>>(), [false, true, false, true, true]);
+    let calls = cluster.nodes[0].calls.lock().unwrap();
+    assert!(calls.len() > 1 && calls[1].iter().all(|body| delivery(body).r#try == 2 && !delivery(body).fresh));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_without_an_answer_is_unknown_for_all_in_it() {
     let cluster = FakeCluster::start(1);
     cluster.nodes[0].on_operation(|_| Reply::Silence);

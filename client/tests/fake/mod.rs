@@ -37,6 +37,10 @@ pub const SERVER_START_MS: u64 = 1_700_000_000_000;
 pub enum Reply {
     Tell(Told),
     Refuse(v1::Error),
+    /// Bytes that are no answer. Batches only.
+    Garbage,
+    /// The answer to the call ends here. Batches only.
+    Short,
     /// No answer, now or later.
     Silence,
     /// The stream ends, with this operation and all others on it unanswered.
@@ -201,7 +205,7 @@ impl FakeNode {
             let told = match (self.script.lock().unwrap())(&body) {
                 Reply::Tell(told) => told,
                 Reply::Refuse(error) => Told::Error(error),
-                Reply::Silence => continue,
+                Reply::Silence | Reply::Garbage | Reply::Short => continue,
                 Reply::Break => return None,
             };
             results.push(Tagged::result(tag, &v1::OperationResult { body: Some(told) }));
@@ -266,6 +270,11 @@ impl v1::reservation_service_server::ReservationService for Service {
             let told = match reply {
                 Reply::Tell(told) => told,
                 Reply::Refuse(error) => Told::Error(error),
+                Reply::Garbage => {
+                    results.push(Bytes::from_static(b"\xff\xff"));
+                    continue;
+                }
+                Reply::Short => break,
                 Reply::Silence => std::future::pending().await,
                 Reply::Break => return Err(Status::unavailable("the fake breaks")),
             };

@@ -297,6 +297,21 @@ mod tests {
         assert_eq!(table.next().await, [("next", Some(late()))]);
     }
 
+    /// Told to whoever has the place now, it would be the outcome of another command.
+    #[tokio::test(start_paused = true)]
+    async fn a_late_answer_is_not_that_of_the_next_in_its_place() {
+        let mut table = Table::default();
+        let first = keep(&mut table, 10, "first");
+        keep(&mut table, 1_000, "stays");
+        assert_eq!(table.next().await, [("first", None)]);
+        let second = keep(&mut table, 1_000, "second");
+        assert_eq!(first & u64::from(u32::MAX), second & u64::from(u32::MAX), "they have one place");
+        table.answers.tell(first, Err(Failure::Overloaded));
+        assert!(table.next().now_or_never().is_none(), "it is nobody's");
+        table.answers.tell(second, late());
+        assert_eq!(table.next().await, [("second", Some(late()))]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_is_given_up_loses_nothing() {
         let mut table = Table::default();
