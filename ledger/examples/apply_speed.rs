@@ -143,6 +143,7 @@ fn shape(name: &str, pools: u64, count: u64) {
     let before = BYTES.load(Relaxed);
     run.time("receive", BASE, pools, arrived);
     run.checkpoint();
+    println!("  {} B per pool and its receipt", (BYTES.load(Relaxed) - before) as u64 / pools);
     run.time("evicting entry", TimeMs(BASE.0 + 70_000), 1, |_| commit(0));
     run.ledger.evict();
     println!("  {} B per pool", (BYTES.load(Relaxed) - before) as u64 / pools);
@@ -184,4 +185,5 @@ fn commit(n: u64) -> Body {
 fn main() {
     shape("10,000 SKUs", 10_000, 400_000);
     shape("one hot SKU", 1, 400_000);
+    shape("a shard of eight with ten million SKUs", 1_250_000, 400_000);
 }

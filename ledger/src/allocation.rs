@@ -6,14 +6,13 @@
 use crate::{
     limits::PLACES_MAX,
     settings::{Allocation, Strategy},
-    types::Location,
 };
 use std::cmp::Reverse;
 
 /// A location that has the SKU, and how many units it could give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate<'a> {
-    pub(crate) location: &'a Location,
+    pub(crate) location: &'a [u8],
     pub(crate) free: u64,
 }
 
@@ -71,14 +70,14 @@ fn in_order(strategy: &Strategy, candidates: &[Candidate<'_>], zone: u32) -> Vec
     order.sort_unstable_by_key(|at| candidates[*at].location);
     match strategy {
         Strategy::Priority(list) => {
-            let rank = |at: &usize| list.iter().position(|location| location == candidates[*at].location);
+            let rank = |at: &usize| list.iter().position(|location| location.as_bytes() == candidates[*at].location);
             order.retain(|at| rank(at).is_some());
             order.sort_by_key(rank);
         }
         Strategy::MostStock | Strategy::FewestSplits => order.sort_by_key(|at| Reverse(candidates[*at].free)),
         Strategy::NearestZone(zones) => {
             let zone_of = |at: &usize| {
-                let found = zones.iter().find(|(location, _)| location == candidates[*at].location);
+                let found = zones.iter().find(|(location, _)| location.as_bytes() == candidates[*at].location);
                 found.map(|(_, zone)| *zone)
             };
             order.retain(|at| zone_of(at).is_some());
@@ -149,6 +148,7 @@ fn fewest(free: &[u64], target: u64) -> Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Location;
 
     fn shares(
         strategy: Strategy,
@@ -157,8 +157,11 @@ mod tests {
         demand: Demand,
     ) -> Result<Vec<(String, u64)>, Lack> {
         let names: Vec<Location> = free.iter().map(|(name, _)| name.parse().expect("a location")).collect();
-        let candidates: Vec<_> =
-            names.iter().zip(free).map(|(location, (_, free))| Candidate { location, free: *free }).collect();
+        let candidates: Vec<_> = names
+            .iter()
+            .zip(free)
+            .map(|(location, (_, free))| Candidate { location: location.as_bytes(), free: *free })
+            .collect();
         let told = allocate(&Allocation { strategy, places }, &candidates, demand)?;
         Ok(told.into_iter().map(|(at, units)| (names[at].to_string(), units)).collect())
     }

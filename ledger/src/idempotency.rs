@@ -15,6 +15,7 @@ use crate::{
     state::{EndedBy, Intent, Ledger, Mark, Operation, Refused, Reservation, RoundKind, stop},
     types::{Location, OperationId, Quantity, ReservationId, TimeMs},
 };
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Hash of what is asked, without who asks, which sending it is, and until when. A time to live that the policy chose
@@ -232,7 +233,7 @@ impl Ledger {
         if operation.fingerprint != print {
             return Known::Conflict;
         }
-        match decode_outcome(operation.outcome.clone()) {
+        match decode_outcome(Bytes::copy_from_slice(&operation.outcome)) {
             Ok(outcome) => Known::Outcome(Outcome { replayed: true, ..outcome }),
             Err(bad) => stop(format_args!("the outcome of operation {id} was encoded here, but {bad}")),
         }
@@ -281,8 +282,8 @@ impl Ledger {
         if planted::on(Bug::OperationNotRemembered) {
             return;
         }
-        let bytes = encode_outcome(outcome);
-        let mut operation = Operation { fingerprint: print, outcome: bytes, mark: Mark::default() };
+        let outcome = encode_outcome(outcome).as_ref().into();
+        let mut operation = Operation { fingerprint: print, outcome, mark: Mark::default() };
         self.dirty.operation(id, &mut operation.mark, operation.outcome.len());
         self.insert_operation(id, operation);
     }

@@ -62,11 +62,11 @@ impl Ledger {
         for (at, pool) in self.stock.pools.iter().enumerate() {
             let books = &pool.books;
             if books.held + books.committed + books.unavailable > books.on_hand + books.short {
-                let what = format!("{:?} is oversold: {books:?}", pool.key());
+                let what = format!("{:?} is oversold: {books:?}", pool.name());
                 found.push(Violation { promise: "P1", found: what });
             }
             if let Some(problem) = books.problem(&pool.totals) {
-                let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.key(), pool.totals);
+                let what = format!("{:?}: {problem}: {books:?}, {:?}", pool.name(), pool.totals);
                 found.push(Violation { promise: "P2", found: what });
             }
             let due = pool.dues.total() + pool.told().total() + pool.undecided;
@@ -74,7 +74,7 @@ impl Ledger {
             if books.held != of_lines || due != of_lines {
                 let what = format!(
                     "{:?} has {} units held, its reservations {of_lines}, its deadlines {due}",
-                    pool.key(),
+                    pool.name(),
                     books.held
                 );
                 found.push(Violation { promise: "P7", found: what });
@@ -136,9 +136,12 @@ impl Ledger {
             found.push(Violation { promise: "P2", found: problem });
         }
         for sku in &self.stock.skus {
-            let settings = &sku.settings;
+            let settings = sku.settings();
             if settings.gated != settings.rest.as_ref().is_some_and(|rest| rest.gates()) {
-                found.push(Violation { promise: "P1", found: format!("{:?} hides its rules", sku.bytes) });
+                found.push(Violation {
+                    promise: "P1",
+                    found: format!("{:?} hides its rules", String::from_utf8_lossy(&sku.bytes)),
+                });
             }
         }
         let mut short = 0;
@@ -147,7 +150,7 @@ impl Ledger {
             let listed = self.stock.shorts.contains(&pool.bytes);
             if (pool.books.short > 0, pool.books.short > 0) != (opened, listed) {
                 let what =
-                    format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.key(), pool.books.short);
+                    format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.name(), pool.books.short);
                 found.push(Violation { promise: "P1", found: what });
             }
             short += usize::from(listed);

@@ -7,10 +7,10 @@ use crate::{
         Number,
         message::{Answer, Asked},
     },
+    records::PoolName,
     types::{Location, Lot, OperationId, PoolKey, PoolKind, Position, Quantity, Reason, ReservationId, Sku, TimeMs},
 };
 
-use std::sync::Arc;
 pub use stock::*;
 
 /// The answer to one command of an entry.
@@ -85,8 +85,8 @@ pub struct Reserved {
 /// What one line got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineGot {
-    /// Which pool; shared, for millions are told of the same.
-    pub pool: Arc<PoolKey>,
+    /// Which pool.
+    pub pool: PoolName,
     /// Units asked for.
     pub asked: Quantity,
     /// Units held.

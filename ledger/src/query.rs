@@ -86,7 +86,9 @@ impl Ledger {
         location: Option<&Location>,
     ) -> Result<Vec<PoolView>, Missing> {
         let entry = self.stock.find_sku(namespace, sku).ok_or_else(|| Missing::Sku(sku.clone()))?;
-        let there = |at: &&PoolRef| location.is_none_or(|location| self.stock.pool(**at).key().location == *location);
+        let there = |at: &&PoolRef| {
+            location.is_none_or(|location| self.stock.pool(**at).texts().location == location.as_bytes())
+        };
         let views: Vec<PoolView> =
             entry.pools.iter().filter(there).map(|at| self.stock.view(*at, self.header.clock)).collect();
         match (views.is_empty(), location) {

@@ -8,6 +8,10 @@
 //! *Hot* records are always in memory. *Cold* ones (ended reservations and remembered operations whose id is older
 //! than [`HOT_WINDOW`]) are on disk only, and are given to the ledger when a command names them.
 
+mod pool_name;
+
+pub use pool_name::{PoolName, PoolTexts};
+
 use crate::{
     codec::{Corrupt, record},
     digest::{Digest, contribution},

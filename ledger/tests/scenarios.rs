@@ -290,7 +290,7 @@ impl Story {
                 let extent = if reserved.all { "all" } else { "some" };
                 let got = reserved.lines.iter().map(|got| {
                     let by = got.policy.map_or(String::new(), |version| format!(" by policy {version}"));
-                    format!("{} of {} {}{by}", got.got, got.asked, pool_name(&got.pool))
+                    format!("{} of {} {}{by}", got.got, got.asked, pool_name(&got.pool.key()))
                 });
                 let got = got.collect::<Vec<_>>().join(", ");
                 format!("held {extent} until {}: {got}", moment(reserved.deadline))

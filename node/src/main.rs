@@ -15,6 +15,8 @@ const LOGGED: &str = "warn,earmark_node=info,openraft=error";
 
 fn main() -> ExitCode {
     log_to_stderr();
+    // Callers choose ids and names: where in a map these lie is for nobody to know.
+    earmark_ledger::seed_hash_maps(rand::random());
     match cli::Cli::read() {
         Ok(cli) => cli::run(cli),
         Err(code) => code,

@@ -8,7 +8,7 @@
 use crate::{
     command::{Body, Command, Commit, Release, Reserve},
     records::POOL_KEY_BYTES_MAX,
-    state::{AHEAD, Ledger, PoolRef, Reservation, hash_of, write_pool_key},
+    state::{AHEAD, KeyHash, Ledger, PoolRef, Reservation, Stock, write_pool_key},
 };
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use std::hint::black_box;
 enum Way<'a> {
     Nothing,
     /// So many bytes of a key, and their hash.
-    Key(usize, u64),
+    Key(usize, KeyHash),
     Held(&'a Reservation),
 }
 
@@ -30,7 +30,7 @@ impl Ledger {
         let mut seen = 0_u64;
         for ((command, key), way) in commands.iter().zip(&mut keys).zip(&mut ways) {
             *way = match &command.body {
-                Body::Reserve(reserve) => key_of(reserve, key),
+                Body::Reserve(reserve) => key_of(&self.stock, reserve, key),
                 Body::Commit(Commit { id, .. }) | Body::Release(Release { id, .. }) => {
                     self.reservations.get(id).map_or(Way::Nothing, |found| Way::Held(found))
                 }
@@ -64,9 +64,9 @@ impl Ledger {
     }
 }
 
-fn key_of<'a>(reserve: &Reserve, out: &mut [u8; POOL_KEY_BYTES_MAX]) -> Way<'a> {
+fn key_of<'a>(stock: &Stock, reserve: &Reserve, out: &mut [u8; POOL_KEY_BYTES_MAX]) -> Way<'a> {
     let Some(line) = reserve.lines.first() else { return Way::Nothing };
     let Some(location) = &line.location else { return Way::Nothing };
     let len = write_pool_key(out, &reserve.namespace, &line.sku, location, line.kind, &line.lot);
-    Way::Key(len, hash_of(&out[..len]))
+    Way::Key(len, stock.hash_of(&out[..len]))
 }

@@ -25,8 +25,8 @@ pub(crate) struct Open {
 impl Open {
     fn pools<'a>(&'a self, stock: &'a Stock) -> impl Iterator<Item = PoolRef> + 'a {
         let same = |at: &PoolRef| {
-            let key = stock.pool(*at).key();
-            key.kind == self.kind && key.lot == self.lot
+            let texts = stock.pool(*at).texts();
+            texts.kind == self.kind && texts.lot == self.lot.as_bytes()
         };
         stock.sku(self.sku).pools.iter().copied().filter(same)
     }
@@ -93,13 +93,13 @@ pub(crate) fn place(
         let taken = |pool: &PoolRef| named.get(pool).map_or(0, |at| u64::from(wants[*at].asked));
         let candidates = |sellable: &dyn Fn(PoolRef) -> u64| -> Vec<Candidate<'_>> {
             let candidate = |pool: &PoolRef| Candidate {
-                location: &stock.pool(*pool).key().location,
+                location: stock.pool(*pool).texts().location,
                 free: sellable(*pool).saturating_add(u64::from(granting.mine(*pool))).saturating_sub(taken(pool)),
             };
             pools.iter().map(candidate).collect()
         };
         let free = candidates(&|pool| stock.sellable_at(pool, now));
-        let settings = &stock.sku(line.sku).settings;
+        let settings = stock.sku(line.sku).settings();
         let default = default_policy();
         let policy = settings.rest.as_ref().and_then(|rest| rest.allocation.as_ref()).unwrap_or(&default);
         let demand = Demand { asked: u64::from(line.asked), required: u64::from(line.required), zone: granting.zone };

@@ -111,11 +111,11 @@ impl Entry<'_> {
 
     fn position(&self, reservation: &Reservation, pool: &PoolKey) -> Option<usize> {
         let own = reservation.lines.as_slice();
-        if let Some(at) = own.iter().position(|line| **self.ledger.stock.pool(line.pool).key() == *pool) {
+        let key = pool_key_bytes(pool);
+        if let Some(at) = own.iter().position(|line| self.ledger.stock.pool(line.pool).bytes == key) {
             return Some(at);
         }
         let cart = reservation.cart.as_ref()?;
-        let key = pool_key_bytes(pool);
         cart.remote.iter().position(|line| line.pool == key).map(|at| own.len() + at)
     }
 }

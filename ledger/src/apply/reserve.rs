@@ -20,7 +20,6 @@ use crate::{
     types::{DurationMs, Namespace, Owner, Quantity, ReservationId, TimeMs},
 };
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// What one line wants, after lines of the same pool were summed.
 pub(crate) struct Want {
@@ -119,7 +118,7 @@ pub(crate) fn plan<'a>(
 /// The first answer to a reserve that got what `wants` says.
 pub(crate) fn told(stock: &Stock, reserve: &Reserve, wants: &[Want], deadline: TimeMs) -> Reserved {
     let line = |want: &Want| LineGot {
-        pool: Arc::clone(stock.pool(want.pool).key()),
+        pool: stock.pool(want.pool).name(),
         asked: quantity(want.asked),
         got: quantity(want.grant),
         policy: want.policy.checked_sub(1),

@@ -35,7 +35,7 @@ pub(crate) fn owner_is_named<'a>(
     }
     for (_, line) in lines {
         let sku = stock.find_sku(granting.namespace, &line.sku);
-        if sku.is_some_and(|sku| sku.settings.limits_owners()) {
+        if sku.is_some_and(|sku| sku.settings().limits_owners()) {
             let problem = format_args!("is required: SKU `{}` limits what an owner may have", line.sku);
             return Err(Refusal::InvalidArgument(vec![bad_field("owner", problem)]));
         }
@@ -54,11 +54,11 @@ pub(crate) fn check(
     let stock = &ledger.stock;
     let gated_wants = wants.iter().filter(|want| stock.settings(stock.pool(want.pool)).gated);
     let of_wants = gated_wants.map(|want| (stock.pool(want.pool).sku, want.line, want.asked));
-    let gated_open = open.iter().filter(|open| stock.sku(open.sku).settings.gated);
+    let gated_open = open.iter().filter(|open| stock.sku(open.sku).settings().gated);
     let of_open = gated_open.map(|open| (open.sku, open.line, open.asked));
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for (sku, line, units) in of_wants.chain(of_open) {
-        let Some(settings) = stock.sku(sku).settings.rest.as_deref() else { continue };
+        let Some(settings) = stock.sku(sku).settings().rest.as_deref() else { continue };
         match asked.iter_mut().find(|asked| asked.sku == sku) {
             Some(asked) => {
                 asked.units += u64::from(units);
@@ -137,7 +137,7 @@ impl Ledger {
         skus: impl IntoIterator<Item = &'a crate::types::Sku>,
     ) -> DurationMs {
         let of_sku = |sku| {
-            let rest = self.stock.find_sku(namespace, sku).and_then(|sku| sku.settings.rest.as_ref());
+            let rest = self.stock.find_sku(namespace, sku).and_then(|sku| sku.settings().rest.as_ref());
             rest.and_then(|rest| rest.hold_time).unwrap_or(crate::limits::chosen_ttl())
         };
         skus.into_iter().map(of_sku).min().unwrap_or(crate::limits::chosen_ttl())

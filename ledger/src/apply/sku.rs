@@ -11,10 +11,10 @@ use crate::{
 impl Entry<'_> {
     pub(super) fn configure(&mut self, configure: &Configure) -> Result<Effect, Refusal> {
         let found = self.ledger.stock.find_sku(&configure.namespace, &configure.sku);
-        if let Some(sku) = found.filter(|sku| sku.settings.deduct != configure.settings.deduct) {
+        if let Some(sku) = found.filter(|sku| sku.settings().deduct != configure.settings.deduct) {
             self.may_deduct_otherwise(sku)?;
         }
-        let version = found.map_or(0, |sku| sku.settings.version);
+        let version = found.map_or(0, |sku| sku.settings().version);
         if version != configure.expected_version {
             return Err(Refusal::SettingsStale { version });
         }

@@ -14,7 +14,7 @@ use crate::{
         BadField, Done, LimitExceeded, LineGot, LineView, Missing, Outcome, Pending, Refusal, ReservationState,
         ReservationView, Reserved, Shortage, Verdict,
     },
-    records::{pool_key_bytes, read_pool_key},
+    records::{PoolName, pool_key_bytes, read_pool_key},
     types::{Epoch, LogIndex, Namespace, OperationId, Owner, Position, Reason, ReservationId, ShardId, Sku, TimeMs},
 };
 use bytes::Bytes;
@@ -282,7 +282,7 @@ impl From<&Reserved> for ReservedMsg {
             .lines
             .iter()
             .map(|line| LineMsg {
-                pool: pool_key_bytes(&line.pool),
+                pool: line.pool.to_shared(),
                 asked: line.asked.units(),
                 held: line.got.units(),
                 policy: line.policy,
@@ -299,7 +299,7 @@ impl TryFrom<ReservedMsg> for Reserved {
     fn try_from(message: ReservedMsg) -> Result<Self, Corrupt> {
         let line = |line: LineMsg| {
             Ok(LineGot {
-                pool: read_pool_key(line.pool)?.into(),
+                pool: PoolName::read(line.pool)?,
                 asked: quantity(line.asked)?,
                 got: quantity(line.held)?,
                 policy: line.policy,

@@ -19,8 +19,8 @@ use crate::{
     outcome::Refusal,
     records::read_pool_key,
     state::{
-        Cart, Mark, Part, PartGranted, PartLine, Participant, Pool, RemoteLine, Round, RoundKind, RoundLine, RoundOwn,
-        Row, Stock,
+        Cart, Mark, Part, PartGranted, PartLine, Participant, Pieces, Pool, RemoteLine, Round, RoundKind, RoundLine,
+        RoundOwn, Row, Stock,
     },
     types::{DurationMs, Namespace, Owner, Position, ReservationId, ShardId, TimeMs},
 };
@@ -432,7 +432,7 @@ struct PartLineMsg {
     shipping: u32,
 }
 
-pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &[Pool]) {
+pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools: &Pieces<Pool>) {
     let (id_high, id_low) = halves(id.to_bytes());
     let chosen = |line: &PartLine| put_chosen(line.granted.and_then(|granted| granted.chosen));
     let line = |line: &PartLine| PartLineMsg {

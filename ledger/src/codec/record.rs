@@ -119,13 +119,16 @@ struct OperationMsg {
 }
 
 pub(crate) fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
-    put_frame(out, &OperationMsg { fingerprint: operation.fingerprint, outcome: operation.outcome.clone() });
+    put_frame(
+        out,
+        &OperationMsg { fingerprint: operation.fingerprint, outcome: Bytes::copy_from_slice(&operation.outcome) },
+    );
 }
 
-pub(crate) fn decode_operation(value: &[u8]) -> Result<(u64, Bytes), Corrupt> {
+pub(crate) fn decode_operation(value: &[u8]) -> Result<(u64, Box<[u8]>), Corrupt> {
     let message: OperationMsg = unframe("operation record", Bytes::copy_from_slice(value))?;
     super::decode_outcome(message.outcome.clone())?;
-    Ok((message.fingerprint, message.outcome))
+    Ok((message.fingerprint, message.outcome.as_ref().into()))
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

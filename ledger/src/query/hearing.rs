@@ -96,7 +96,10 @@ impl Ledger {
                     && self.lacks(pool, sum(&|other| other.sku == line.sku))
             };
             let Some(location) = &line.location else {
-                let chosen = |pool: &Pool| pool.key().kind == line.kind && pool.key().lot == line.lot;
+                let chosen = |pool: &Pool| {
+                    let texts = pool.texts();
+                    texts.kind == line.kind && texts.lot == line.lot.as_bytes()
+                };
                 let pools = || sku.pools.iter().copied().filter(|pool| chosen(self.stock.pool(*pool)));
                 return pools().any(|pool| self.told_in(pool)) && pools().any(lacks);
             };
@@ -117,7 +120,7 @@ impl Ledger {
     /// Whether it makes a difference to the limits of that SKU that an owner's carts of other homes hold units.
     fn counts_elsewhere(&self, sku: &SkuEntry, owner: &Owner) -> bool {
         let used = |firm_after| self.used_of(sku, owner, self.header.clock, None, firm_after);
-        sku.settings.limits_owners() && used(None) != used(Some(TimeMs::MAX))
+        sku.settings().limits_owners() && used(None) != used(Some(TimeMs::MAX))
     }
 
     /// Homes of carts that hold units in this shard, decided or not.

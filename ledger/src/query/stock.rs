@@ -118,7 +118,7 @@ impl Ledger {
     /// [`Missing`] if there is no such SKU.
     pub fn settings(&self, namespace: &Namespace, sku: &Sku) -> Result<SettingsView, Missing> {
         let entry = self.stock.find_sku(namespace, sku).ok_or_else(|| Missing::Sku(sku.clone()))?;
-        Ok(SettingsView { version: entry.settings.version, settings: entry.settings.told() })
+        Ok(SettingsView { version: entry.settings().version, settings: entry.settings().told() })
     }
 
     /// Reservations of an owner that hold units, in the order of their ids, at most so many; `after` is the last one of
@@ -191,9 +191,9 @@ impl Ledger {
             }
             page.upto = Some((due.deadline(), due.id()));
             let Some(found) = self.reservations.get(&due.id()) else { continue };
-            let of_cart = found.cart.as_ref().map(|cart| &cart.namespace);
-            let of_line = || found.lines.iter().next().map(|line| &self.stock.pool(line.pool).key().namespace);
-            if of_cart.or_else(of_line) == Some(namespace) {
+            let of_cart = found.cart.as_ref().map(|cart| cart.namespace.as_bytes());
+            let of_line = || found.lines.iter().next().map(|line| self.stock.pool(line.pool).texts().namespace);
+            if of_cart.or_else(of_line) == Some(namespace.as_bytes()) {
                 let owner = Owner::new(Bytes::copy_from_slice(&found.owner)).unwrap_or_default();
                 page.holds.push(ExpiringView { id: due.id(), owner, deadline: due.deadline() });
             }

@@ -3,9 +3,7 @@
 //! A record is written once for all its changes between two checkpoints, and one that came and went between them not
 //! at all; but a new hold is written at once, into a pack. The digest is brought up to date at the same time, or when it is asked for.
 
-use super::{
-    AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pool, Records, reservation::Reservation, stock::SkuEntry, stop,
-};
+use super::{AHEAD, KEY_ROOM, Ledger, PackChange, Packs, Pieces, Pool, Records, reservation::Reservation, stop};
 use crate::{
     codec::record,
     digest::{Digest, contribution},
@@ -138,7 +136,7 @@ impl Dirty {
     }
 
     /// A new hold, to be stored as it is now: mostly it is the same at the next checkpoint, and now all that goes into its record is at hand.
-    pub(crate) fn hold(&mut self, id: ReservationId, reservation: &mut Reservation, pools: &[Pool]) {
+    pub(crate) fn hold(&mut self, id: ReservationId, reservation: &mut Reservation, pools: &Pieces<Pool>) {
         if !reservation.packs() {
             return self.reservation(id, reservation);
         }
@@ -310,8 +308,10 @@ impl Ledger {
     fn settle_stock(&mut self, out: &mut Output) {
         let Self { stock, dirty, .. } = self;
         for at in &stock.dirty_skus.list {
-            let SkuEntry { bytes, settings, mark, .. } = &mut stock.skus[at.index()];
-            out.put(&mut dirty.sum, mark, SKU, bytes, |out| record::put_sku(out, settings));
+            let sku = &mut stock.skus[at.index()];
+            let mut mark = sku.mark;
+            out.put(&mut dirty.sum, &mut mark, SKU, &sku.bytes, |bytes| record::put_sku(bytes, sku.settings()));
+            sku.mark = mark;
         }
         for at in &stock.dirty_pools.list {
             let pool = &mut stock.pools[at.index()];

@@ -44,6 +44,13 @@ impl Cold {
     }
 }
 
+/// After millions came and went, their room is not kept for the thousands there are otherwise.
+fn give_back<T: Ord>(list: &mut BinaryHeap<T>) {
+    if list.capacity() / 8 > list.len() + 1_024 {
+        list.shrink_to(2 * list.len());
+    }
+}
+
 impl Ledger {
     /// Keys of records that the batch names and that may be on disk only. The node reads them and gives each to
     /// [`warm`](Self::warm), found or not, before it applies the batch, and does not [`evict`](Self::evict) between.
@@ -209,6 +216,8 @@ impl Ledger {
             }
         }
         self.cold.operations.extend(kept);
+        give_back(&mut self.cold.ended);
+        give_back(&mut self.cold.operations);
     }
 
     /// Stops the shard if that reservation may be on disk and nobody looked.

@@ -75,6 +75,10 @@ impl Dues {
         let known = match &mut self.holds {
             // Most holds are due after all others: then only the end of the list is looked at.
             Holds::Few(list) if list.last().is_none_or(|(last, _)| *last < due) => {
+                if list.capacity() == 0 {
+                    // Of a million pools most have one hold at a time.
+                    list.reserve_exact(1);
+                }
                 list.push((due, units));
                 false
             }

@@ -104,7 +104,7 @@ impl Loader {
         for pool in &self.ledger.stock.pools {
             let held = pool.dues.total() + pool.told().total() + pool.undecided;
             if held != pool.books.held {
-                let problem = format_args!("{:?} has {} units held, its holds {held}", pool.key(), pool.books.held);
+                let problem = format_args!("{:?} has {} units held, its holds {held}", pool.name(), pool.books.held);
                 return Err(Corrupt::new("state", problem));
             }
         }
@@ -134,7 +134,7 @@ impl Loader {
         if self.ledger.stock.knows_sku(&bytes) {
             return Err(twice());
         }
-        self.ledger.stock.insert_sku(bytes, record::decode_sku(value)?, Mark::stored(key, value));
+        self.ledger.stock.insert_sku(&bytes, record::decode_sku(value)?, Mark::stored(key, value));
         Ok(())
     }
 
@@ -381,6 +381,6 @@ impl Ledger {
 
     pub(crate) fn insert_operation(&mut self, id: OperationId, operation: Operation) {
         self.cold.operations.push(Reverse(id));
-        self.operations.insert(id, operation);
+        self.operations.insert(id, Box::new(operation));
     }
 }

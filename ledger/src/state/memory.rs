@@ -6,7 +6,6 @@ use crate::{
     records::{REFUSED_OPERATION, REFUSED_RESERVE, REFUSED_WHOLE},
     types::{OperationId, ReservationId, TimeMs},
 };
-use bytes::Bytes;
 
 /// Whose refusal is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +28,10 @@ impl Intent {
     }
 }
 
-/// An operation that had an effect, with its answer as bytes: it is rarely asked for.
+/// An operation that had an effect, with its answer as bytes: it is rarely asked for, and millions are kept.
 pub(crate) struct Operation {
     pub(crate) fingerprint: u64,
-    pub(crate) outcome: Bytes,
+    pub(crate) outcome: Box<[u8]>,
     pub(crate) mark: Mark,
 }
 

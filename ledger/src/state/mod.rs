@@ -1,11 +1,12 @@
 //! The state of one shard: what is in memory, and how it is found.
 //!
-//! Only `apply` changes it. Hash maps have a fixed seed and their order is never seen: whatever is told, written or
-//! decided goes by keys or by ordered sets.
+//! Only `apply` changes it. The order of hash maps is never seen (`hashing`): whatever is told, written or decided goes by keys or
+//! by ordered sets.
 
 mod aside;
 mod books;
 mod by_id;
+mod by_key;
 mod cart;
 mod changes;
 mod cold;
@@ -16,9 +17,11 @@ mod meta;
 mod owners;
 mod packs;
 mod part;
+mod pieces;
 mod records;
 mod reservation;
 mod runs;
+mod sku;
 mod stock;
 mod transit;
 mod uses;
@@ -27,15 +30,16 @@ use crate::{
     cart::{Number, outbox::Outbox},
     command::{Batch, RULES_NEWEST},
     digest::Digest,
+    hashing::Hashing,
     journal::BlockHash,
     types::{Epoch, OperationId, ReservationId, ShardId, TimeMs},
 };
-use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(crate) use aside::{Announced, Aside, Counted, Opened};
 pub(crate) use books::{Books, RareTotals, Totaled};
 pub(crate) use by_id::ById;
+pub(crate) use by_key::KeyHash;
 pub(crate) use cart::{Cart, Participant, RemoteLine, Round, RoundKind, RoundLine, RoundOwn, Row, units};
 pub use changes::Changes;
 pub(crate) use changes::{Dirty, Mark};
@@ -48,20 +52,22 @@ pub use meta::{BucketRange, MetaState};
 pub(crate) use owners::Owners;
 pub(crate) use packs::{Left, LoadingPacks, PackChange, Packed, Packs};
 pub(crate) use part::{Holding, Part, PartGranted, PartLine};
+pub(crate) use pieces::Pieces;
 pub use records::{KEY_ROOM, Place, Records};
 pub(crate) use reservation::{
     EndedBy, Line, Lines, PACKED_LINES_MAX, Rare, Reservation, ReservationLook, Seldom, line_view,
 };
 pub(crate) use runs::{Deadlines, Runs};
-pub(crate) use stock::{Pool, PoolRef, SkuEntry, SkuRef, SkuSettings, Stock, hash_of, write_pool_key};
+pub(crate) use sku::{SkuEntry, SkuRef, SkuSettings};
+pub(crate) use stock::{Pool, PoolRef, Stock, write_pool_key};
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};
 
-/// A hash map whose seed is fixed.
-pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
+/// A hash map whose order is never seen.
+pub(crate) type Map<K, V> = HashMap<K, V, Hashing>;
 
-/// A hash set whose seed is fixed.
-pub(crate) type Set<T> = HashSet<T, FixedState>;
+/// A hash set whose order is never seen.
+pub(crate) type Set<T> = HashSet<T, Hashing>;
 
 /// So many commands or reservations are looked at together, before each is dealt with: as many as a processor follows at once,
 /// about. What they need fits into its nearest cache.
@@ -83,12 +89,12 @@ pub struct Ledger {
     pub(crate) shard: ShardId,
     pub(crate) header: Header,
     pub(crate) stock: Stock,
-    pub(crate) reservations: ById<Box<Reservation>>,
+    pub(crate) reservations: ById<ReservationId, Box<Reservation>>,
     /// Live reservations by deadline.
     pub(crate) deadlines: Deadlines,
     /// Live reservations by owner.
     pub(crate) owners: Owners,
-    pub(crate) operations: Map<OperationId, Operation>,
+    pub(crate) operations: ById<OperationId, Box<Operation>>,
     pub(crate) refusals: Map<Intent, Refused>,
     /// Remembered refusals by the end of their time.
     pub(crate) refusal_ends: BTreeSet<(TimeMs, Intent)>,
@@ -135,7 +141,7 @@ impl Ledger {
             reservations: ById::default(),
             deadlines: Deadlines::default(),
             owners: Owners::default(),
-            operations: Map::default(),
+            operations: ById::default(),
             refusals: Map::default(),
             refusal_ends: BTreeSet::new(),
             meta: None,

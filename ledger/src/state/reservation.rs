@@ -11,12 +11,11 @@ use crate::{
     movement::Spot,
     outcome::{LineGot, LineView, ReservationState, ReservationView, Reserved},
     planted::{self, Bug},
-    records::read_pool_key,
+    records::{PoolName, read_pool_key},
     settings::Terms,
     types::{DurationMs, Namespace, Owner, PoolKey, ReservationId, TimeMs},
 };
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// One line: got = held + committed + released + expired, at most `asked`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +232,7 @@ impl Reservation {
     pub(crate) fn namespace(&self, stock: &Stock) -> Namespace {
         match &self.cart {
             Some(cart) => cart.namespace.clone(),
-            None => stock.pool(self.lines.as_slice()[0].pool).key().namespace.clone(),
+            None => stock.pool(self.lines.as_slice()[0].pool).named().namespace,
         }
     }
 
@@ -322,13 +321,13 @@ impl Reservation {
     /// The first answer to its reserve.
     pub(crate) fn reserved(&self, id: ReservationId, stock: &Stock) -> Reserved {
         let line = |(at, line): (usize, &Line)| LineGot {
-            pool: Arc::clone(stock.pool(line.pool).key()),
+            pool: stock.pool(line.pool).name(),
             asked: units(line.asked),
             got: units(line.got()),
             policy: self.rare(at).policy.checked_sub(1),
         };
         let remote = |line: &RemoteLine| LineGot {
-            pool: pool_key(line).into(),
+            pool: PoolName::checked(line.pool.clone()),
             asked: units(line.asked),
             got: units(line.got()),
             policy: line.policy.checked_sub(1),

@@ -1,25 +1,28 @@
-//! SKUs and pools, and how they are found.
+//! Pools, and how they and SKUs are found and change.
 
 use super::{
-    Books, Due, Dues, Mark, Totaled, aside::Aside, books::signed, changes::DirtyList, transit::Transit, uses::Uses,
+    Books, Due, Dues, Mark, Pieces, SkuEntry, SkuRef, SkuSettings, Totaled,
+    aside::Aside,
+    books::signed,
+    by_key::{ByKey, KeyHash},
+    changes::DirtyList,
+    sku::UNSET,
+    uses::Uses,
 };
 use crate::{
     apply::reserve::Want,
     journal::{Posting, Writer},
     movement::{Delta, Spot},
     planted::{self, Bug},
-    records::{POOL_KEY_BYTES_MAX, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key, read_sku_key, sku_part},
-    settings::{Deduct, Settings, Terms},
-    types::{DurationMs, Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Quantity, Sku, TimeMs},
+    records::{
+        POOL_KEY_BYTES_MAX, PoolName, PoolTexts, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key,
+        read_sku_key, sku_part,
+    },
+    settings::{Deduct, Terms},
+    types::{Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Sku, TimeMs},
 };
 use bytes::Bytes;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, Hasher},
-    num::NonZeroU32,
-    sync::{Arc, OnceLock},
-};
-use xxhash_rust::xxh3::xxh3_64;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 /// A pool's place in this process. Never told or stored: another replica may have another. Counted from 1, so that a line that
 /// names one leaves a value free for what has no line (`Lines`).
@@ -34,109 +37,6 @@ impl PoolRef {
     pub(crate) fn at(index: usize) -> Self {
         let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
         Self(number.expect("fewer than 2^32 pools fit in memory"))
-    }
-}
-
-/// A SKU's place in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SkuRef(u32);
-
-impl SkuRef {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// How a SKU is sold. What every reserve needs stands here; the rest is apart, and there is none for most SKUs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SkuSettings {
-    pub(crate) deduct: Deduct,
-    /// A reserve has to ask `rest`.
-    pub(crate) gated: bool,
-    /// Units of each pool that are not sold.
-    pub(crate) safety_stock: u64,
-    /// Counts changes; 0: nothing was ever set.
-    pub(crate) version: u64,
-    /// Everything that is set, unless it is nothing but what stands above.
-    pub(crate) rest: Option<Box<Settings>>,
-}
-
-/// Those of a SKU of which nothing was ever set.
-static UNSET: SkuSettings =
-    SkuSettings { deduct: Deduct::OnCommit, gated: false, safety_stock: 0, version: 0, rest: None };
-
-impl Default for SkuSettings {
-    fn default() -> Self {
-        UNSET.clone()
-    }
-}
-
-impl SkuSettings {
-    pub(crate) fn new(version: u64, settings: Settings) -> Self {
-        let (deduct, safety_stock) = (settings.deduct, settings.safety_stock.units());
-        let plain = Settings { deduct, safety_stock: settings.safety_stock, ..Settings::default() } == settings;
-        let gated = settings.gates();
-        Self { deduct, gated, safety_stock, version, rest: (!plain).then(|| Box::new(settings)) }
-    }
-
-    pub(crate) fn limits_owners(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.limits_owners())
-    }
-
-    /// What is promised with units that are held now.
-    pub(crate) fn terms(&self) -> Terms {
-        let on_ship = self.deduct == Deduct::OnShip;
-        let cancel = self.rest.as_ref().and_then(|rest| rest.cancel_window).unwrap_or(DurationMs(0));
-        Terms { on_ship, cancel, returns: self.rest.as_ref().and_then(|rest| rest.return_window) }
-    }
-
-    /// All of it.
-    pub(crate) fn told(&self) -> Settings {
-        match &self.rest {
-            Some(rest) => (**rest).clone(),
-            None => Settings {
-                deduct: self.deduct,
-                safety_stock: Quantity::new(self.safety_stock).expect("was a quantity when it was kept"),
-                ..Settings::default()
-            },
-        }
-    }
-}
-
-pub(crate) struct SkuEntry {
-    /// Its record's key, without the kind.
-    pub(crate) bytes: Bytes,
-    pub(crate) settings: SkuSettings,
-    /// In the order of their keys.
-    pub(crate) pools: Vec<PoolRef>,
-    /// Another SKU whose key has the same hash.
-    same_hash: Option<SkuRef>,
-    /// Transfers between its locations that are under way; none for most SKUs.
-    transit: Option<Box<Transits>>,
-    pub(crate) mark: Mark,
-}
-
-/// Transfers by the operation that began them.
-pub(crate) type Transits = BTreeMap<OperationId, Transit>;
-
-static NO_TRANSITS: Transits = Transits::new();
-
-impl SkuEntry {
-    pub(crate) fn transit(&self) -> &Transits {
-        self.transit.as_deref().unwrap_or(&NO_TRANSITS)
-    }
-
-    pub(crate) fn transit_mut(&mut self) -> &mut Transits {
-        self.transit.get_or_insert_default()
-    }
-
-    /// Whether there was one.
-    pub(crate) fn end_transit(&mut self, id: OperationId) -> bool {
-        let known = self.transit_mut().remove(&id).is_some();
-        if self.transit().is_empty() {
-            self.transit = None;
-        }
-        known
     }
 }
 
@@ -159,8 +59,6 @@ pub(crate) struct Pool {
     pub(crate) mark: Mark,
     /// Nothing was ever set of its SKU.
     unset: bool,
-    /// Made of `bytes` once it is asked for: of most pools of a large shop nobody asks for days.
-    key: OnceLock<Arc<PoolKey>>,
     /// Units held for carts that are still being prepared, here or elsewhere.
     pub(crate) undecided: u64,
     /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
@@ -174,18 +72,18 @@ pub(crate) struct Pool {
 
 static NOTHING_TOLD: Dues = Dues::NONE;
 
-fn read(key: Bytes) -> PoolKey {
-    read_pool_key(key).expect("was checked before the pool was made")
-}
-
 impl Pool {
-    pub(crate) fn key(&self) -> &Arc<PoolKey> {
-        self.key.get_or_init(|| Arc::new(read(self.bytes.clone())))
+    pub(crate) fn name(&self) -> PoolName {
+        PoolName::checked(self.bytes.clone())
     }
 
-    /// A copy of the key. Nothing of it is kept: who lists pools asks for all of them.
+    pub(crate) fn texts(&self) -> PoolTexts<'_> {
+        PoolTexts::of(&self.bytes)
+    }
+
+    /// The key, each of its texts by itself, and none of them a part of what is here.
     pub(crate) fn named(&self) -> PoolKey {
-        self.key.get().map_or_else(|| read(Bytes::copy_from_slice(&self.bytes)), |key| PoolKey::clone(key))
+        read_pool_key(Bytes::copy_from_slice(&self.bytes)).expect("was checked before the pool was made")
     }
 
     pub(crate) fn told(&self) -> &Dues {
@@ -245,14 +143,6 @@ impl Pool {
     }
 }
 
-/// Bits that count of a hash by which pools are found: few in this crate's own tests, so that many pools have the same.
-const HASH_BITS: u64 = if cfg!(test) { 0b11 } else { u64::MAX };
-
-/// The hash by which a pool is found. Of several with the same one each leads to the next.
-pub(crate) fn hash_of(key: &[u8]) -> u64 {
-    xxh3_64(key) & HASH_BITS
-}
-
 /// The key of that pool's record, without the kind; gives its length.
 pub(crate) fn write_pool_key(
     out: &mut [u8; POOL_KEY_BYTES_MAX],
@@ -269,35 +159,13 @@ pub(crate) fn write_pool_key(
     POOL_KEY_BYTES_MAX - unused
 }
 
-/// Pools or SKUs by the hash of their keys, which is hash enough for a table, too. The key is looked at where the pool is, which
-/// is needed anyway: in the table it would be one more place in memory to wait for.
-type ByHash<R> = HashMap<u64, R, BuildHasherDefault<AsItIs>>;
-
-/// Takes a hash for what it is.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash_of(bytes);
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// All SKUs and pools of a shard.
 #[derive(Default)]
 pub(crate) struct Stock {
-    pub(crate) skus: Vec<SkuEntry>,
-    skus_by_hash: ByHash<SkuRef>,
-    pub(crate) pools: Vec<Pool>,
-    by_hash: ByHash<PoolRef>,
+    pub(crate) skus: Pieces<SkuEntry>,
+    skus_by_key: ByKey<SkuRef>,
+    pub(crate) pools: Pieces<Pool>,
+    by_key: ByKey<PoolRef>,
     pub(crate) dirty_skus: DirtyList<SkuRef>,
     pub(crate) dirty_pools: DirtyList<PoolRef>,
     pub(crate) dirty_transit: DirtyList<(SkuRef, OperationId)>,
@@ -351,7 +219,8 @@ impl Stock {
         if !chosen {
             return pool.loose(by) > 0;
         }
-        let of = |other: &Pool| other.key().kind == pool.key().kind && other.key().lot == pool.key().lot;
+        let chosen = pool.texts();
+        let of = |other: &Pool| other.texts().kind == chosen.kind && other.texts().lot == chosen.lot;
         let others = self.sku(pool.sku).pools.iter().map(|other| self.pool(*other));
         others.filter(|other| of(other)).any(|other| other.loose(by) > 0)
     }
@@ -372,13 +241,12 @@ impl Stock {
     /// The same of what a pool points to.
     pub(crate) fn look_behind(&self, at: PoolRef) -> u64 {
         let pool = self.pool(at);
-        let key = pool.key.get().map_or(0, |key| Arc::strong_count(key) as u64);
-        key + pool.bytes.last().copied().map_or(0, u64::from) + u64::from(self.settings(pool).gated) + pool.dues.look()
+        pool.bytes.last().copied().map_or(0, u64::from) + u64::from(self.settings(pool).gated) + pool.dues.look()
     }
 
     pub(crate) fn settings(&self, pool: &Pool) -> &SkuSettings {
         // Of most SKUs nothing is set: then it need not be looked at.
-        if pool.unset { &UNSET } else { &self.skus[pool.sku.index()].settings }
+        if pool.unset { &UNSET } else { self.skus[pool.sku.index()].settings() }
     }
 
     /// The pool with that key, if it was ever stocked.
@@ -400,12 +268,17 @@ impl Stock {
     }
 
     pub(crate) fn find_bytes(&self, key: &[u8]) -> Option<PoolRef> {
-        self.find_from(self.first_of(hash_of(key)), key)
+        self.find_from(self.first_of(self.hash_of(key)), key)
+    }
+
+    /// The hash by which the pool with that key is found.
+    pub(crate) fn hash_of(&self, key: &[u8]) -> KeyHash {
+        self.by_key.hash(key)
     }
 
     /// The first pool of that hash of a key.
-    pub(crate) fn first_of(&self, hash: u64) -> Option<PoolRef> {
-        self.by_hash.get(&hash).copied()
+    pub(crate) fn first_of(&self, hash: KeyHash) -> Option<PoolRef> {
+        self.by_key.first(hash)
     }
 
     /// The pool with that key among those of its hash, `first` being the first.
@@ -424,8 +297,8 @@ impl Stock {
     }
 
     fn find_sku_bytes(&self, key: &[u8]) -> Option<SkuRef> {
-        let first = self.skus_by_hash.get(&hash_of(key)).copied();
-        std::iter::successors(first, |at| self.sku(*at).same_hash).find(|at| self.sku(*at).bytes == key)
+        let first = self.skus_by_key.first(self.skus_by_key.hash(key));
+        std::iter::successors(first, |at| self.sku(*at).same_hash).find(|at| *self.sku(*at).bytes == *key)
     }
 
     pub(crate) fn sku(&self, at: SkuRef) -> &SkuEntry {
@@ -441,9 +314,9 @@ impl Stock {
 
     pub(crate) fn configure(&mut self, at: SkuRef, settings: SkuSettings) {
         let sku = &mut self.skus[at.index()];
-        self.limited -= u64::from(sku.settings.limits_owners());
+        self.limited -= u64::from(sku.settings().limits_owners());
         self.limited += u64::from(settings.limits_owners());
-        sku.settings = settings;
+        sku.set(settings);
         for pool in &sku.pools {
             self.pools[pool.index()].unset = false;
         }
@@ -513,17 +386,16 @@ impl Stock {
         if let Some(found) = self.find_sku_bytes(bytes) {
             return found;
         }
-        let at = self.insert_sku(Bytes::copy_from_slice(bytes), SkuSettings::default(), Mark::default());
-        let bytes = self.skus[at.index()].bytes.len();
-        self.dirty_skus.note(&mut self.skus[at.index()].mark, at, 16 + bytes);
+        let at = self.insert_sku(bytes, SkuSettings::default(), Mark::default());
+        self.dirty_skus.note(&mut self.skus[at.index()].mark, at, 16 + bytes.len());
         at
     }
 
-    pub(crate) fn insert_sku(&mut self, bytes: Bytes, settings: SkuSettings, mark: Mark) -> SkuRef {
-        let at = SkuRef(u32::try_from(self.skus.len()).expect("fewer than 2^32 SKUs fit in memory"));
-        let same_hash = self.skus_by_hash.insert(hash_of(&bytes), at);
+    pub(crate) fn insert_sku(&mut self, bytes: &[u8], settings: SkuSettings, mark: Mark) -> SkuRef {
+        let at = SkuRef::at(self.skus.len());
+        let same_hash = self.skus_by_key.lead(bytes, at);
         self.limited += u64::from(settings.limits_owners());
-        self.skus.push(SkuEntry { bytes, settings, pools: Vec::new(), same_hash, transit: None, mark });
+        self.skus.push(SkuEntry::new(bytes.into(), settings, same_hash, mark));
         at
     }
 
@@ -539,7 +411,7 @@ impl Stock {
     ) -> PoolRef {
         let sku = self.sku_or_make(sku_part(&bytes));
         let at = PoolRef::at(self.pools.len());
-        let same_hash = self.by_hash.insert(hash_of(&bytes), at);
+        let same_hash = self.by_key.lead(&bytes, at);
         self.pools.push(Pool {
             sku,
             place: 0,
@@ -549,8 +421,7 @@ impl Stock {
             dues: Dues::default(),
             serial: 0,
             mark,
-            unset: self.skus[sku.index()].settings == UNSET,
-            key: OnceLock::new(),
+            unset: self.skus[sku.index()].unset(),
             undecided: 0,
             told: None,
             totals,
@@ -611,7 +482,8 @@ mod tests {
             lot: Lot::default(),
         };
         let made: Vec<PoolRef> = (0..100).map(|number| stock.find_or_make(&key(number))).collect();
-        assert!(stock.by_hash.len() <= 4, "so few hashes are used here");
+        let hashes: BTreeSet<_> = (0..100).map(|number| stock.hash_of(&pool_key_bytes(&key(number)))).collect();
+        assert!(hashes.len() <= 4, "so few hashes are used here");
         for (number, at) in (0..100).zip(made) {
             let key = key(number);
             assert_eq!(stock.find_or_make(&key), at);

@@ -54,7 +54,10 @@ impl Stock {
             let of_transfers = under_way.get(&at).copied().unwrap_or(0);
             if pool.books.in_transit != of_transfers {
                 let in_books = pool.books.in_transit;
-                return Some(format!("{:?} has {in_books} units in transit, its transfers {of_transfers}", pool.key()));
+                return Some(format!(
+                    "{:?} has {in_books} units in transit, its transfers {of_transfers}",
+                    pool.name()
+                ));
             }
         }
         None

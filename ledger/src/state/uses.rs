@@ -243,7 +243,7 @@ impl Stock {
         sku: SkuRef,
         held: u64,
     ) {
-        let limited = self.sku(sku).settings.limits_owners();
+        let limited = self.sku(sku).settings().limits_owners();
         if owner.is_empty() || (!limited && self.uses.owners.is_empty()) {
             return;
         }
@@ -294,7 +294,7 @@ impl Stock {
         if !self.uses.owners.get(&key).is_some_and(|owner| owner.parts.contains_key(&id)) {
             return;
         }
-        let rest = self.sku(sku).settings.rest.as_ref();
+        let rest = self.sku(sku).settings().rest.as_ref();
         let until = rest.and_then(|rest| rest.owner_units).map_or(TimeMs(0), |limit| clock.plus(limit.window));
         self.uses.change(dirty, &key, id, clock, |part| {
             part.held = part.held.saturating_sub(units);

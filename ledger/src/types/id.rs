@@ -226,6 +226,11 @@ impl OperationId {
     pub fn time(self) -> TimeMs {
         TimeMs(u64::try_from(self.0.number() >> 80).expect("48 bits"))
     }
+
+    /// Both halves of its bytes as numbers.
+    pub(crate) fn halves(self) -> (u64, u64) {
+        (self.0.high, self.0.low)
+    }
 }
 
 impl fmt::Display for OperationId {

@@ -507,7 +507,7 @@ impl Run {
     fn tell_reserve(&mut self, sending: &Sending, reserve: &Reserve, verdict: &Verdict) {
         if let Verdict::Done(done) = verdict {
             let Done::Reserved(reserved) = done else { panic!("no answer to a reserve: {done:?}") };
-            let got = |line: &LineGot| ((*line.pool).clone(), line.asked.units(), line.got.units());
+            let got = |line: &LineGot| (line.pool.key(), line.asked.units(), line.got.units());
             check_lines(&reserve.lines, reserve.best_effort, &reserved.lines.iter().map(got).collect::<Vec<_>>());
             assert_eq!(reserved.all, reserved.lines.iter().all(|line| line.got == line.asked));
             let first = self.reserved.entry(reserve.id).or_insert_with(|| reserved.clone());

@@ -204,8 +204,8 @@ fn a_line_in_another_shard_is_dealt_to_locations() {
     let second = asked(&world, 2, 7, true);
     let verdict = end(&mut world, &second);
     let told = held(&verdict);
-    let lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.got.units())).collect();
-    assert_eq!(lines, [(&shoe(), 2, 2), (&paris, 3, 3), (&sock(), 4, 2), (&hat, 1, 1)]);
+    let lines: Vec<_> = told.lines.iter().map(|line| (line.pool.key(), line.asked.units(), line.got.units())).collect();
+    assert_eq!(lines, [(shoe(), 2, 2), (paris.clone(), 3, 3), (sock(), 4, 2), (hat.clone(), 1, 1)]);
     assert_eq!(told.lines.iter().map(|line| line.policy).collect::<Vec<_>>(), [None, Some(1), Some(1), None]);
     assert!(!told.all);
     // The same is told again, by a home that was restarted.
@@ -236,9 +236,10 @@ fn a_named_and_an_unnamed_line_may_meet_in_a_pool_of_another_shard() {
     let asked = Reserve { shards, ..reserve(id(&world, 1), lines, TTL) };
     let verdict = end(&mut world, &asked);
     let told = held(&verdict);
-    let mut lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.got.units())).collect();
+    let mut lines: Vec<_> =
+        told.lines.iter().map(|line| (line.pool.key(), line.asked.units(), line.got.units())).collect();
     lines.sort();
-    assert_eq!(lines, [(&shoe(), 1, 1), (&sock(), 5, 5), (&paris, 1, 1)]);
+    assert_eq!(lines, [(shoe(), 1, 1), (sock(), 5, 5), (paris.clone(), 1, 1)]);
     world.one(1, commit(asked.id));
     world.pump();
     assert_eq!((world.units(&sock()), world.units(&paris)), ((0, 0, 5), (1, 0, 1)));
@@ -254,8 +255,8 @@ fn an_unnamed_line_of_a_home_is_dealt_too() {
     let asked = Reserve { shards, ..reserve(id(&world, 1), lines, TTL) };
     let verdict = end(&mut world, &asked);
     let told = held(&verdict);
-    let lines: Vec<_> = told.lines.iter().map(|line| (&*line.pool, line.asked.units(), line.policy)).collect();
-    assert_eq!(lines, [(&sock(), 2, None), (&paris, 3, Some(0)), (&shoe(), 1, Some(0))]);
+    let lines: Vec<_> = told.lines.iter().map(|line| (line.pool.key(), line.asked.units(), line.policy)).collect();
+    assert_eq!(lines, [(sock(), 2, None), (paris.clone(), 3, Some(0)), (shoe(), 1, Some(0))]);
     assert_eq!(world.view(asked.id).expect("is held").lines.len(), 3);
 }
 

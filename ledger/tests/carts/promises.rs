@@ -95,7 +95,7 @@ pub struct Promises {
 impl Promises {
     /// A reserve was told its success, perhaps again.
     pub fn reserved(&mut self, reserved: &Reserved) {
-        let line = |line: &LineGot| ((*line.pool).clone(), line.asked.units(), line.got.units());
+        let line = |line: &LineGot| (line.pool.key(), line.asked.units(), line.got.units());
         self.lines.entry(reserved.id).or_insert_with(|| reserved.lines.iter().map(line).collect());
     }
 

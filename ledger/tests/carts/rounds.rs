@@ -75,7 +75,7 @@ fn a_replace_is_one_swap_everywhere() {
     assert_eq!((&again.verdict, again.replayed, again.position), (&told.verdict, true, told.position));
     let reserved = world.reserve(&cart(id, &[(&shoe(), 2), (&sock(), 3)], TTL));
     let Verdict::Done(Done::Reserved(reserved)) = &reserved.verdict else { panic!("was held: {reserved:?}") };
-    let got: Vec<_> = reserved.lines.iter().map(|line| ((*line.pool).clone(), line.got.units())).collect();
+    let got: Vec<_> = reserved.lines.iter().map(|line| (line.pool.key(), line.got.units())).collect();
     assert_eq!((got, reserved.deadline), (vec![(shoe(), 2), (sock(), 3)], before.deadline));
     world.one(1, commit(id));
     world.pump();

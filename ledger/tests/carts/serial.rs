@@ -105,7 +105,7 @@ impl Run {
         let fits = summed.iter().zip(&got).all(|(line, got)| *got >= least(line)) && got.iter().any(|got| *got > 0);
         match (&outcome.verdict, fits) {
             (Verdict::Done(Done::Reserved(reserved)), true) => {
-                let told: Vec<_> = reserved.lines.iter().map(|line| ((*line.pool).clone(), line.got.units())).collect();
+                let told: Vec<_> = reserved.lines.iter().map(|line| (line.pool.key(), line.got.units())).collect();
                 let expected: Vec<_> =
                     summed.iter().zip(&got).map(|((at, ..), got)| (self.pools[*at].clone(), *got)).collect();
                 assert_eq!(told, expected);

@@ -91,7 +91,7 @@ pub fn reservation(view: &ReservationView) -> v1::Reservation {
 
 /// What a line got.
 pub fn line(line: &LineGot) -> v1::LineResult {
-    let (pool, asked, got) = (&line.pool, units(line.asked), units(line.got));
+    let (pool, asked, got) = (line.pool.key(), units(line.asked), units(line.got));
     let reason = if got < asked { v1::Code::InsufficientStock } else { v1::Code::Unspecified };
     v1::LineResult {
         sku: pool.sku.to_string(),

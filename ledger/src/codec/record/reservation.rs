@@ -15,7 +15,7 @@ use crate::{
     movement::Spot,
     outcome::{LineView, ReservationView},
     records::read_pool_key,
-    state::{EndedBy, Line, Pool, PoolRef, Rare, Reservation, ReservationLook, line_view},
+    state::{EndedBy, Line, Pieces, Pool, PoolRef, Rare, Reservation, ReservationLook, line_view},
     types::{Namespace, Owner, ReservationId, TimeMs},
 };
 use bytes::Bytes;
@@ -159,7 +159,7 @@ impl LineMsg {
 
 /// Writes what [`ReservationMsg`] would, in the order of its tags, without putting it together first: a checkpoint
 /// writes more of these than of anything else.
-pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &[Pool]) {
+pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation: &Reservation, pools: &Pieces<Pool>) {
     let (id_high, id_low) = halves(id.to_bytes());
     let rares = reservation.rares();
     out.push(FRAME_VERSION);

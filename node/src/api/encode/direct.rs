@@ -111,11 +111,11 @@ fn reason(line: &LineGot) -> u64 {
 }
 
 fn line_len(line: &LineGot) -> usize {
-    let pool = &line.pool;
-    bytes_len(pool.sku.as_bytes())
-        + bytes_len(pool.location.as_bytes())
+    let pool = line.pool.texts();
+    bytes_len(pool.sku)
+        + bytes_len(pool.location)
         + number_len(number(kind(pool.kind)))
-        + bytes_len(pool.lot.as_bytes())
+        + bytes_len(pool.lot)
         + number_len(units(line.asked).unsigned_abs())
         + number_len(units(line.got).unsigned_abs())
         + number_len(reason(line))
@@ -123,11 +123,11 @@ fn line_len(line: &LineGot) -> usize {
 }
 
 fn put_line(out: &mut Vec<u8>, line: &LineGot) {
-    let pool = &line.pool;
-    put_bytes(out, 1, pool.sku.as_bytes());
-    put_bytes(out, 2, pool.location.as_bytes());
+    let pool = line.pool.texts();
+    put_bytes(out, 1, pool.sku);
+    put_bytes(out, 2, pool.location);
     put_number(out, 3, number(kind(pool.kind)));
-    put_bytes(out, 4, pool.lot.as_bytes());
+    put_bytes(out, 4, pool.lot);
     put_number(out, 5, units(line.asked).unsigned_abs());
     put_number(out, 6, units(line.got).unsigned_abs());
     put_number(out, 7, reason(line));
