@@ -2,7 +2,7 @@
 //! tests, simulation, and an operator who asks.
 
 use crate::{
-    state::{Cart, Due, EndedBy, Holding, Ledger, PoolRef, Reservation, RoundKind},
+    state::{Cart, Due, EndedBy, Holding, Ledger, PoolRef, Reservation, RoundKind, Sums},
     types::ReservationId,
 };
 use std::{collections::BTreeMap, fmt};
@@ -38,10 +38,7 @@ impl Ledger {
 
     /// Units held, sold or set apart beyond what is on hand and known to be short. Always 0.
     pub fn oversold_units(&self) -> u64 {
-        let over = |books: &crate::state::Books| {
-            (books.held + books.committed + books.unavailable).saturating_sub(books.on_hand + books.short)
-        };
-        self.stock.pools.iter().map(|pool| over(&pool.books)).fold(0, u64::saturating_add)
+        self.stock.sums.oversold
     }
 
     fn check_pools(&self, found: &mut Vec<Violation>) {
@@ -61,7 +58,7 @@ impl Ledger {
         }
         for (at, pool) in self.stock.pools.iter().enumerate() {
             let books = &pool.books;
-            if books.held + books.committed + books.unavailable > books.on_hand + books.short {
+            if books.oversold() > 0 {
                 let what = format!("{:?} is oversold: {books:?}", pool.name());
                 found.push(Violation { promise: "P1", found: what });
             }
@@ -132,6 +129,15 @@ impl Ledger {
     /// Transfers against the pools they go to, the list of what is short against the pools, and what is counted for
     /// limits against the holds.
     fn check_stockkeeping(&self, found: &mut Vec<Violation>) {
+        let (sums, kept) = (Sums::of(self.stock.pools.iter().map(|pool| &pool.books)), self.stock.sums);
+        if sums != kept {
+            found.push(Violation { promise: "P2", found: format!("all pools have {sums:?}, and {kept:?} is told") });
+        }
+        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit().len()).sum();
+        if transits != self.stock.transits {
+            let found_here = format!("{transits} transfers are under way, and {} are told", self.stock.transits);
+            found.push(Violation { promise: "P2", found: found_here });
+        }
         if let Some(problem) = self.stock.transit_problem() {
             found.push(Violation { promise: "P2", found: problem });
         }
@@ -147,7 +153,7 @@ impl Ledger {
         let mut short = 0;
         for pool in &self.stock.pools {
             let opened = pool.aside.as_ref().is_some_and(|aside| aside.shortage.is_some());
-            let listed = self.stock.shorts.contains(&pool.bytes);
+            let listed = self.stock.shorts.contains(&*pool.bytes);
             if (pool.books.short > 0, pool.books.short > 0) != (opened, listed) {
                 let what =
                     format!("{:?} is short of {} units: told {opened}, listed {listed}", pool.name(), pool.books.short);

@@ -15,7 +15,7 @@ use crate::{
     command::{Body, Command},
     outcome::{Done, Missing, PoolView, Refusal, ReservationView, Verdict},
     records::{RecordKey, reservation_too_old},
-    state::{Intent, Ledger, PoolRef, Stock},
+    state::{Intent, Ledger, PoolRef, Stock, Sums},
     types::{Location, Namespace, Quantity, ReservationId, ShardId, Sku, TimeMs},
     validate::{bad_field, validate},
 };
@@ -185,32 +185,29 @@ impl Ledger {
         }
     }
 
-    /// Counts and sums over the whole state. Walks over all pools.
+    /// Counts and sums over the whole state, kept as it changes.
     pub fn totals(&self) -> Totals {
         let count = |len: usize| u64::try_from(len).expect("a length fits 64 bits");
         let carts = self.parts.len() + self.floors.len();
         let memory = self.reservations.len() + self.operations.len() + self.refusals.len() + carts;
-        let transits: usize = self.stock.skus.iter().map(|sku| sku.transit().len()).sum();
-        let stock = self.stock.skus.len() + self.stock.pools.len() + transits + self.stock.uses.len();
-        let mut totals = Totals {
-            skus: count(self.stock.skus.len()),
-            pools: count(self.stock.pools.len()),
+        let Stock { skus, pools, transits, uses, .. } = &self.stock;
+        let stock = skus.len() + pools.len() + transits + uses.len();
+        let Sums { on_hand, available, held, committed, unavailable, short, in_transit, .. } = self.stock.sums;
+        Totals {
+            skus: count(skus.len()),
+            pools: count(pools.len()),
             live_reservations: count(self.deadlines.len()),
             hot_records: count(memory + stock + usize::from(self.meta.is_some())),
             remembered_refusals: count(self.refusals.len()),
             short_pools: count(self.stock.shorts.len()),
-            ..Totals::default()
-        };
-        for pool in &self.stock.pools {
-            totals.on_hand += u128::from(pool.books.on_hand);
-            totals.available += u128::from(pool.books.available);
-            totals.held += u128::from(pool.books.held);
-            totals.committed += u128::from(pool.books.committed);
-            totals.unavailable += u128::from(pool.books.unavailable);
-            totals.short += u128::from(pool.books.short);
-            totals.in_transit += u128::from(pool.books.in_transit);
+            on_hand,
+            available,
+            held,
+            committed,
+            unavailable,
+            short,
+            in_transit,
         }
-        totals
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod pool_name;
 
+pub(crate) use pool_name::PoolKeyBytes;
 pub use pool_name::{PoolName, PoolTexts};
 
 use crate::{

@@ -21,6 +21,12 @@ use std::{process::ExitCode, time::Duration};
 /// The same is done for so long before, unmeasured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// Processor time in a second by which it shows that a server still merges what was stocked: idle ones take half of that.
+const BUSY_LEAST: f64 = 0.15;
+
+/// So long is waited for that.
+const REST_MAX: Duration = Duration::from_secs(180);
+
 /// Every node has all of it.
 const COPIES: u64 = 3;
 
@@ -116,7 +122,7 @@ async fn of_pools(arguments: &Arguments, pools: u64) -> Result<OfPools, Failed> 
     let plan = Plan { skus: pools, ..Shape::Batches.plan() };
     let empty = usage(&pids)?;
     Crew::connect(plan.clone(), &endpoints).await?.stock_up().await?;
-    let stocked = usage(&pids)?;
+    let stocked = at_rest(&pids).await?;
     let run = async |length, seed| {
         let how = How { plan: plan.clone(), length, warm_up: Duration::ZERO, seed };
         measure(Shape::Batches, &how, &endpoints, &pids, true).await
@@ -137,6 +143,21 @@ async fn of_pools(arguments: &Arguments, pools: u64) -> Result<OfPools, Failed> 
         bytes_per_pool: grown(empty, stocked, pools),
         bytes_per_hold: grown(stocked, after, warm.operations + seen.operations),
     })
+}
+
+/// Their usage once they have nothing to do: what is left to do of the stocking is no part of what a reserve costs.
+async fn at_rest(pids: &[u32]) -> Result<Usage, Failed> {
+    let mut before = usage(pids)?;
+    for _ in 0..REST_MAX.as_secs() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = usage(pids)?;
+        if now.cpu_seconds - before.cpu_seconds < BUSY_LEAST {
+            return Ok(now);
+        }
+        before = now;
+    }
+    eprintln!("the servers were still busy after {}", humantime::format_duration(REST_MAX));
+    Ok(before)
 }
 
 fn table(report: &Report) -> String {

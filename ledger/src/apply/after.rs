@@ -79,7 +79,7 @@ impl Entry<'_> {
             return Ok(self.ship_here(command, id, &own));
         }
         let own_line = |parcel: &Parcel| {
-            let pool = self.ledger.stock.pool(parcel.pool).bytes.clone();
+            let pool = self.ledger.stock.pool(parcel.pool).shared_key();
             let Pick { units, at } = parcel.pick;
             let terms = reservation.rare(parcel.line).terms;
             (at, RoundOwn { pool, asked: units, units, extra: units, policy: 0, terms })

@@ -112,7 +112,7 @@ impl Entry<'_> {
     fn position(&self, reservation: &Reservation, pool: &PoolKey) -> Option<usize> {
         let own = reservation.lines.as_slice();
         let key = pool_key_bytes(pool);
-        if let Some(at) = own.iter().position(|line| self.ledger.stock.pool(line.pool).bytes == key) {
+        if let Some(at) = own.iter().position(|line| *self.ledger.stock.pool(line.pool).bytes == *key) {
             return Some(at);
         }
         let cart = reservation.cart.as_ref()?;

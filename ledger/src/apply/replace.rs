@@ -79,7 +79,7 @@ impl Entry<'_> {
             return Ok(self.replace_here(command, id, &wants));
         }
         let own = |want: &Want| {
-            let pool = self.ledger.stock.pool(want.pool).bytes.clone();
+            let pool = self.ledger.stock.pool(want.pool).shared_key();
             let extra = want.grant.saturating_sub(granting.mine(want.pool));
             let terms = self.ledger.stock.terms(want.pool);
             let own = RoundOwn { pool, asked: want.asked, units: want.grant, extra, policy: want.policy, terms };

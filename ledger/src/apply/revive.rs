@@ -59,7 +59,7 @@ impl Entry<'_> {
             return Ok(self.revive_here(command, id, &wants));
         }
         let own = |want: &Want| {
-            let pool = self.ledger.stock.pool(want.pool).bytes.clone();
+            let pool = self.ledger.stock.pool(want.pool).shared_key();
             let terms = self.ledger.stock.terms(want.pool);
             let (asked, units, extra) = (want.asked, want.grant, want.grant);
             (want.line, RoundOwn { pool, asked, units, extra, policy: 0, terms })

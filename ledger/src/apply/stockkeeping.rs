@@ -55,7 +55,7 @@ impl Entry<'_> {
         let key = &ledger.stock.pool(pool).bytes;
         let here = ledger.rounds.iter().filter_map(|due| ledger.reservations.get(&due.id())?.round());
         let mut own = here.filter(|round| round.kind == RoundKind::Ship).flat_map(|round| &round.own);
-        match own.any(|own| own.extra > 0 && own.pool == *key) {
+        match own.any(|own| own.extra > 0 && *own.pool == **key) {
             true => Err(Refusal::Contended),
             false => Ok(()),
         }

@@ -436,7 +436,7 @@ pub(crate) fn put_part(out: &mut Vec<u8>, id: ReservationId, part: &Part, pools:
     let (id_high, id_low) = halves(id.to_bytes());
     let chosen = |line: &PartLine| put_chosen(line.granted.and_then(|granted| granted.chosen));
     let line = |line: &PartLine| PartLineMsg {
-        pool: pools[line.pool.index()].bytes.clone(),
+        pool: pools[line.pool.index()].shared_key(),
         truth: line.truth.into(),
         extra: line.extra,
         granted_at: line.granted.map(|granted| granted.at),

@@ -6,12 +6,16 @@ use crate::{
     types::{PoolKey, PoolKind},
 };
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::fmt;
 
-/// Names a pool as [`PoolKey`] does, by the bytes of its record's key. A copy is a count in memory that all share, and what a
-/// shard with millions of pools tells of them needs no more than that.
+/// The key of a pool's record, without its kind. Most have no more bytes than lie in it, so that whoever looks at a pool has its
+/// key at hand, and a copy is no more than that.
+pub(crate) type PoolKeyBytes = SmallVec<[u8; 48]>;
+
+/// Names a pool as [`PoolKey`] does, by the bytes of its record's key, in one piece.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolName(Bytes);
+pub struct PoolName(PoolKeyBytes);
 
 /// The texts of a [`PoolName`], each of the alphabet and length that its type has in [`PoolKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +47,8 @@ impl<'a> PoolTexts<'a> {
 
 impl PoolName {
     /// Of bytes that are the key of a pool.
-    pub(crate) fn checked(bytes: Bytes) -> Self {
-        Self(bytes)
+    pub(crate) fn checked(bytes: &[u8]) -> Self {
+        Self(bytes.into())
     }
 
     /// Reads the key of a pool, without its kind of record.
@@ -52,12 +56,12 @@ impl PoolName {
     /// # Errors
     /// [`Corrupt`] if it is none.
     pub fn read(bytes: Bytes) -> Result<Self, Corrupt> {
-        read_pool_key(bytes.clone()).map(|_| Self(bytes))
+        read_pool_key(bytes.clone()).map(|_| Self::checked(&bytes))
     }
 
     /// The key, each of its texts by itself.
     pub fn key(&self) -> PoolKey {
-        read_pool_key(self.0.clone()).expect("was checked before it was made")
+        read_pool_key(self.to_shared()).expect("was checked before it was made")
     }
 
     /// What it is made of.
@@ -67,13 +71,13 @@ impl PoolName {
 
     /// The key of the pool's record, without its kind.
     pub(crate) fn to_shared(&self) -> Bytes {
-        self.0.clone()
+        Bytes::copy_from_slice(&self.0)
     }
 }
 
 impl From<&PoolKey> for PoolName {
     fn from(key: &PoolKey) -> Self {
-        Self(pool_key_bytes(key))
+        Self::checked(&pool_key_bytes(key))
     }
 }
 

@@ -65,7 +65,7 @@ impl Stock {
         let mut aside = pool.aside.take().unwrap_or_default();
         change(&mut aside);
         pool.aside = Some(aside).filter(|aside| !aside.is_empty());
-        let (short, key) = (pool.books.short > 0, pool.bytes.clone());
+        let (short, key) = (pool.books.short > 0, pool.shared_key());
         if short {
             self.shorts.insert(key);
         } else {

@@ -206,6 +206,11 @@ impl Books {
         *self = next;
     }
 
+    /// Units held, sold or set apart beyond what is on hand and known to be short. Always 0.
+    pub(crate) fn oversold(&self) -> u64 {
+        (self.held + self.committed + self.unavailable).saturating_sub(self.on_hand + self.short)
+    }
+
     /// Which equation is broken, if one is.
     pub(crate) fn problem(&self, totals: &Totaled) -> Option<&'static str> {
         self.unbalanced().or_else(|| self.unaccounted(totals))

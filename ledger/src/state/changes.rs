@@ -16,6 +16,7 @@ use crate::{
     types::{OperationId, ReservationId, ShardId},
 };
 use bytes::Bytes;
+use std::hint::black_box;
 
 /// Records to write and to delete, so that the store has the state of one index. No key is in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -313,11 +314,15 @@ impl Ledger {
             out.put(&mut dirty.sum, &mut mark, SKU, &sku.bytes, |bytes| record::put_sku(bytes, sku.settings()));
             sku.mark = mark;
         }
-        for at in &stock.dirty_pools.list {
-            let pool = &mut stock.pools[at.index()];
-            let mut mark = pool.mark;
-            out.put(&mut dirty.sum, &mut mark, POOL, &pool.bytes, |bytes| record::put_pool(bytes, pool));
-            pool.mark = mark;
+        for few in stock.dirty_pools.list.chunks(AHEAD) {
+            // Of a million pools none is near any more.
+            black_box(few.iter().map(|at| stock.look_at_all(*at)).fold(0, u64::wrapping_add));
+            for at in few {
+                let pool = &mut stock.pools[at.index()];
+                let mut mark = pool.mark;
+                out.put(&mut dirty.sum, &mut mark, POOL, &pool.bytes, |bytes| record::put_pool(bytes, pool));
+                pool.mark = mark;
+            }
         }
         for (sku, id) in &stock.dirty_transit.list {
             let entry = &stock.skus[sku.index()];
@@ -355,7 +360,7 @@ impl Ledger {
                 // They are no longer in the processor's cache. Those of several can be waited for together.
                 let next = dirty.reservations.list[number..].iter().take(AHEAD);
                 let seen = next.filter_map(|id| reservations.get(id)).map(|found| u64::from(found.revision));
-                std::hint::black_box(seen.fold(0, u64::wrapping_add));
+                black_box(seen.fold(0, u64::wrapping_add));
             }
             // It may be gone since, or be listed twice because it went and came back.
             let Some(reservation) = reservations.get_mut(id).filter(|found| found.mark.dirty) else { continue };

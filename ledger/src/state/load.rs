@@ -159,7 +159,7 @@ impl Loader {
             return Ok(false);
         }
         let (books, totals, last, aside) = record::decode_pool(value)?;
-        self.ledger.stock.insert_pool(bytes, books, totals, last, Mark::stored(key, value), aside);
+        self.ledger.stock.insert_pool(&bytes, books, totals, last, Mark::stored(key, value), aside);
         Ok(true)
     }
 
@@ -209,10 +209,7 @@ impl Loader {
             return Err(Corrupt::new("transfer record", "is of two SKUs, or stands under the key of another"));
         }
         let transit = message.transit(from, to, Mark::stored(key, value))?;
-        match stock.skus[sku.index()].transit_mut().insert(id, transit) {
-            None => Ok(true),
-            Some(_) => Err(twice()),
-        }
+        if stock.insert_transit(sku, id, transit) { Ok(true) } else { Err(twice()) }
     }
 
     fn owner_use(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {

@@ -23,6 +23,7 @@ mod reservation;
 mod runs;
 mod sku;
 mod stock;
+mod sums;
 mod transit;
 mod uses;
 
@@ -60,6 +61,7 @@ pub(crate) use reservation::{
 pub(crate) use runs::{Deadlines, Runs};
 pub(crate) use sku::{SkuEntry, SkuRef, SkuSettings};
 pub(crate) use stock::{Pool, PoolRef, Stock, write_pool_key};
+pub(crate) use sums::Sums;
 pub(crate) use transit::Transit;
 pub(crate) use uses::{OwnerUses, Use, Used};
 

@@ -327,7 +327,7 @@ impl Reservation {
             policy: self.rare(at).policy.checked_sub(1),
         };
         let remote = |line: &RemoteLine| LineGot {
-            pool: PoolName::checked(line.pool.clone()),
+            pool: PoolName::checked(&line.pool),
             asked: units(line.asked),
             got: units(line.got()),
             policy: line.policy.checked_sub(1),

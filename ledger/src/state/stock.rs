@@ -1,7 +1,7 @@
 //! Pools, and how they and SKUs are found and change.
 
 use super::{
-    Books, Due, Dues, Mark, Pieces, SkuEntry, SkuRef, SkuSettings, Totaled,
+    Books, Due, Dues, Mark, Pieces, SkuEntry, SkuRef, SkuSettings, Sums, Totaled,
     aside::Aside,
     books::signed,
     by_key::{ByKey, KeyHash},
@@ -15,8 +15,8 @@ use crate::{
     movement::{Delta, Spot},
     planted::{self, Bug},
     records::{
-        POOL_KEY_BYTES_MAX, PoolName, PoolTexts, pool_key_bytes, put_pool_rest, put_sku_key, read_pool_key,
-        read_sku_key, sku_part,
+        POOL_KEY_BYTES_MAX, PoolKeyBytes, PoolName, PoolTexts, pool_key_bytes, put_pool_rest, put_sku_key,
+        read_pool_key, read_sku_key, sku_part,
     },
     settings::{Deduct, Terms},
     types::{Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Sku, TimeMs},
@@ -40,15 +40,14 @@ impl PoolRef {
     }
 }
 
-/// What a reserve needs stands first, in as few of the processor's cache lines as it fits: with many pools each of them is
-/// waited for.
+/// Four of the processor's cache lines, none of which it shares with another: with many pools each of them is waited for.
 #[repr(C)]
 pub(crate) struct Pool {
     pub(crate) sku: SkuRef,
     /// Place in the pool dictionary of the journal block with the serial below.
     pub(crate) place: u32,
     /// Its record's key, without the kind.
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: PoolKeyBytes,
     pub(crate) books: Books,
     /// Its last movement.
     pub(crate) last: Option<Spot>,
@@ -59,22 +58,29 @@ pub(crate) struct Pool {
     pub(crate) mark: Mark,
     /// Nothing was ever set of its SKU.
     unset: bool,
+    /// Another pool whose key has the same hash.
+    same_hash: Option<PoolRef>,
     /// Units held for carts that are still being prepared, here or elsewhere.
     pub(crate) undecided: u64,
     /// Holds of carts whose home is elsewhere, by the deadlines their homes told.
     told: Option<Box<Dues>>,
     pub(crate) totals: Totaled,
-    /// Another pool whose key has the same hash.
-    same_hash: Option<PoolRef>,
     /// What most pools never have.
     pub(crate) aside: Option<Box<Aside>>,
 }
+
+const _: () = assert!(size_of::<Pool>() == 256, "four cache lines");
 
 static NOTHING_TOLD: Dues = Dues::NONE;
 
 impl Pool {
     pub(crate) fn name(&self) -> PoolName {
-        PoolName::checked(self.bytes.clone())
+        PoolName::checked(&self.bytes)
+    }
+
+    /// A copy of its record's key, without the kind.
+    pub(crate) fn shared_key(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes)
     }
 
     pub(crate) fn texts(&self) -> PoolTexts<'_> {
@@ -166,6 +172,10 @@ pub(crate) struct Stock {
     skus_by_key: ByKey<SkuRef>,
     pub(crate) pools: Pieces<Pool>,
     by_key: ByKey<PoolRef>,
+    /// Over all pools.
+    pub(crate) sums: Sums,
+    /// Transfers under way, of all SKUs.
+    pub(crate) transits: usize,
     pub(crate) dirty_skus: DirtyList<SkuRef>,
     pub(crate) dirty_pools: DirtyList<PoolRef>,
     pub(crate) dirty_transit: DirtyList<(SkuRef, OperationId)>,
@@ -230,6 +240,12 @@ impl Stock {
         if units == 0 { 0 } else { units + self.settings(self.pool(at)).safety_stock }
     }
 
+    /// Something made of all of a pool.
+    pub(crate) fn look_at_all(&self, at: PoolRef) -> u64 {
+        let pool = self.pool(at);
+        self.look(at).wrapping_add(pool.bytes[0].into()).wrapping_add(pool.totals.received)
+    }
+
     /// Something made of what a reserve and a commit look at in a pool itself.
     pub(crate) fn look(&self, at: PoolRef) -> u64 {
         let pool = self.pool(at);
@@ -283,7 +299,7 @@ impl Stock {
 
     /// The pool with that key among those of its hash, `first` being the first.
     pub(crate) fn find_from(&self, first: Option<PoolRef>, key: &[u8]) -> Option<PoolRef> {
-        std::iter::successors(first, |at| self.pool(*at).same_hash).find(|at| self.pool(*at).bytes == key)
+        std::iter::successors(first, |at| self.pool(*at).same_hash).find(|at| *self.pool(*at).bytes == *key)
     }
 
     pub(crate) fn find_sku(&self, namespace: &Namespace, sku: &Sku) -> Option<&SkuEntry> {
@@ -374,9 +390,7 @@ impl Stock {
         if let Some(found) = self.find_bytes(&bytes) {
             return found;
         }
-        // A copy as long as it is: there may be millions.
-        let bytes = Bytes::copy_from_slice(&bytes);
-        let at = self.insert_pool(bytes, Books::default(), Totaled::default(), None, Mark::default(), None);
+        let at = self.insert_pool(&bytes, Books::default(), Totaled::default(), None, Mark::default(), None);
         self.touch_pool(at);
         at
     }
@@ -402,20 +416,21 @@ impl Stock {
     /// Puts a pool in its place. Its key was checked by whoever made the bytes.
     pub(crate) fn insert_pool(
         &mut self,
-        bytes: Bytes,
+        bytes: &[u8],
         books: Books,
         totals: Totaled,
         last: Option<Spot>,
         mark: Mark,
         aside: Option<Box<Aside>>,
     ) -> PoolRef {
-        let sku = self.sku_or_make(sku_part(&bytes));
+        let sku = self.sku_or_make(sku_part(bytes));
         let at = PoolRef::at(self.pools.len());
-        let same_hash = self.by_key.lead(&bytes, at);
+        let same_hash = self.by_key.lead(bytes, at);
+        self.sums.add(&books);
         self.pools.push(Pool {
             sku,
             place: 0,
-            bytes,
+            bytes: bytes.into(),
             books,
             last,
             dues: Dues::default(),
@@ -429,7 +444,7 @@ impl Stock {
             aside,
         });
         if books.short > 0 {
-            self.shorts.insert(self.pool(at).bytes.clone());
+            self.shorts.insert(Bytes::copy_from_slice(bytes));
         }
         let siblings = &mut self.skus[sku.index()].pools;
         let place = siblings.partition_point(|other| self.pools[other.index()].bytes < self.pools[at.index()].bytes);
@@ -450,8 +465,9 @@ impl Stock {
     /// The only way an account changes: as a movement in the journal.
     pub(crate) fn post(&mut self, block: &mut Writer, at: PoolRef, posting: Posting<'_>) -> Spot {
         let pool = &mut self.pools[at.index()];
-        let short = pool.books.short > 0;
+        let (short, oversold) = (pool.books.short > 0, pool.books.oversold());
         pool.books.post(&mut pool.totals, posting.kind, &posting.delta, posting.sold_short);
+        self.sums.change(&posting.delta, (oversold, pool.books.oversold()));
         let spot = block.write(pool, posting);
         pool.last = Some(spot);
         if short != (pool.books.short > 0) {

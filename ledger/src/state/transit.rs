@@ -65,12 +65,19 @@ impl Stock {
 
     /// Keeps a transfer as it stands now, or drops it if nothing of it is under way any more.
     pub(crate) fn keep_transit(&mut self, dirty: &mut Dirty, sku: SkuRef, id: OperationId, mut transit: Transit) {
-        let of_sku = &mut self.skus[sku.index()];
         if transit.left() > 0 {
             self.dirty_transit.note(&mut transit.mark, (sku, id), RECORD_BYTES);
-            of_sku.transit_mut().insert(id, transit);
-        } else if of_sku.end_transit(id) {
+            self.insert_transit(sku, id, transit);
+        } else if self.skus[sku.index()].end_transit(id) {
+            self.transits -= 1;
             dirty.dropped(&transit.mark, id.to_bytes());
         }
+    }
+
+    /// Puts a transfer in its place. Whether there was none of that id.
+    pub(crate) fn insert_transit(&mut self, sku: SkuRef, id: OperationId, transit: Transit) -> bool {
+        let new = self.skus[sku.index()].transit_mut().insert(id, transit).is_none();
+        self.transits += usize::from(new);
+        new
     }
 }

@@ -168,7 +168,11 @@ pub(crate) fn put_reservation(out: &mut Vec<u8>, id: ReservationId, reservation:
         let pool = &pools[line.pool.index()].bytes;
         match rares {
             [] => put_line(out, pool, line),
-            _ => encoding::message::encode(2, &LineMsg::new(pool.clone(), line, &reservation.rare(at)), out),
+            _ => encoding::message::encode(
+                2,
+                &LineMsg::new(Bytes::copy_from_slice(pool), line, &reservation.rare(at)),
+                out,
+            ),
         }
     }
     put_fixed(out, 3, reservation.fingerprint);

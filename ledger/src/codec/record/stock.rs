@@ -258,8 +258,8 @@ pub(crate) fn put_transit(out: &mut Vec<u8>, id: OperationId, transit: &Transit,
     put_frame(
         out,
         &TransitMsg {
-            from: stock.pool(transit.from).bytes.clone(),
-            to: stock.pool(transit.to).bytes.clone(),
+            from: stock.pool(transit.from).shared_key(),
+            to: stock.pool(transit.to).shared_key(),
             sent: transit.sent,
             received: transit.received,
             lost: transit.lost,

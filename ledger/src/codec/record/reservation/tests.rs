@@ -88,7 +88,7 @@ proptest! {
         for (told, line) in message.lines.iter().zip(reservation.lines.iter()) {
             let numbers = [told.asked, told.held, told.committed, told.released, told.expired];
             prop_assert_eq!(numbers, [line.asked, line.held, line.committed, line.released, line.expired]);
-            prop_assert_eq!(&told.pool, &stock.pools[line.pool.index()].bytes);
+            prop_assert_eq!(&*told.pool, &*stock.pools[line.pool.index()].bytes);
         }
         prop_assert_eq!((Spot::from(message.reserved_at), Spot::from(message.last)), (reservation.reserved_at, reservation.last));
         let times = [message.created, message.deadline, message.first_deadline, message.since];
