@@ -8,7 +8,7 @@ use crate::{
 use std::{collections::BTreeMap, fmt};
 
 /// A promise of `docs/invariants.md` that a state breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     /// Its number there, for instance `P1`.
     pub promise: &'static str,
@@ -33,6 +33,8 @@ impl Ledger {
         self.check_memory(&mut found);
         self.check_stockkeeping(&mut found);
         self.check_carts(&mut found);
+        // Some were found in the order of hash maps.
+        found.sort_unstable();
         found
     }
 

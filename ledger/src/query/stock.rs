@@ -151,14 +151,14 @@ impl Ledger {
                 break;
             }
             let Some(found) = self.reservations.get(&id) else { continue };
-            if *found.owner != *owner.as_bytes() || found.overdue(self.header.clock) {
+            // Others may be of the same owner's name in another namespace, and a view is large.
+            let theirs = *found.owner != *owner.as_bytes() || !found.is_of(namespace, &self.stock);
+            if theirs || found.overdue(self.header.clock) {
                 continue;
             }
             let view = found.view(id, &self.stock, self.header.clock);
-            if view.namespace == *namespace {
-                seen = seen.saturating_add(view.lines.len());
-                views.push(view);
-            }
+            seen = seen.saturating_add(view.lines.len());
+            views.push(view);
         }
         views
     }
@@ -191,9 +191,7 @@ impl Ledger {
             }
             page.upto = Some((due.deadline(), due.id()));
             let Some(found) = self.reservations.get(&due.id()) else { continue };
-            let of_cart = found.cart.as_ref().map(|cart| cart.namespace.as_bytes());
-            let of_line = || found.lines.iter().next().map(|line| self.stock.pool(line.pool).texts().namespace);
-            if of_cart.or_else(of_line) == Some(namespace.as_bytes()) {
+            if found.is_of(namespace, &self.stock) {
                 let owner = Owner::new(Bytes::copy_from_slice(&found.owner)).unwrap_or_default();
                 page.holds.push(ExpiringView { id: due.id(), owner, deadline: due.deadline() });
             }

@@ -2,16 +2,18 @@
 //! decided by. Whoever names no owner is not in it.
 
 use super::Map;
-use crate::types::ReservationId;
+use crate::{hashing, types::ReservationId};
 use std::{
     collections::BTreeSet,
     ops::Bound::{Excluded, Unbounded},
 };
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Ids by the hash of their owner. Two owners of one hash share a list: whoever reads looks at the owner.
-#[derive(Default)]
-pub(crate) struct Owners(Map<u64, Ids>);
+pub(crate) struct Owners {
+    seed: u64,
+    ids: Map<u64, Ids>,
+}
 
 /// Most owners have one hold, which needs no list. Others may have a million, and a page of them must not cost more for
 /// it. Ids begin with their time, so a list grows at one end and shrinks at the other.
@@ -20,13 +22,24 @@ enum Ids {
     Many(BTreeSet<ReservationId>),
 }
 
+impl Default for Owners {
+    fn default() -> Self {
+        Self { seed: hashing::seed(), ids: Map::default() }
+    }
+}
+
 impl Owners {
+    fn hash(&self, owner: &[u8]) -> u64 {
+        xxh3_64_with_seed(owner, self.seed)
+    }
+
     pub(crate) fn add(&mut self, owner: &[u8], id: ReservationId) {
         if owner.is_empty() {
             return;
         }
-        self.0
-            .entry(xxh3_64(owner))
+        let hash = self.hash(owner);
+        self.ids
+            .entry(hash)
             .and_modify(|ids| match ids {
                 Ids::One(first) => *ids = Ids::Many([*first, id].into_iter().collect()),
                 Ids::Many(many) => drop(many.insert(id)),
@@ -36,15 +49,15 @@ impl Owners {
 
     /// Something made of where that owner stands, or will.
     pub(crate) fn look(&self, owner: &[u8]) -> u64 {
-        if owner.is_empty() { 0 } else { u64::from(self.0.contains_key(&xxh3_64(owner))) }
+        if owner.is_empty() { 0 } else { u64::from(self.ids.contains_key(&self.hash(owner))) }
     }
 
     pub(crate) fn remove(&mut self, owner: &[u8], id: ReservationId) {
         if owner.is_empty() {
             return;
         }
-        let hash = xxh3_64(owner);
-        let empty = match self.0.get_mut(&hash) {
+        let hash = self.hash(owner);
+        let empty = match self.ids.get_mut(&hash) {
             Some(Ids::One(_)) => true,
             Some(Ids::Many(many)) => {
                 many.remove(&id);
@@ -53,13 +66,13 @@ impl Owners {
             None => false,
         };
         if empty {
-            self.0.remove(&hash);
+            self.ids.remove(&hash);
         }
     }
 
     /// The ids after `after` of reservations that may be this owner's, in their order.
     pub(crate) fn of(&self, owner: &[u8], after: Option<ReservationId>) -> impl Iterator<Item = ReservationId> {
-        let (one, many) = match self.0.get(&xxh3_64(owner)) {
+        let (one, many) = match self.ids.get(&self.hash(owner)) {
             Some(Ids::One(id)) => (Some(*id).filter(|id| after.is_none_or(|after| *id > after)), None),
             Some(Ids::Many(many)) => (None, Some(many.range((after.map_or(Unbounded, Excluded), Unbounded)))),
             None => (None, None),
@@ -69,6 +82,6 @@ impl Owners {
 
     /// How many there are, for checking.
     pub(crate) fn len(&self) -> usize {
-        self.0.values().map(|ids| if let Ids::Many(many) = ids { many.len() } else { 1 }).sum()
+        self.ids.values().map(|ids| if let Ids::Many(many) = ids { many.len() } else { 1 }).sum()
     }
 }

@@ -236,6 +236,14 @@ impl Reservation {
         }
     }
 
+    /// Whether that is the tenant of its lines.
+    pub(crate) fn is_of(&self, namespace: &Namespace, stock: &Stock) -> bool {
+        match &self.cart {
+            Some(cart) => cart.namespace == *namespace,
+            None => stock.pool(self.lines.as_slice()[0].pool).texts().namespace == namespace.as_bytes(),
+        }
+    }
+
     /// What is being prepared for it.
     pub(crate) fn round(&self) -> Option<&Round> {
         self.cart.as_ref()?.round.as_deref()

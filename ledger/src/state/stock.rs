@@ -41,7 +41,7 @@ impl PoolRef {
 }
 
 /// Four of the processor's cache lines, none of which it shares with another: with many pools each of them is waited for.
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Pool {
     pub(crate) sku: SkuRef,
     /// Place in the pool dictionary of the journal block with the serial below.
