@@ -31,6 +31,7 @@ use earmark_ledger::types::{Epoch, LogIndex, ShardId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -73,22 +74,31 @@ impl Bed for RealBed {
     }
 
     fn crash(&mut self) {
-        let left = tempfile::tempdir().unwrap();
-        copy_folder(&self.path(), left.path());
+        let left = loop {
+            let left = tempfile::tempdir().unwrap();
+            match copy_folder(&self.path(), left.path()) {
+                Ok(()) => break left,
+                // A file that RocksDB needs no more went meanwhile: what was copied is no moment's folder.
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+                Err(bad) => panic!("{bad}"),
+            }
+        };
         self.folders.push(left);
     }
 }
 
-fn copy_folder(source: &Path, target: &Path) {
-    fs::create_dir_all(target).unwrap();
-    for file in fs::read_dir(source).unwrap().map(Result::unwrap) {
+fn copy_folder(source: &Path, target: &Path) -> io::Result<()> {
+    fs::create_dir_all(target)?;
+    for file in fs::read_dir(source)? {
+        let file = file?;
         let to = target.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy_folder(&file.path(), &to);
+        if file.file_type()?.is_dir() {
+            copy_folder(&file.path(), &to)?;
         } else {
-            fs::copy(file.path(), to).unwrap();
+            fs::copy(file.path(), to)?;
         }
     }
+    Ok(())
 }
 
 /// A simulated disk. A crash leaves what a power loss leaves: nothing that was not synced.
