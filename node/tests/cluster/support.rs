@@ -20,6 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 use tonic::transport::Channel;
 
@@ -100,6 +101,13 @@ pub async fn form(nodes: &[Running], shards: u32) {
     }
     formation::form(nodes[0].node(), shards).await.expect("formed");
     served(nodes).await;
+    // A node that serves may still have to apply the entry with the map: until then it says so, and to try again.
+    let knows = |running: &Running| {
+        running.node().replica(ShardId::META).is_some_and(|meta| meta.hot().ledger.meta().is_some())
+    };
+    while !nodes.iter().all(knows) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 pub async fn channel(ports: &[u16]) -> Channel {
