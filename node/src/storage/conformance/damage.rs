@@ -120,7 +120,7 @@ async fn what_was_written_to_a_long_log_is_there_after_a_kill_and_what_was_torn_
     }
     bed.crash();
     let copy = RealBed::new();
-    copy_folder(&bed.path(), &copy.path());
+    copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
     let (store, continuity) = Store::open(bed.disk()).unwrap();
     assert_eq!(continuity, Continuity::Whole);
     let mut log = store.replica(SHARD).log();
@@ -159,7 +159,7 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_never_accepted() {
     for at in (0..600).step_by(5) {
         flip(&log, at);
         let copy = RealBed::new();
-        copy_folder(&bed.path(), &copy.path());
+        copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
         let verdict = verdict(&copy).await;
         assert!(matches!(verdict, Ok(Continuity::Lost { .. })), "byte {at} of {}: {verdict:?}", whole.len());
         fs::write(&log, &whole).unwrap();
@@ -194,7 +194,7 @@ async fn an_older_copy_is_known_to_the_peers_only() {
     let bed = RealBed::new();
     worked(&bed).await;
     let copy = RealBed::new();
-    copy_folder(&bed.path(), &copy.path());
+    copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
     let store = reopen(&bed);
     append(&mut store.replica(SHARD).log(), entries(1, 51..=52)).await;
     store.replica(SHARD).log().truncate_after(Some(id(1, 40))).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_missing_store_beside_its_marks_is_a_loss() {
     assert_eq!(lost(verdict(&bed).await).len(), 2);
     // What was lost is named even where the store does not know it any more, and dropping it ends the doubt.
     let copy = RealBed::new();
-    copy_folder(&bed.path(), &copy.path());
+    copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
     let (store, _) = Store::open(copy.disk()).unwrap();
     assert_eq!(store.replica(SHARD).incarnation(), Some(1));
     store.drop_all_replicas().await.unwrap();
@@ -251,7 +251,7 @@ async fn missing_or_unreadable_marks_are_a_loss() {
         torn[page * 4096..][..4096].fill(0xff);
         fs::write(&marks, torn).unwrap();
         let copy = RealBed::new();
-        copy_folder(&bed.path(), &copy.path());
+        copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
         assert_eq!(verdict(&copy).await, Ok(Continuity::Whole), "page {page}");
     }
     for damaged in [vec![0xff; whole.len()], vec![0; whole.len()], whole[..100].to_vec(), Vec::new()] {
@@ -294,7 +294,7 @@ async fn missing_files_of_rocksdb_refuse_the_store() {
             continue;
         }
         let copy = RealBed::new();
-        copy_folder(&bed.path(), &copy.path());
+        copy_folder(&bed.path(), &copy.path()).expect("nobody has it open");
         fs::remove_file(copy.path().join("store").join(&name)).unwrap();
         let said = verdict(&copy).await;
         assert!(matches!(said, Err(OpenError::Damaged(_))), "without {name}: {said:?}");
