@@ -11,6 +11,28 @@ use std::{
 /// Elements of a piece. Some hundred kilobytes of pools.
 const PIECE: usize = 1 << 11;
 
+/// A place in such a list, as a type of its own. Of this process only: never told or stored, for another replica may have another.
+/// Counted from 1, so that none of them takes no room.
+macro_rules! place {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) struct $name(std::num::NonZeroU32);
+
+        impl $name {
+            pub(crate) fn index(self) -> usize {
+                self.0.get() as usize - 1
+            }
+
+            pub(crate) fn at(index: usize) -> Self {
+                let number = u32::try_from(index + 1).ok().and_then(std::num::NonZeroU32::new);
+                Self(number.expect("fewer than 2^32 of them fit in memory"))
+            }
+        }
+    };
+}
+pub(crate) use place;
+
 pub(crate) struct Pieces<T> {
     /// All but the last are full. The first grows as a vector does: most shops have no more.
     pieces: Vec<Vec<T>>,
@@ -37,7 +59,7 @@ impl<T> Pieces<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.pieces.iter().flatten()
+        self.into_iter()
     }
 }
 

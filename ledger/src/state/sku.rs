@@ -1,26 +1,16 @@
 //! SKUs: how each is sold, and its pools.
 
-use super::{Mark, PoolRef, transit::Transit};
+use super::{Mark, PoolRef, pieces::place, transit::Transit};
 use crate::{
     settings::{Deduct, Settings, Terms},
     types::{DurationMs, OperationId, Quantity},
 };
 use smallvec::SmallVec;
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::collections::BTreeMap;
 
-/// A SKU's place in this process. Counted from 1, so that none takes no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SkuRef(NonZeroU32);
-
-impl SkuRef {
-    pub(crate) fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
-
-    pub(crate) fn at(index: usize) -> Self {
-        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
-        Self(number.expect("fewer than 2^32 SKUs fit in memory"))
-    }
+place! {
+    /// A SKU's place in this process.
+    SkuRef
 }
 
 /// How a SKU is sold. What every reserve needs stands here; the rest is apart, and there is none for most SKUs.

@@ -6,6 +6,7 @@ use super::{
     books::signed,
     by_key::{ByKey, KeyHash},
     changes::DirtyList,
+    pieces::place,
     sku::UNSET,
     uses::Uses,
 };
@@ -22,22 +23,11 @@ use crate::{
     types::{Location, Lot, Namespace, OperationId, PoolKey, PoolKind, Sku, TimeMs},
 };
 use bytes::Bytes;
-use std::{collections::BTreeSet, num::NonZeroU32};
+use std::collections::BTreeSet;
 
-/// A pool's place in this process. Never told or stored: another replica may have another. Counted from 1, so that a line that
-/// names one leaves a value free for what has no line (`Lines`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PoolRef(NonZeroU32);
-
-impl PoolRef {
-    pub(crate) fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
-
-    pub(crate) fn at(index: usize) -> Self {
-        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
-        Self(number.expect("fewer than 2^32 pools fit in memory"))
-    }
+place! {
+    /// A pool's place in this process. A line that names one leaves a value free for what has no line (`Lines`).
+    PoolRef
 }
 
 /// Four of the processor's cache lines, none of which it shares with another: with many pools each of them is waited for.
